@@ -5,6 +5,8 @@ spool would get their numbers.  Standard output and standard error are then repl
 so that a full disk or a reader who has gone cannot end a command in the middle of its work.  The first failure is
 remembered; ``cli.main`` makes an exit code of it where the output was what the command was for.
 
+A link to the console script that is called sendmail, mailq or newaliases is that program.
+
 Ctrl-C at any moment, also during the imports, ends the process with 130 and without a traceback.
 """
 
@@ -19,7 +21,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # importing ``typing`` takes longer than all else here, and Ctrl-C would find it
     from typing import Any
 
-__all__ = ["OutputDescriptor", "main"]
+__all__ = ["OutputDescriptor", "SENDMAIL_NAMES", "main"]
+
+#: Names by which other programs start this one, where the console script is linked to them.
+SENDMAIL_NAMES = ("sendmail", "mailq", "newaliases")
 
 
 class OutputDescriptor(io.FileIO):
@@ -110,7 +115,8 @@ def _run() -> int:
             "pip install '.[daemon]'\n"
         )
         return 69
-    return run()
+    called = os.path.basename(sys.argv[0])
+    return run([called, *sys.argv[1:]]) if called in SENDMAIL_NAMES else run()
 
 
 if __name__ == "__main__":

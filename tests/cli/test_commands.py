@@ -71,7 +71,7 @@ def test_every_operation_is_a_command() -> None:
 
 def test_every_listing_takes_json() -> None:
     for name, command in every_command():
-        if name != "run":
+        if name not in ("run", "sendmail"):  # sendmail has the options of sendmail(8)
             assert "--json" in {option for parameter in command.params for option in parameter.opts}, name
 
 

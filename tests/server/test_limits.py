@@ -294,6 +294,60 @@ def test_octets_that_arrive_while_others_are_served_are_handled_in_their_order()
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    ("opening", "piece", "most"),
+    [
+        (EHLO + MAIL, (b"RCPT TO:<a@" + b"b" * 60 + (b"." + b"c" * 60) * 3 + b">\r\n") * 63, 131_072),
+        (EHLO + MAIL + RCPT + b"DATA\r\n", b"x\r\n" * 5_334, 524_288),
+        (EHLO + MAIL + RCPT, b"BDAT 16000\r\n" + b"x" * 16_000, 524_288),
+    ],
+    ids=["commands", "DATA", "BDAT"],
+)
+def test_a_crowd_that_sends_as_fast_as_it_is_read_shares_each_turn(opening: bytes, piece: bytes, most: int) -> None:
+    """libuv reads up to 32 times in one turn of the loop from each socket that has more."""
+
+    async def scenario(case: Case) -> None:
+        crowd = []
+        for _ in range(50):
+            session, stream = case.server.session(), CountingStream()
+            session.connected(stream)
+            session.data_received(opening)
+            crowd.append((session, stream))
+        left = {stream: 5 for _, stream in crowd}
+        for _ in range(1_000):
+            octets = 0
+            for session, stream in crowd:
+                while left[stream] and stream.calls.count("pause") == stream.calls.count("resume"):
+                    session.data_received(piece)
+                    left[stream] -= 1
+                    octets += len(piece)
+            # The first read of each is not known before; it is the whole surplus.
+            assert octets <= most + 51 * len(piece)
+            if not any(left.values()):
+                break
+            await asyncio.sleep(0)
+        assert not any(left.values())
+        await case.clock.settle()
+        for session, _ in crowd:
+            session.data_received(b"")
+            session.disconnected(None)
+
+    run(scenario, limits=Limits(recipients=100_000))
+
+
+def test_one_fast_client_alone_is_read_without_a_rest() -> None:
+    async def scenario(case: Case) -> None:
+        await case.say(EHLO + MAIL + RCPT + b"DATA\r\n")
+        for _ in range(20):
+            case.session.data_received(b"x" * 262_142 + b"\r\n")
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert "pause" not in case.stream.calls
+        assert await case.say(b".\r\n") == [b"250 2.0.0 ok"]
+
+    run(scenario)
+
+
 def test_the_end_of_the_input_is_handled_after_all_commands() -> None:
     async def scenario(case: Case) -> None:
         case.session.data_received(EHLO + b"NOOP\r\n" * 300)

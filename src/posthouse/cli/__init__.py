@@ -32,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("run", "run", "Run the daemon; without a configuration it catches all mail."),
     "reload": ("reload", "reload", "Have a running daemon read its configuration again."),
     "send": ("send", "send", "Compose a message, or take a ready one, and send it."),
+    "sendmail": ("sendmail", "sendmail", "Take a message as sendmail does: -t, -i, -f, -bs …"),
     "probe": ("probe", "probe", "Show what a mail server offers: extensions, TLS, certificate, logins."),
     "inbox": ("inbox", "inbox", "Read what was delivered into the local inboxes."),
     "queue": ("queue", "queue", "Show the mail in the queue, and change it."),
@@ -46,6 +47,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "bench": ("bench", "bench", "Send many messages and measure."),
 }
 
+#: Names of ``sendmail`` by which programs start it (``__main__``); the overview does not list them.
+_OTHER_NAMES = ("mailq", "newaliases")
+
 #: Commands that change something or keep running: their exit code tells what was done, whatever became of their output.
 ACTS = frozenset(
     (
@@ -58,6 +62,7 @@ ACTS = frozenset(
         "reload",
         "run",
         "send",
+        "sendmail",
         "sink",
         "user add",
         "user change",
@@ -103,6 +108,7 @@ _CHINESE = {
     "run": "运行守护进程；没有配置时接收所有邮件。",
     "reload": "让运行中的守护进程重新读取配置。",
     "send": "撰写一封邮件（或使用现成的邮件）并发送。",
+    "sendmail": "像 sendmail 那样接收一封邮件：-t、-i、-f、-bs 等选项。",
     "probe": "查看邮件服务器提供什么：扩展、TLS、证书和登录方式。",
     "inbox": "阅读投递到本地邮箱的邮件。",
     "queue": "查看并处理队列里的邮件。",
@@ -121,16 +127,16 @@ class _Lazy(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in _OTHER_NAMES:
             return None
-        module, attribute, _ = COMMANDS[cmd_name]
+        module, attribute, _ = COMMANDS.get(cmd_name) or ("sendmail", cmd_name, "")
         found: click.Command = getattr(importlib.import_module(f"posthouse.cli.{module}"), attribute)
         return found
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+        if args and args[0] not in (*COMMANDS, *_OTHER_NAMES) and not args[0].startswith("-"):
             import difflib
 
             close = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)

@@ -27,6 +27,7 @@ __all__ = [
     "first",
     "first_values",
     "gap",
+    "next_field",
     "received_in_lines",
     "split",
     "unfold",
@@ -94,12 +95,24 @@ def split(data: bytes, limit: int = HEADER_LIMIT) -> Split:
 
 def _end_of_last_field(data: bytes) -> int:
     last = 0
-    for match in _FIELD_AT_LINE_START.finditer(data):
-        last = match.start()
+    window = 4_096  # from the end: a section may have 50,000 fields, and the last one is wanted
+    while True:
+        begin = max(0, len(data) - window)
+        for match in _FIELD_AT_LINE_START.finditer(data, begin):
+            last = match.start()
+        if last or not begin:
+            break
+        window *= 4
     end = data.find(b"\r\n", last)
     while end >= 0 and data[end + 2 : end + 3] in (b" ", b"\t"):
         end = data.find(b"\r\n", end + 2)
     return end + 2 if end >= 0 else len(data)
+
+
+def next_field(headers: bytes, position: int) -> int:
+    """Where the next field behind ``position`` begins; the end of ``headers`` if there is none."""
+    match = _FIELD_AT_LINE_START.search(headers, position)
+    return len(headers) if match is None else match.start()
 
 
 def fields(headers: bytes, at_most: int = FIELDS_LIMIT) -> list[Field]:

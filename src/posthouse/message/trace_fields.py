@@ -16,13 +16,14 @@ from functools import lru_cache
 from posthouse.core import Address, LocalError, path_text
 from posthouse.message.dates import date_of
 
-__all__ = ["address_field", "protocol_name", "received", "return_path"]
+__all__ = ["address_field", "protocol_name", "received", "received_locally", "return_path"]
 
 # Domain and address-literal (RFC 5321 §4.1.2), and the underscore that some real hosts have; a queue id is an atom.
 _NAME = re.compile(r"[A-Za-z0-9._\-]{1,255}|\[[A-Za-z0-9.:\-]{1,253}\]")
 _NOT_NAME = re.compile(r"[^A-Za-z0-9._\-\[\]:]")
 _NOT_NAME_UTF8 = re.compile(r"[\x00-,/;-@\\^`{-\xa0]")  # of _NOT_NAME, what is below U+00A1
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]{1,200}")
+_NOT_COMMENT = re.compile(r"[^A-Za-z0-9._\- ]")
 # Characters that a path must not have: controls (C0, DEL, C1), line and paragraph separators, surrogates.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PATH_AT_MOST = 900
@@ -101,6 +102,20 @@ def received(
     mark = queue_id if _ATOM.fullmatch(queue_id) else _NOT_NAME.sub("?", queue_id[:200]) or "?"
     opening = _opening(hostname, helo, host, protocol, reverse, utf8)
     return f"{opening}{mark}{ending}{date_of(int(seconds // 1), offset_minutes)}\r\n".encode()
+
+
+def received_locally(hostname: str, user: str, queue_id: str, seconds: float, offset_minutes: int = 0) -> bytes:
+    r"""The Received field of a message that a ``user`` of this machine has submitted without SMTP, with its CRLF::
+
+        Received: by hostname with local (www-data userid 33)\r\n
+        \tid queue_id; date\r\n
+
+    From is optional in the field (RFC 5322 §3.6.7); "local" is the protocol that Exim writes too.
+    """
+    name = _NOT_COMMENT.sub("?", user[:100])
+    mark = queue_id if _ATOM.fullmatch(queue_id) else "?"
+    date = date_of(int(seconds // 1), offset_minutes)
+    return f"Received: by {_name(hostname, False)} with local ({name})\r\n\tid {mark}; {date}\r\n".encode()
 
 
 @lru_cache(maxsize=1024)

@@ -92,6 +92,10 @@ class ContentNormaliser:
             # One CR less of each run with each round: an expression would try each place of a run as its beginning.
             for _ in range(_MOST_CR - 1):
                 piece = piece.replace(b"\r\r\n", b"\r\n")
+                if b"\r\r\n" not in piece:
+                    break
+            if only_crlf(piece):
+                return piece
         whole = piece.count(b"\r\n")
         bare = piece.count(b"\n") - whole
         if bare:

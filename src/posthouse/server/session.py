@@ -6,9 +6,10 @@ committed, the DNS is asked) does the session wait; the session goes on from the
 no task per session and none per command.
 
 A session handles at most 100 events when octets arrive, fewer while others wait; then it *rests* until its turn comes
-(``turn_queue``), so that other sessions go first.  The rest is longer for a client that repeats what brings no
-message (``conduct``).  Replies are written when 16 KiB of them are waiting, before more are made, so that a client that
-does not read its replies costs no more memory than that and what the stream queues.
+(``turn_queue``), so that other sessions go first.  A session that sends much rests too.  The rest is longer for a
+client that repeats what brings no message (``conduct``).  Replies are written when 16 KiB of them are waiting, before
+more are made, so that a client that does not read its replies costs no more memory than that and what the stream
+queues.
 
 A waiting session stops reading when octets arrive.  Most clients send nothing before the reply is there, and stopping
 and starting costs two system calls.  While content arrives more is sure to come, so there reading stops at once.
@@ -83,6 +84,10 @@ _REFUSED_LINGER: Final = 0.5
 _EVENTS_SLOWED: Final = 20
 #: Octets of replies that wait for the end of the turn; more are written at once.
 _REPLIES_AT_MOST: Final = 16_384
+#: Octets from which on a piece of input counts for the turn of the loop in which it is read: nearly a whole read, and
+#: more is waiting behind it.
+_LARGE_PIECE: Final = 16_000
+_NO_INPUT: Final = frozenset({State.CLOSED, State.SWITCHING})
 #: Octets of input that a client may have sent ahead while it does not read its replies; the session of one that has
 #: sent more is aborted.  RFC 2920 §3.1 makes the client read.
 _AHEAD_AT_MOST: Final = 65_536
@@ -216,6 +221,12 @@ class ServerSession:
             self._set_paused(True)
         else:
             self._handle(data, 0)
+            if len(data) >= _LARGE_PIECE and self._turns.spend(len(data), content=self._receiver.in_content):
+                held = self._waiting or self._resting or self._choked
+                if not held and self._receiver.state not in _NO_INPUT:
+                    self._resting = True  # reads no more until it is this session's turn
+                    self._set_paused(True)
+                    self._turns.put(self._rested)
 
     def eof_received(self) -> None:
         """The client will send no more; what it has sent is still answered."""

@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from posthouse.core import SettingError
 from posthouse.net.stream import Endpoint
 from posthouse.service.config.decode import decode, named
-from posthouse.service.config.mail_types import DeliverySetting
+from posthouse.service.config.mail_types import HOSTNAME, DeliverySetting
 from posthouse.service.config.model import Config, DomainSettings, ListenerSettings, RouteSettings
 from posthouse.service.config.security_types import ANY_MECHANISMS, AccountsSetting
 from posthouse.service.config.types import DIRECTORY, ENDPOINT, InvalidValue, catcher_directory
@@ -36,6 +36,7 @@ __all__ = [
     "default_config",
     "load",
     "load_data_dir",
+    "load_maildrop",
     "load_table",
     "parse",
     "table_of",
@@ -77,6 +78,20 @@ def load_data_dir(path: str) -> str:
         return str(DIRECTORY.read(raw))
     except InvalidValue:
         return parse(text, where).data_dir
+
+
+def load_maildrop(path: str) -> tuple[str, str, str]:
+    """``maildrop``, ``data_dir`` and ``hostname`` of the file at ``path``, the first and the last "" without them; as
+    for ``load_data_dir``."""
+    text, where = _text_of(path), os.path.basename(path)
+    table = table_of(text, where)
+    try:
+        named = str(DIRECTORY.read(table["maildrop"])) if "maildrop" in table else ""
+        hostname = str(HOSTNAME.read(table["hostname"])) if "hostname" in table else ""
+        return named, str(DIRECTORY.read(table.get("data_dir"))), hostname
+    except InvalidValue:
+        config = parse(text, where)
+        return config.maildrop, config.data_dir, config.hostname
 
 
 def _text_of(name: str) -> str:

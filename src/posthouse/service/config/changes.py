@@ -20,6 +20,7 @@ __all__ = ["RESTART", "changed_settings", "in_force"]
 RESTART: Final = (
     "hostname",
     "data_dir",
+    "maildrop",
     "workers",
     "user",
     "group",

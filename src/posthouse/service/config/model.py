@@ -464,6 +464,15 @@ class Config(Struct, frozen=True, kw_only=True):
             "`~/.local/share/posthouse`, of the user who starts the daemon: write it for any daemon that is no test."
         ),
     ] = field(default_factory=types.own_directory)
+    maildrop: Annotated[
+        str,
+        types.DIRECTORY,
+        Meta(
+            description="The directory in which `posthouse sendmail` and `spool:` leave messages, also while the "
+            "daemon is down; without it, `maildrop` in `data_dir`, for the daemon's own user. See "
+            "[mail of other users](sendmail.md#mail-of-other-users)."
+        ),
+    ] = ""
     user: Annotated[
         str,
         security_types.SYSTEM_USER,

@@ -60,6 +60,10 @@ from posthouse.service.daemon.route_security import PLAIN_ROUTE, SecurityKey, ke
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
+from posthouse.service.maildrop.drop_file import DropFile
+from posthouse.service.maildrop.local_intake import Taken, accept
+from posthouse.service.maildrop.maildrop import MAILDROP, Terms
+from posthouse.service.maildrop.pickup import KEYS, Pickup
 from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import InboxUsage
 from posthouse.service.policy.log_rate import LogRate
@@ -148,6 +152,7 @@ class Daemon:
         self._local_identity = LocalIdentity([config.hostname])
         self._control_path = control_path(config.data_dir, worker)
         self._control = ControlSocket(self._control_path, self.context, self.log) if control else None
+        self._pickup = self._make_pickup() if control and not worker else None
         self._usage = InboxUsage(self.spool, self.clock)
         self._listeners = OpenListeners(self._network)
         self._retired: list[Generation] = []  # with sessions that began in them
@@ -250,6 +255,15 @@ class Daemon:
             has_company=self._has_company,
         )
 
+    def _make_pickup(self) -> Pickup:
+        async def accepted(file: DropFile, name: str) -> Taken:
+            policy = self._generation.local_policy
+            return Taken(later="the daemon starts") if policy is None else await accept(policy, file, name)
+
+        where = self.config.maildrop or os.path.join(self.config.data_dir, MAILDROP)
+        keys = os.path.join(self.config.data_dir, KEYS)
+        return Pickup(where, keys, accepted, queries=self.spool.queries, clock=self.clock, log=self.log)
+
     def _fault(self, error: BaseException) -> None:
         self.faults.write(reason=f"{type(error).__name__}: {error}", error=error)
 
@@ -331,6 +345,7 @@ class Daemon:
         self._endpoints = self._addresses()
         self._local_identity = LocalIdentity([self.config.hostname], list(self._endpoints.values()))
         await self._open_control()
+        await self._open_pickup()
         self._look_at_certificates()
 
     def _look_at_certificates(self) -> None:
@@ -349,6 +364,11 @@ class Daemon:
         except OSError as error:
             self.log("control", reason=f"the socket {self._control_path} cannot be opened: {error.strerror or error}")
             self._control = None
+
+    async def _open_pickup(self) -> None:
+        policy = self._generation.local_policy
+        if self._pickup is not None and policy is not None:
+            await self._pickup.open(Terms(self.config.hostname, policy.settings.max_message_size))
 
     # -- change ----------------------------------------------------------------------------------------------------
 
@@ -455,6 +475,8 @@ class Daemon:
         end = self.clock.monotonic() + timeout
         if self._control is not None:
             await self._control.close()
+        if self._pickup is not None:
+            await self._pickup.close()
         generations = [*self._retired, self._generation]
         for generation in generations:
             generation.stop_accepting()

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from posthouse.core import EventSink
-from posthouse.net import Clock, Network
+from posthouse.net import Clock, Endpoint, Network
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay import DsnWriter, Worker
 from posthouse.server import CheckFactory, Server, ServerTimeouts
@@ -23,12 +25,15 @@ from posthouse.service.daemon.route_security import check_route
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
+from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.service.process.ports import ListenerKey, key_of
 from posthouse.spool import Spool
 
 __all__ = ["Generation", "Lasting", "OpenServer"]
+
+_MAILDROP = "/maildrop"  # the place that its policy names in logs; nothing listens there
 
 
 class Lasting(NamedTuple):
@@ -85,6 +90,7 @@ class Generation:
         earlier: Protections | None = before.protections if before is not None else None
         self.protections: Protections = Protections(config, clock=clock, log=log, before=earlier, loaded=loaded)
         self.servers: dict[ListenerKey, OpenServer] = {}
+        self.local_policy: ListenerPolicy | None = None  # of what users of this machine leave in the maildrop
 
     @property
     def sessions(self) -> int:
@@ -98,12 +104,13 @@ class Generation:
             check_route(route, self.deliverers.security)
         for listener in self.config.listener:
             self.servers[key_of(listener)] = self._server(listener, lasting)
+        self.local_policy = self._policy(_local_submission(self.config), lasting, None, SharedCounts())
 
-    def _server(self, listener: ListenerSettings, lasting: Lasting) -> OpenServer:
-        config = self.config
-        protection, logins = self.protections.of(listener, lasting.counts)
-        policy = ListenerPolicy(
-            config,
+    def _policy(
+        self, listener: ListenerSettings, lasting: Lasting, logins: Logins | None, counts: SharedCounts
+    ) -> ListenerPolicy:
+        return ListenerPolicy(
+            self.config,
             listener,
             directory=self.directory,
             spool=lasting.spool,
@@ -117,8 +124,13 @@ class Generation:
             dsn_writer=lasting.dsn_writer,
             checks=lasting.checks,
             logins=logins,
-            counts=lasting.counts,
+            counts=counts,
         )
+
+    def _server(self, listener: ListenerSettings, lasting: Lasting) -> OpenServer:
+        config = self.config
+        protection, logins = self.protections.of(listener, lasting.counts)
+        policy = self._policy(listener, lasting, logins, lasting.counts)
         policy.untrusted = self.protections.untrusted(listener)
         transcript = lasting.transcript
         size = listener.max_message_size
@@ -164,8 +176,22 @@ class Generation:
         """Refuse every session that begins from now on."""
         for each in self.servers.values():
             each.policy.draining = True
+        if self.local_policy is not None:
+            self.local_policy.draining = True
 
     def end(self) -> None:
         """Write what is left for the log; the sessions have ended."""
         for each in self.servers.values():
             each.policy.end()
+        if self.local_policy is not None:
+            self.local_policy.end()
+
+
+def _local_submission(config: Config) -> ListenerSettings:
+    """The terms of what is left in the maildrop: those of a submission, with the largest of the listeners' sizes."""
+    sizes = [each.max_message_size for each in config.listener]
+    headers = [each.max_header_size for each in config.listener]
+    terms = ListenerSettings(bind=Endpoint(_MAILDROP), kind="submission", name="maildrop", auth="off")
+    if not sizes:
+        return terms
+    return replace(terms, max_message_size=max(sizes), max_header_size=max(headers))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from posthouse.core import Address, Envelope
-from posthouse.message.trace_fields import protocol_name, received
+from posthouse.message.trace_fields import protocol_name, received, received_locally
 from posthouse.protocol.commands import Greet
 from posthouse.protocol.grammar import lookup_domain
 from posthouse.server.policy import Peer
@@ -15,12 +15,14 @@ __all__ = ["NOT_SECURED", "Secured", "trace_field"]
 
 class Secured(NamedTuple):
     """What is known of a session's channel and client: the TLS version and cipher suite as texts, and the account that
-    logged in; each empty if there is none.  ``hidden``: the trace field does not name the client."""
+    logged in; each empty if there is none.  ``hidden``: the trace field does not name the client.  ``local``: no client
+    has brought the message; this user of the machine left it."""
 
     version: str = ""
     cipher: str = ""
     user: str = ""
     hidden: bool = False
+    local: str = ""
 
     @property
     def tls(self) -> str:
@@ -50,6 +52,9 @@ def trace_field(
     A-labels, and a recipient whose local part is not ASCII is left out (RFC 6531 §3.7.3 allows both).
     """
     recipients = envelope.recipients
+    if secured.local:
+        name = hostname if hostname.isascii() else lookup_domain(hostname)
+        return received_locally(name, secured.local, queue_id, now, offset_minutes)
     helo = _HIDDEN if secured.hidden else greet.domain
     return received(
         hostname if hostname.isascii() else lookup_domain(hostname),
