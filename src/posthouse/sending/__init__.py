@@ -20,8 +20,10 @@ from posthouse.sending.submit import submit
 
 if TYPE_CHECKING:
     from posthouse.sending.async_client import AsyncClient
-    from posthouse.sending.client import Client, ClientBusy
+    from posthouse.sending.blocking_client import Client
+    from posthouse.sending.client_base import ClientBusy
     from posthouse.sending.connection.credentials import OAuthToken, TokenFunction
+    from posthouse.sending.connection.proxies import ProxyRefused
     from posthouse.sending.direct import deliver_direct
     from posthouse.sending.messages.batches import verp
     from posthouse.sending.messages.outgoing import Outgoing, OutgoingMessage
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from posthouse.sending.probe import ProbeReport, probe
     from posthouse.sending.results import Ambiguous, SendFailed, SendResult, UnseenFailureWarning
     from posthouse.sending.transports import Transport
+    from posthouse.sending.transports.memory import MemoryTransport, SentMessage, memory
 
 __all__ = [
     "Ambiguous",
@@ -39,15 +42,18 @@ __all__ = [
     "LoginDeferred",
     "LoginFailed",
     "LoginRefused",
+    "MemoryTransport",
     "NoMechanism",
     "NoSuchHost",
     "OAuthToken",
     "Outgoing",
     "OutgoingMessage",
     "ProbeReport",
+    "ProxyRefused",
     "SendFailed",
     "SendOptions",
     "SendResult",
+    "SentMessage",
     "ServerAddress",
     "ServerTarget",
     "SessionRefused",
@@ -59,6 +65,7 @@ __all__ = [
     "asend",
     "check_addresses",
     "deliver_direct",
+    "memory",
     "parse_server",
     "probe",
     "send",
@@ -70,8 +77,10 @@ __getattr__ = lazily(
     __name__,
     {
         "async_client": "AsyncClient",
-        "client": "Client ClientBusy",
+        "blocking_client": "Client",
+        "client_base": "ClientBusy",
         "connection.credentials": "OAuthToken TokenFunction",
+        "connection.proxies": "ProxyRefused",
         "direct": "deliver_direct",
         "one_message": "asend send",
         "options": "SendOptions ServerTarget",
@@ -80,5 +89,6 @@ __getattr__ = lazily(
         "probe": "ProbeReport probe",
         "results": "Ambiguous SendFailed SendResult UnseenFailureWarning",
         "transports": "Transport",
+        "transports.memory": "MemoryTransport SentMessage memory",
     },
 )

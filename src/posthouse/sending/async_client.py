@@ -1,4 +1,4 @@
-"""The client of an event loop; ``posthouse.sending.client`` has the one that blocks, and what both share."""
+"""The client of an event loop; ``blocking_client`` has the one that blocks, and the reasons."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 from posthouse.client.model import Deadline
 from posthouse.core import LocalError, Outcome
 from posthouse.net import Network, SocketNetwork, SystemClock
-from posthouse.sending.client import ClientBase, server_of, tried_in_vain
+from posthouse.sending.client_base import ClientBase, server_of, tried_in_vain
 from posthouse.sending.connection.async_driver import deliver_async, open_async_session
 from posthouse.sending.connection.dialogue_record import TranscriptLike
 from posthouse.sending.messages.batches import EnvelopesLike, transactions

@@ -59,7 +59,7 @@ def send(
     route = route_of(via, timeout=timeout, credentials=credentials, options=options)
     if not isinstance(route, ServerTarget):
         return _joined([_handed_over(route, each) for each in batch])
-    from posthouse.sending.client import Client
+    from posthouse.sending.blocking_client import Client
 
     return Client(route, transcript=transcript).send_once(batch)
 

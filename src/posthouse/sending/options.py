@@ -18,6 +18,7 @@ from posthouse.client.model import INTERACTIVE_TIMEOUTS, Timeouts
 from posthouse.client.server_url import ServerAddress, parse_server
 from posthouse.core import SettingError
 from posthouse.core.units import read_duration
+from posthouse.sending.connection.proxies import ProxyAddress, parse_proxy
 
 if TYPE_CHECKING:
     from posthouse.sending.connection.credentials import CredentialsLike
@@ -39,7 +40,7 @@ class SendOptions(TypedDict, total=False):
     ``tls``, ``ca``, ``name``, ``mechanisms``, ``allow_plain_text``: as ``ServerAddress`` has them.
     ``source``: the local IP address to send from.  ``local_name``: the argument of EHLO; without it, the name of this
     machine if it is qualified, else the address literal of the connection's own end.
-    ``proxy``: the URL of a SOCKS5 or HTTP proxy.
+    ``proxy``: the URL of a SOCKS5 or HTTP proxy (``socks5h://``, ``socks5://``, ``http://``).
     ``connect_timeout``, ``reply_timeout``, ``final_timeout``: seconds, or a text such as ``"2m"``, for connecting to
     all addresses of the server together (20 s), for one reply (60 s), and for the reply to the end of the message (600
     s).
@@ -69,7 +70,7 @@ class ServerTarget(NamedTuple):
     timeout: float | None = None
     source: str = ""
     local_name: str = ""
-    proxy: str = ""
+    proxy: ProxyAddress | None = None
     credentials: CredentialsLike | None = None
 
     def __str__(self) -> str:
@@ -102,7 +103,7 @@ def target_of(
     source, local_name, proxy = (str(taken.get(key, "")) for key in _TEXTS)
     if server.is_path and proxy:
         raise SettingError("a socket of this machine needs no proxy", where=str(server), remedy="leave proxy out")
-    return target._replace(source=source, local_name=local_name, proxy=proxy)
+    return target._replace(source=source, local_name=local_name, proxy=parse_proxy(proxy) if proxy else None)
 
 
 def _lmtp_by_path(url: str) -> str:
