@@ -114,18 +114,6 @@ def test_a_second_task_is_told_that_the_client_is_busy() -> None:
         asyncio.run(run(peer.url))
 
 
-def test_a_client_of_one_loop_is_not_used_in_another() -> None:
-    with ScriptedPeer({}) as peer:
-        client = posthouse.AsyncClient(peer.url)
-        assert asyncio.run(client.send(MESSAGE)).ok
-        with pytest.raises(LocalError, match="open in another event loop"):
-            asyncio.run(client.send(MESSAGE))
-        clients = [client]
-        del client
-        with pytest.warns(ResourceWarning):
-            clients.clear()
-
-
 def test_a_client_that_was_not_closed_is_warned_of_with_its_place() -> None:
     with ScriptedPeer({}) as peer:
         client = posthouse.Client(peer.url)
