@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer than that of this package
     from typing import Any
 
+    from posthouse.app import App
     from posthouse.client import Session, connect
     from posthouse.core import (
         Address,
@@ -61,6 +62,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Address",
     "Ambiguous",
+    "App",
     "Attachment",
     "AuthRefused",
     "CalendarEvent",
@@ -105,6 +107,7 @@ __all__ = [
 
 _WHERE = {
     "Ambiguous": "posthouse.sending.results",
+    "App": "posthouse.app",
     "Attachment": "posthouse.message",
     "CalendarEvent": "posthouse.message",
     "ListFields": "posthouse.message",
