@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from posthouse.client import (
     SessionRefused,
@@ -26,7 +27,7 @@ from posthouse.net.certificates import make_self_signed
 from .secured_peers import CONTENT, LIMITS, NAME, Connection, Pair, deliver, pair, serving, transaction
 
 KINDS = pytest.mark.parametrize("kind", ["asyncio", "blocking"])
-PAST = datetime(2020, 1, 1, tzinfo=UTC)
+PAST, FUTURE = datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 STRICT = pytest.mark.parametrize("mode", ["require", "verify"])
 
 
@@ -327,13 +328,20 @@ def test_a_slow_greeting_is_no_wrong_door(kind: str) -> None:
 
 @KINDS
 @pytest.mark.parametrize("mode", ["verify", "implicit"])
-@pytest.mark.parametrize("flaw", ["name", "expired", "untrusted", "self-signed"])
+@pytest.mark.parametrize(
+    "flaw",
+    ["name", "not for an address", "expired", "not yet", "untrusted", "self-signed", "root taken away", "no issuer"],
+)
 def test_nothing_leaves_for_a_certificate_that_is_not_right(
     kind: str, mode: str, flaw: str, tmp_path: Path, right: Pair
 ) -> None:
     found = {
         "name": lambda: pair(tmp_path, "other.example"),
+        "not for an address": lambda: pair(tmp_path, "127.0.0.1"),
         "expired": lambda: pair(tmp_path, NAME, not_after=PAST),
+        "not yet": lambda: pair(tmp_path, NAME, not_before=FUTURE),
+        "root taken away": lambda: whole_chain(tmp_path, right),
+        "no issuer": lambda: pair(tmp_path, NAME, authority=trustme.CA().create_child_ca())._replace(ca=right.ca),
         "untrusted": lambda: pair(tmp_path, NAME)._replace(ca=right.ca),
         "self-signed": lambda: self_signed(tmp_path, right),
     }[flaw]()
@@ -346,12 +354,30 @@ def test_nothing_leaves_for_a_certificate_that_is_not_right(
         connection.handshake(found.server)
         connection.rest()
 
-    words = {"name": "is for other.example, not for", "expired": "expired on 2020-01-01", "untrusted": "trusted here"}
+    words = {
+        "name": "is for other.example, not for",
+        "not for an address": f"is for 127.0.0.1, not for {NAME}",
+        "expired": "expired on 2020-01-01",
+        "not yet": "is not valid before 2100-01-01",
+        "self-signed": "self-signed",
+    }
     with serving(script) as server, pytest.raises(CertificateRefused) as caught:
         deliver(kind, server.port, tls=policy(mode, found.ca))
-    assert words.get(flaw, "self-signed") in str(caught.value)
+    assert words.get(flaw, "trusted here") in str(caught.value)
     nothing_leaked(server.clear + server.inside)
     assert server.inside == b""
+
+
+def whole_chain(folder: Path, right: Pair) -> Pair:
+    """A server that shows its chain with the root, which is trusted here no more."""
+    root = trustme.CA()
+    middle = root.create_child_ca()
+    leaf = middle.issue_cert(NAME)
+    path = folder / "chain.pem"
+    path.write_bytes(leaf.private_key_and_cert_chain_pem.bytes() + root.cert_pem.bytes())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    return Pair(context, right.ca)
 
 
 def self_signed(folder: Path, right: Pair) -> Pair:
