@@ -89,8 +89,8 @@ TEXTS: Final[dict[str, str]] = {
     "listener[].proxy_timeout": "等待代理的 PROXY 头的时间。",
     "listener[].greeting_pause": "发出 220 之前等待的时间；在此期间就开口的客户端不是邮件程序。对 `submission` "
     '和 `tls = "implicit"` 不起作用。最长 10 秒，因为正常的客户端会放弃；0 表示不等待。',
-    "listener[].fault_addresses": "`tempfail+3@…` 之类的收件人是否按其名称出错，用来测试向这里发信的程序；只用于邮件全部留在"
-    "本机时（[[domain]] “*”）。详见 testing.md。",
+    "listener[].fault_addresses": "`tempfail+3@…` 之类的收件人是否按其名称出错，用来测试向这里发信的程序；只用于"
+    "邮件全部留在本机时（[[domain]] “*”）。详见 testing.md。",
     "certificate[]": "供带 TLS 的监听器使用的证书；客户端请求其中的名称时，就得到这个证书（SNI）。",
     "certificate[].cert": "证书（PEM）及其证书链。",
     "certificate[].key": _PEM_KEY,
