@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer than that of this package
     from typing import Any
 
+    from posthouse.app import App
     from posthouse.client import Session, connect
     from posthouse.core import (
         Address,
@@ -46,6 +47,11 @@ if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer
     from posthouse.message.reading import ReadMessage, read
     from posthouse.sending import (
         Ambiguous,
+        AsyncClient,
+        AsyncPool,
+        Client,
+        ClientBusy,
+        Pool,
         SendFailed,
         SendResult,
         UnseenFailureWarning,
@@ -61,10 +67,15 @@ __version__ = "0.1.0"
 __all__ = [
     "Address",
     "Ambiguous",
+    "App",
+    "AsyncClient",
+    "AsyncPool",
     "Attachment",
     "AuthRefused",
     "CalendarEvent",
     "CannotConnect",
+    "Client",
+    "ClientBusy",
     "Content",
     "Defer",
     "Envelope",
@@ -74,6 +85,7 @@ __all__ = [
     "NetworkError",
     "Outcome",
     "Phase",
+    "Pool",
     "PosthouseError",
     "ReadMessage",
     "Recipient",
@@ -105,10 +117,16 @@ __all__ = [
 
 _WHERE = {
     "Ambiguous": "posthouse.sending.results",
+    "App": "posthouse.app",
+    "AsyncClient": "posthouse.sending.async_client",
+    "AsyncPool": "posthouse.sending.pool",
     "Attachment": "posthouse.message",
     "CalendarEvent": "posthouse.message",
+    "Client": "posthouse.sending.blocking_client",
+    "ClientBusy": "posthouse.sending.client_base",
     "ListFields": "posthouse.message",
     "Message": "posthouse.message",
+    "Pool": "posthouse.sending.pool",
     "ReadMessage": "posthouse.message.reading",
     "SendFailed": "posthouse.sending.results",
     "SendResult": "posthouse.sending.results",
