@@ -110,7 +110,7 @@ RULES: dict[str, Rule] = {
     ),
     "sending": Rule(
         packages=_layers(0, 3) - {"spool"},
-        third_party=_set("idna"),
+        third_party=_set("idna anyio"),
         never=_set("sqlite3"),
         why="sending needs no queue",
     ),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from posthouse.sending.messages.outgoing import Outgoing, OutgoingMessage
     from posthouse.sending.one_message import asend, send
     from posthouse.sending.options import SendOptions, ServerTarget
+    from posthouse.sending.pool import AsyncPool, Pool, PoolStatus, Progress, SendManyOptions
     from posthouse.sending.probe import ProbeReport, probe
     from posthouse.sending.results import Ambiguous, SendFailed, SendResult, UnseenFailureWarning
     from posthouse.sending.transports import Transport
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Ambiguous",
     "AsyncClient",
+    "AsyncPool",
     "Client",
     "ClientBusy",
     "LoginDeferred",
@@ -48,9 +50,13 @@ __all__ = [
     "OAuthToken",
     "Outgoing",
     "OutgoingMessage",
+    "Pool",
+    "PoolStatus",
     "ProbeReport",
+    "Progress",
     "ProxyRefused",
     "SendFailed",
+    "SendManyOptions",
     "SendOptions",
     "SendResult",
     "SentMessage",
@@ -86,6 +92,7 @@ __getattr__ = lazily(
         "options": "SendOptions ServerTarget",
         "messages.batches": "verp",
         "messages.outgoing": "Outgoing OutgoingMessage",
+        "pool": "AsyncPool Pool PoolStatus Progress SendManyOptions",
         "probe": "ProbeReport probe",
         "results": "Ambiguous SendFailed SendResult UnseenFailureWarning",
         "transports": "Transport",
