@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, Typ
 from posthouse.client.features import check_addresses
 from posthouse.client.model import Deadline, SessionRefused
 from posthouse.core import LocalError, Outcome, Phase, Result, SettingError, TimedOut
-from posthouse.net.clock import SystemClock
+from posthouse.net.system_clock import SystemClock
 from posthouse.protocol import Capabilities
 from posthouse.sending.connection.dialogue_record import DialogueRecord
 from posthouse.sending.messages.outgoing import Outgoing, outgoing
