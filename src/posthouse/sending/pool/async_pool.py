@@ -74,7 +74,8 @@ class _AsyncConnection:
 
     async def deliver(self, call: PoolCall) -> Delivered:
         self.record.current = call.record
-        return Delivered(await deliver_async(self.session, call.message, call.deadline, call.began, self._clock))
+        outcomes = await deliver_async(self.session, call.message, call.deadline, call.began, self._clock)
+        return Delivered(outcomes, "", self.session.fault)
 
     def begin(self, call: PoolCall) -> PooledSending:
         self.record.current = call.record

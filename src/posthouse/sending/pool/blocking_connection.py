@@ -63,7 +63,8 @@ class BlockingConnection:
         """Send one message.  If it raises, the connection has ended."""
         self.record.current = call.record
         try:
-            return Delivered(deliver_blocking(self.session, call.message, call.deadline, call.began, self._clock))
+            outcomes = deliver_blocking(self.session, call.message, call.deadline, call.began, self._clock)
+            return Delivered(outcomes, "", self.session.fault)
         finally:
             self.session.limit(None)
 

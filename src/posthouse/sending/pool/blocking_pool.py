@@ -23,6 +23,7 @@ from posthouse.sending.pool.pool_base import BasePool, NoneFree, PoolCall, lengt
 from posthouse.sending.pool.pool_engine import PATIENCE, PoolRequest, RequestState
 from posthouse.sending.pool.pool_limits import Duration, read_seconds
 from posthouse.sending.pool.pooled_record import PooledRecord
+from posthouse.sending.pool.pooled_sending import Delivered
 from posthouse.sending.pool.send_many import SendMany, SendManyOptions
 from posthouse.sending.pool.socket_wait import LONGEST_WAIT, earliest, socket_wait
 from posthouse.sending.results import SendResult
@@ -30,6 +31,7 @@ from posthouse.sending.transports.schemes import Transport
 
 if TYPE_CHECKING:
     from posthouse.sending.connection.dialogue_record import TranscriptLike
+    from posthouse.sending.messages.batches import EnvelopesLike
     from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
     from posthouse.sending.pool.async_pool import AsyncPool
 
@@ -75,8 +77,9 @@ class Pool(BasePool[_Connection]):
         message: MessageLike,
         *,
         timeout: Duration | None = None,
-        envelope: EnvelopeLike | None = None,
+        envelope: EnvelopesLike | None = None,
         transcript: TranscriptLike = False,
+        verp: bool | str = False,
     ) -> SendResult:
         """Send one message; as ``posthouse.send``, on a connection of the pool.
 
@@ -88,13 +91,18 @@ class Pool(BasePool[_Connection]):
                 could be opened.  After such a failure the next attempt waits 0.5 s, then 1 s, 2 s … 30 s; a message
                 that would have to wait for more than 5 s is not tried, and the exception says so.
         """
-        call = self._call(message, envelope, timeout, transcript)
+        calls = self.calls_of(message, envelope, timeout, transcript, verp)
+        found = [self._send_one(each) for each in calls]
+        outcomes = found[0].outcomes if len(found) == 1 else [each for one in found for each in one.outcomes]
+        return SendResult(outcomes, queue_id=found[0].queue_id, transcript=calls[0].record.take())
+
+    def _send_one(self, call: PoolCall) -> Delivered:
         request = self._take(call, PATIENCE)
         retried = False
         try:
             while True:
                 delivered = request.connection.deliver(call)
-                if retried or request.fresh or not may_try_again(delivered.outcomes):
+                if retried or request.fresh or not may_try_again(delivered.outcomes, delivered.fault):
                     break
                 retried = True
                 self._replace(request, call)
@@ -102,7 +110,7 @@ class Pool(BasePool[_Connection]):
             self.give_up(request)
             raise
         self._give_back(request)
-        return SendResult(delivered.outcomes, queue_id=delivered.queue_id, transcript=call.record.lines)
+        return delivered
 
     # -- many messages -------------------------------------------------------------------------------------------------
 

@@ -235,7 +235,7 @@ class Burst(Generic[C]):
         except Exception as error:
             item.error = error
             return
-        if used and not item.retried and may_try_again(item.delivered.outcomes):
+        if used and not item.retried and may_try_again(item.delivered.outcomes, item.delivered.fault):
             item.retried = True
             again.append(item)
 

@@ -17,13 +17,13 @@ import weakref
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar, Unpack
 
-from posthouse.client.features import check_addresses
 from posthouse.client.model import Deadline, SessionRefused
 from posthouse.core import LocalError, Outcome, Phase, Result, SettingError, TimedOut
 from posthouse.net.system_clock import SystemClock
 from posthouse.protocol import Capabilities
 from posthouse.sending.connection.dialogue_record import DialogueRecord
-from posthouse.sending.messages.outgoing import Outgoing, outgoing
+from posthouse.sending.messages.batches import EnvelopesLike, transactions
+from posthouse.sending.messages.outgoing import Outgoing
 from posthouse.sending.options import SendOptions, ServerTarget
 from posthouse.sending.pool.pool_engine import PoolEngine, PoolRequest, PoolStatus
 from posthouse.sending.pool.pool_limits import Duration, read_limits, read_seconds
@@ -32,7 +32,7 @@ from posthouse.sending.via import Via, route_of
 if TYPE_CHECKING:
     from posthouse.sending.connection.credentials import CredentialsLike
     from posthouse.sending.connection.dialogue_record import TranscriptLike
-    from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
+    from posthouse.sending.messages.outgoing import MessageLike
     from posthouse.sending.transports.schemes import Transport
 
 __all__ = [
@@ -156,14 +156,16 @@ class BasePool(Generic[C]):
 
     # -- a call --------------------------------------------------------------------------------------------------------
 
-    def _call(
+    def calls_of(
         self,
         message: MessageLike,
-        envelope: EnvelopeLike | None = None,
+        envelope: EnvelopesLike | None = None,
         timeout: Duration | None = None,
         transcript: TranscriptLike = False,
-    ) -> PoolCall:
-        """Everything about a call that needs no connection: the message is rendered here.  Raises ``LocalError``."""
+        verp: bool | str = False,
+    ) -> list[PoolCall]:
+        """Everything about a call that needs no connection: the message is rendered here, once for each transaction
+        that it takes.  Raises ``LocalError``."""
         began = self._clock.monotonic()
         if self._route is None:
             self._route = self._routed(None)
@@ -171,9 +173,8 @@ class BasePool(Generic[C]):
         if seconds is None and isinstance(self._route, ServerTarget):
             seconds = self._route.timeout
         deadline = Deadline(self._clock, seconds)
-        ready = outgoing(message, envelope)
-        check_addresses(ready.envelope)
-        return PoolCall(ready, deadline, began, DialogueRecord(transcript, str(self._route)))
+        record = DialogueRecord(transcript, str(self._route))
+        return [PoolCall(each, deadline, began, record) for each in transactions(message, envelope, verp)]
 
     def _ask(self, call: PoolCall, patience: float) -> PoolRequest[C]:
         engine = self._engine
@@ -252,10 +253,13 @@ def most_messages_of(capabilities: Capabilities) -> int | None:
 # Faults ---------------------------------------------------------------------------------------------------------------
 
 
-def may_try_again(outcomes: tuple[Outcome, ...]) -> bool:
+def may_try_again(outcomes: tuple[Outcome, ...], fault: BaseException | None) -> bool:
     """Whether a message on a connection that was used before may be tried once on a fresh one: the server ended the
-    session instead of beginning the transaction, for all recipients."""
-    return bool(outcomes) and all(_session_was_over(each) for each in outcomes)
+    session instead of beginning the transaction, for all recipients.  ``fault``: what ended the connection; a server
+    that is silent has not ended it."""
+    if not outcomes or isinstance(fault, TimedOut):
+        return False
+    return all(_session_was_over(each) for each in outcomes)
 
 
 def _session_was_over(outcome: Outcome) -> bool:

@@ -25,9 +25,8 @@ class PooledRecord(DialogueRecord):
     def tail(self) -> tuple[str, ...]:
         return self.current.tail
 
-    @property
-    def lines(self) -> tuple[str, ...]:
-        return self.current.lines
+    def take(self) -> tuple[str, ...]:
+        return self.current.take()
 
     @property
     def opening_phase(self) -> Phase:

@@ -22,6 +22,7 @@ class Delivered(NamedTuple):
 
     outcomes: tuple[Outcome, ...]
     queue_id: str = ""
+    fault: BaseException | None = None  # what has ended the connection
 
 
 class PooledSending(Protocol):
@@ -56,6 +57,9 @@ class _BeginsTransfers(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
+    @property
+    def fault(self) -> BaseException | None: ...
+
     peer: str
 
     def begin(self, envelope: Envelope, content: Content) -> Transfer: ...
@@ -64,12 +68,13 @@ class _BeginsTransfers(Protocol):
 class SessionSending:
     """A message on a session."""
 
-    __slots__ = ("_call", "_fitted", "_transfer")
+    __slots__ = ("_call", "_fitted", "_session", "_transfer")
 
     pending = None
 
     def __init__(self, session: _BeginsTransfers, call: PoolCall) -> None:
         self._call = call
+        self._session = session
         self._fitted: Fitted = fit(session.capabilities, *call.message, session.peer)
         self._transfer: Transfer | None = None
         if self._fitted.envelope.recipients:
@@ -96,7 +101,7 @@ class SessionSending:
             given = transfer.outcomes
         outcomes = self._fitted.join(given, self._call.message.envelope.recipients)
         elapsed = now - self._call.began
-        return Delivered(tuple([each._replace(elapsed=elapsed) for each in outcomes]))
+        return Delivered(tuple([each._replace(elapsed=elapsed) for each in outcomes]), "", self._session.fault)
 
 
 class TransportSending:

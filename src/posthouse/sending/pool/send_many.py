@@ -23,7 +23,8 @@ from posthouse.sending.pool.progress import ProgressLike, ProgressMeter
 from posthouse.sending.results import SendResult
 
 if TYPE_CHECKING:
-    from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
+    from posthouse.sending.messages.batches import EnvelopesLike
+    from posthouse.sending.messages.outgoing import MessageLike
 
 __all__ = ["SLOW", "SendMany", "SendManyOptions"]
 
@@ -59,9 +60,9 @@ class SendManyOptions(TypedDict, total=False):
 class _CallMaker(Protocol):
     """The part of a pool that is needed here."""
 
-    def _call(
-        self, message: MessageLike, envelope: EnvelopeLike | None = None, timeout: Duration | None = None
-    ) -> PoolCall: ...
+    def calls_of(
+        self, message: MessageLike, envelope: EnvelopesLike | None = None, timeout: Duration | None = None
+    ) -> list[PoolCall]: ...
 
 
 class _Member:
@@ -147,7 +148,10 @@ class SendMany:
             message, envelope = message
             taken.message = message
         try:
-            call = self._pool._call(message, envelope, self._timeout)
+            calls = self._pool.calls_of(message, envelope, self._timeout)
+            if len(calls) > 1:
+                raise LocalError("a message of send_many has one envelope; give a pair for each")
+            call = calls[0]
         except LocalError as error:
             reply = Reply(554, "5.6.0", f"not sent: {error}")
             taken.outcomes = (Outcome(_NO_RECIPIENT, Result.FAILED, reply, reply.text),)

@@ -27,6 +27,7 @@ from posthouse.sending.transports.schemes import Transport
 
 if TYPE_CHECKING:
     from posthouse.sending.connection.dialogue_record import TranscriptLike
+    from posthouse.sending.messages.batches import EnvelopesLike
     from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
 
 __all__ = ["MessageSource", "NOOP_SECONDS", "TaskConnection", "TaskPool", "TaskTransport"]
@@ -110,19 +111,25 @@ class TaskPool(BasePool[C]):
         message: MessageLike,
         *,
         timeout: Duration | None = None,
-        envelope: EnvelopeLike | None = None,
+        envelope: EnvelopesLike | None = None,
         transcript: TranscriptLike = False,
+        verp: bool | str = False,
     ) -> SendResult:
         """Send one message; as ``Pool.send``.  Cancelled, it ends the connection at once: nothing may follow a message
         that is half sent."""
         self._enter_loop()
-        call = self._call(message, envelope, timeout, transcript)
+        calls = self.calls_of(message, envelope, timeout, transcript, verp)
+        found = [await self._send_one(each) for each in calls]
+        outcomes = found[0].outcomes if len(found) == 1 else [each for one in found for each in one.outcomes]
+        return SendResult(outcomes, queue_id=found[0].queue_id, transcript=calls[0].record.take())
+
+    async def _send_one(self, call: PoolCall) -> Delivered:
         request = await self._take(call, PATIENCE)
         retried = False
         try:
             while True:
                 delivered = await request.connection.deliver(call)
-                if retried or request.fresh or not may_try_again(delivered.outcomes):
+                if retried or request.fresh or not may_try_again(delivered.outcomes, delivered.fault):
                     break
                 retried = True
                 await self._replace(request, call)
@@ -130,7 +137,7 @@ class TaskPool(BasePool[C]):
             self.give_up(request)
             raise
         self._give_back(request)
-        return SendResult(delivered.outcomes, queue_id=delivered.queue_id, transcript=call.record.lines)
+        return delivered
 
     # -- many messages -------------------------------------------------------------------------------------------------
 
