@@ -67,10 +67,7 @@ class _HandlerServer:
         """Note where it listens."""
 
     async def _open(self) -> None:
-        made: Any = self.factory()
-        if not isinstance(made, SMTP):
-            raise LocalError("factory() must return an SMTP of posthouse.app.aiosmtpd")
-        self.smtpd = smtp = made
+        self.smtpd = smtp = _checked(self.factory())
         size = smtp.data_size_limit or _UNLIMITED
         offer = Offer(
             size=smtp.data_size_limit,
@@ -248,6 +245,13 @@ class UnthreadedController(_AtAddress, _Unthreaded):
 
 class UnixSocketUnthreadedController(_AtPath, _Unthreaded):
     """A server in the event loop ``loop``, at a unix socket."""
+
+
+def _checked(made: object) -> SMTP:
+    """What a subclass's ``factory`` has returned."""
+    if not isinstance(made, SMTP):
+        raise LocalError("factory() must return an SMTP of posthouse.app.aiosmtpd")
+    return made
 
 
 def _localhost() -> str:
