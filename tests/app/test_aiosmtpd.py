@@ -7,11 +7,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import doctest
+import gc
 import importlib
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,6 +26,13 @@ from posthouse.app.aiosmtpd import smtp as our_smtp
 
 THEIRS, OURS = "aiosmtpd", "posthouse.app.aiosmtpd"
 SECONDS = 30
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """What a test leaves behind is its own fault, and not that of a later one."""
+    yield
+    gc.collect()
 
 
 class Library:

@@ -135,7 +135,6 @@ class _Threaded(_HandlerServer):
             raise LocalError("the controller has started already; stop it first")
         if self.loop.is_closed():
             self.loop = asyncio.new_event_loop()
-        self._error = None
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="posthouse-aiosmtpd", daemon=True)
         self._thread.start()
@@ -148,6 +147,7 @@ class _Threaded(_HandlerServer):
 
     def _run(self, ready: threading.Event) -> None:
         asyncio.set_event_loop(self.loop)
+        self._error = None
         try:
             try:
                 self.loop.run_until_complete(self._open())
