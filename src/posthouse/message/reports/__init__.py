@@ -1,0 +1,17 @@
+"""Reports about messages that were sent: delivery status, dispositions, feedback, and bounces in words, classified."""
+
+from posthouse.message.reports.bounce_kinds import Bounce, BounceKind, classify_bounce
+from posthouse.message.reports.report_reader import read_report
+from posthouse.message.reports.report_values import Disposition, Feedback, Report, ReportedRecipient, ReportKind
+
+__all__ = [
+    "Bounce",
+    "BounceKind",
+    "Disposition",
+    "Feedback",
+    "Report",
+    "ReportKind",
+    "ReportedRecipient",
+    "classify_bounce",
+    "read_report",
+]
