@@ -65,8 +65,8 @@ RULES: dict[str, Rule] = {
     "message": Rule(
         packages=_set("core codes"),
         third_party=_set("idna jinja2 markdown_it"),
-        never=_set(f"{_OUTSIDE} time random secrets uuid email.utils.make_msgid email.utils.localtime"),
-        exceptions=_set("secrets.token_hex tempfile.TemporaryFile threading.Lock"),  # see MESSAGE_SEAMS
+        never=_set(f"{_OUTSIDE} time random secrets uuid os.urandom email.utils.make_msgid email.utils.localtime"),
+        exceptions=_set("os.urandom tempfile.TemporaryFile threading.Lock"),  # see MESSAGE_SEAMS
         why="date and Message-ID are arguments of a message",
     ),
     "net": Rule(
@@ -143,6 +143,12 @@ RULES: dict[str, Rule] = {
     ),
     "__init__": Rule(packages=_layers(0, 7), why="layer 7 is above all packages"),
     "__main__": Rule(packages=_layers(0, 7), third_party=_set("uvloop"), why="layer 7 is above all packages"),
+    "django": Rule(packages=_layers(0, 6), third_party=_set("django"), why="an integration knows its framework alone"),
+    "flask": Rule(packages=_layers(0, 6), third_party=_set("flask"), why="an integration knows its framework alone"),
+    "logging": Rule(packages=_layers(0, 6), why="an integration knows its framework alone"),
+    "starlette": Rule(
+        packages=_layers(0, 6), third_party=_set("starlette"), why="an integration knows its framework alone"
+    ),
     "testing": Rule(
         packages=_layers(0, 5),
         third_party=_set("pytest hypothesis trustme dns idna"),
@@ -153,7 +159,7 @@ RULES: dict[str, Rule] = {
 #: The only files of message that import an exception of its row: what is drawn for a message that names no Message-ID,
 #: and the copy of a stream that is attached.
 MESSAGE_SEAMS: dict[str, str] = {
-    "message/composing/drawn.py": "secrets.token_hex",
+    "message/composing/drawn.py": "os.urandom",
     "message/composing/sources.py": "tempfile.TemporaryFile threading.Lock",
 }
 
@@ -283,7 +289,7 @@ def test_the_table_itself_goes_down_only() -> None:
     level = {package: number for number, layer in enumerate(LAYERS) for package in layer}
     assert set(RULES) == set(level) | {"testing"}
     for package, rule in RULES.items():
-        if package in ("testing", "__init__", "__main__"):
+        if package in ("testing", *LAYERS[-1]):
             continue
         not_below = {other for other in rule.packages if level[other] >= level[package]}
         if package == "codes":
