@@ -131,9 +131,7 @@ def test_a_report_is_known_however_its_type_is_written(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["disposition-notification", "feedback-report", '"x"'])
 def test_a_report_of_another_type_is_none(kind: str) -> None:
-    assert (
-        read_dsn(report(f"{MESSAGE_GROUP}\n{U}", kind=f"multipart/report; report-type={kind}; boundary=b")) is None
-    )
+    assert read_dsn(report(f"{MESSAGE_GROUP}\n{U}", kind=f"multipart/report; report-type={kind}; boundary=b")) is None
 
 
 def test_line_ends_and_an_mbox_line_do_not_matter() -> None:

@@ -16,7 +16,17 @@ from posthouse.message.reading.defects import Defect
 from posthouse.message.reading.read_message import ReadAttachment, ReadMessage, read_octets
 from posthouse.message.reading.read_part import HeaderField, ReadPart
 
-__all__ = ["Defect", "HeaderField", "ReadAttachment", "ReadMailbox", "ReadMessage", "ReadPart", "Source", "read", "read_octets"]
+__all__ = [
+    "Defect",
+    "HeaderField",
+    "ReadAttachment",
+    "ReadMailbox",
+    "ReadMessage",
+    "ReadPart",
+    "Source",
+    "read",
+    "read_octets",
+]
 
 _MAPPED: Final = 1 << 22  # octets of a file from which on it is mapped into memory, not read
 

@@ -2,14 +2,20 @@
 
 from posthouse.message.reports.bounce_kinds import Bounce, BounceKind, classify_bounce
 from posthouse.message.reports.report_reader import read_report
-from posthouse.message.reports.report_values import Disposition, Feedback, Report, ReportedRecipient, ReportKind
+from posthouse.message.reports.report_values import (
+    Disposition,
+    FeedbackDetails,
+    MailReport,
+    ReportedRecipient,
+    ReportKind,
+)
 
 __all__ = [
     "Bounce",
     "BounceKind",
     "Disposition",
-    "Feedback",
-    "Report",
+    "FeedbackDetails",
+    "MailReport",
     "ReportKind",
     "ReportedRecipient",
     "classify_bounce",

@@ -51,9 +51,7 @@ class BounceKind(enum.StrEnum):
 
 
 #: Kinds after which the address will not work again, if the failure is permanent.
-_OF_THE_ADDRESS: Final = frozenset(
-    {BounceKind.NO_MAILBOX, BounceKind.DISABLED, BounceKind.MOVED, BounceKind.NO_DOMAIN}
-)
+_OF_THE_ADDRESS: Final = frozenset({BounceKind.NO_MAILBOX, BounceKind.DISABLED, BounceKind.MOVED, BounceKind.NO_DOMAIN})
 
 
 class Bounce(NamedTuple):

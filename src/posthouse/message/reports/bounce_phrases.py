@@ -147,7 +147,8 @@ PHRASES: Final[tuple[tuple[str, float, re.Pattern[str]], ...]] = (
     _phrase(
         "no-domain",
         0.93,
-        r"(?:domain|host)(?: name)? (?:\S+ )?(?:not found|does ?n[o']t exist|is unknown|lookup failed|does not resolve)",
+        r"(?:domain|host)(?: name)? (?:\S+ )?(?:not found|does ?n[o']t exist|is unknown|lookup failed)",
+        r"(?:domain|host)(?: name)? does not resolve",
         r"(?:unknown|invalid|no such|bad) (?:mail |destination )?(?:host|domain)",
         r"no (?:mx|mail exchanger|a or mx|mx or a|mx/a)",
         r"nxdomain",
@@ -208,8 +209,8 @@ PHRASES: Final[tuple[tuple[str, float, re.Pattern[str]], ...]] = (
         r"block ?-?list",
         r"black ?-?list",
         r"\b(?:spamhaus|spamcop|barracuda|sorbs|uceprotect|senderscore|invaluement|proofpoint dynamic)",
-        r"(?:ip|host|client|sender|server|network|connection|address) (?:\S+ ){0,4}(?:is |has been |was )?(?:block|banned"
-        r"|listed (?:in|on|at|by)|on our block)",
+        r"(?:ip|host|client|sender|server|network|connection|address) (?:\S+ ){0,4}(?:is |has been |was )?(?:block"
+        r"|banned|listed (?:in|on|at|by)|on our block)",
         r"(?:bad|poor|low|very low) (?:\S+ )?reputation",
         r"\breputation\b",
         r"blocked using",
@@ -284,7 +285,8 @@ PHRASES: Final[tuple[tuple[str, float, re.Pattern[str]], ...]] = (
     _phrase(
         "policy",
         0.85,
-        r"(?:administrative|administratively|security|local|site|corporate|company|mail) (?:\S+ )?(?:polic|prohibit|rul)",
+        r"(?:administrative|administratively|security|local|site|corporate|company|mail) (?:\S+ )?(?:polic|prohibit)",
+        r"(?:administrative|security|local|site|corporate|company|mail) rul",
         r"policy (?:violation|reason|rejection|restriction)",
         r"for (?:policy|security) reasons",
         r"not (?:permitted|allowed|authori[sz]ed) (?:to send|to post|sender|by)",

@@ -17,7 +17,9 @@ __all__ = ["FreeFormRecipient", "before_the_copy", "find_recipients", "is_from_m
 _LINES: Final = 2_000  # of a text that are looked at
 _RECIPIENTS: Final = 1_000
 _REASON_LINES: Final = 12  # below an address
-_ADDRESS: Final = r"[^\s<>\"'(),:;@\[\]]{1,64}@[A-Za-z0-9\u0080-\U0010ffff-]{1,63}(?:\.[A-Za-z0-9\u0080-\U0010ffff-]{1,63}){0,9}"
+_ADDRESS: Final = (
+    r"[^\s<>\"'(),:;@\[\]]{1,64}@[A-Za-z0-9\u0080-\U0010ffff-]{1,63}(?:\.[A-Za-z0-9\u0080-\U0010ffff-]{1,63}){0,9}"
+)
 _AT_BEGIN: Final = re.compile(rf"\s{{0,8}}(?:[*•-] )?<?(?:mailto:)?({_ADDRESS})>?\s{{0,4}}(?:\.\.\.|:|-|\(|$)?(.*)")
 _ANYWHERE: Final = re.compile(rf"(?<![\w.@+-]){_ADDRESS}")
 _SYSTEM: Final = re.compile(
@@ -32,13 +34,15 @@ _SUBJECT: Final = re.compile(
 )
 _FAILED: Final = re.compile(
     r"(?i)(?:not|n't|unable to|impossible to|fail\w* to) (?:be )?(?:\w+ ){0,2}(?:deliver|reach|sen[dt]|transmit|accept)"
-    r"|undeliver|deliver\w* (?:\w+ ){0,3}fail|fail\w* (?:\w+ ){0,5}(?:recipient|address|deliver)|permanent (?:fatal )?error"
-    r"|fatal error|returned to sender|reject|user unknown|does not exist|no such user|bounced|投递失败|无法投递|未能送达|退信"
+    r"|undeliver|deliver\w* (?:\w+ ){0,3}fail|fail\w* (?:\w+ ){0,5}(?:recipient|address|deliver)"
+    r"|permanent error|fatal error|returned to sender|reject|user unknown|does not exist|no such user|bounced"
+    r"|投递失败|无法投递|未能送达|退信"
 )
 _COPY: Final = re.compile(
-    r"(?im)^[\s>]*(?:[-=_*]{2,}[^\n]{0,60}(?:original|copy|unsent|returned|undelivered|message header|message follows)[^\n]{0,80}"
-    r"|(?:below this line|this) is (?:an? |the )?(?:exact )?copy of [^\n]{0,60}|(?:the )?(?:original|first) (?:message|mail"
-    r"|lines)[^\n]{0,60}(?:follow|below|attached|was|:)[^\n]{0,40}|original message headers?:?"
+    r"(?im)^[\s>]*(?:[-=_*]{2,}[^\n]{0,60}(?:original|copy|unsent|returned|undelivered|message header|message follows)"
+    r"[^\n]{0,80}|(?:below this line|this) is (?:an? |the )?(?:exact )?copy of [^\n]{0,60}"
+    r"|(?:the )?(?:original|first) (?:message|mail|lines)[^\n]{0,60}(?:follow|below|attached|was|:)[^\n]{0,40}"
+    r"|original message headers?:?"
     r"|(?:return-path|received): [^\n]{1,200})[^\n]*$"
 )
 _MESSAGE_ID: Final = re.compile(r"(?im)^[>\s]{0,4}message-id:\s{0,4}<([^<>\s]{1,250})>")
@@ -46,7 +50,9 @@ _DELAYED: Final = re.compile(
     r"(?i)(?:delay|warning|still (?:be )?(?:try|retr|attempt)|will (?:be )?(?:keep |continue |be )?(?:re)?tr(?:y|ied)"
     r"|not yet been|do not need to (?:resend|do)|no action is required)"
 )
-_GIVEN_UP: Final = re.compile(r"(?i)giv(?:en|ing) up|permanent|has been returned|failed permanently|will not be retried")
+_GIVEN_UP: Final = re.compile(
+    r"(?i)giv(?:en|ing) up|permanent|has been returned|failed permanently|will not be retried"
+)
 
 
 class FreeFormRecipient(NamedTuple):

@@ -15,7 +15,13 @@ from posthouse.message.dsn.read import AT_MOST, read_dsn
 from posthouse.message.reading import ReadMessage, ReadPart, Source, read, read_octets
 from posthouse.message.reports import free_form
 from posthouse.message.reports.bounce_kinds import Bounce, BounceKind, classify_bounce
-from posthouse.message.reports.report_values import Disposition, Feedback, Report, ReportedRecipient, ReportKind
+from posthouse.message.reports.report_values import (
+    Disposition,
+    FeedbackDetails,
+    MailReport,
+    ReportedRecipient,
+    ReportKind,
+)
 
 __all__ = ["read_report"]
 
@@ -30,7 +36,7 @@ _OF_A_FAILURE: Final = ("failed", "delayed")
 _GENERIC: Final = ("", "4.0.0", "5.0.0", "4.4.7", "5.4.7")
 
 
-def read_report(source: Source | ReadMessage) -> Report | None:
+def read_report(source: Source | ReadMessage) -> MailReport | None:
     """Read a report: what other hosts and mail programs say about a message that was sent.
 
     Delivery status notifications (RFC 3464, RFC 6533), disposition notifications (RFC 8098), feedback reports (RFC
@@ -76,10 +82,10 @@ def _leaves(root: ReadPart) -> list[ReadPart]:
 # -- delivery status -------------------------------------------------------------------------------------------------
 
 
-def _delivery(report: DeliveryReport) -> Report:
+def _delivery(report: DeliveryReport) -> MailReport:
     recipients = tuple(_recipient(each, report.text) for each in report.recipients)
     original = report.returned
-    return Report(
+    return MailReport(
         ReportKind.DELIVERY_STATUS,
         report.reporting_mta,
         recipients,
@@ -147,7 +153,7 @@ def _untyped(value: str) -> str:
 # -- dispositions ----------------------------------------------------------------------------------------------------
 
 
-def _disposition(message: ReadMessage, part: ReadPart, parts: list[ReadPart]) -> Report:
+def _disposition(message: ReadMessage, part: ReadPart, parts: list[ReadPart]) -> MailReport:
     fields = _fields_of(part)
     mode, _, what = _value(fields, "disposition").lower().partition(";")
     kind, *modifiers = (each.strip() for each in re.split("[/,]", what or mode))
@@ -155,7 +161,7 @@ def _disposition(message: ReadMessage, part: ReadPart, parts: list[ReadPart]) ->
     address = _untyped(_value(fields, "final-recipient")) or _sender(message)
     recipient = ReportedRecipient(address, kind, original=_untyped(_value(fields, "original-recipient")))
     original = _returned(parts)
-    return Report(
+    return MailReport(
         ReportKind.DISPOSITION,
         _value(fields, "reporting-ua"),
         (recipient,) if address else (),
@@ -176,7 +182,7 @@ def _sender(message: ReadMessage) -> str:
 # -- feedback --------------------------------------------------------------------------------------------------------
 
 
-def _feedback(message: ReadMessage, part: ReadPart, parts: list[ReadPart]) -> Report:
+def _feedback(message: ReadMessage, part: ReadPart, parts: list[ReadPart]) -> MailReport:
     fields = _fields_of(part)
     original = _returned(parts)
     addresses = [_untyped(value).strip("<>") for name, value in fields if name == "original-rcpt-to" and value]
@@ -184,7 +190,7 @@ def _feedback(message: ReadMessage, part: ReadPart, parts: list[ReadPart]) -> Re
         addresses = [str(each.address) for each in read_octets(original).to if each.address is not None]
     incidents = _value(fields, "incidents")
     kind = _value(fields, "feedback-type").lower() or "other"
-    return Report(
+    return MailReport(
         ReportKind.FEEDBACK,
         _value(fields, "user-agent") or _untyped(_value(fields, "reporting-mta")),
         tuple(ReportedRecipient(each, kind) for each in addresses),
@@ -192,7 +198,7 @@ def _feedback(message: ReadMessage, part: ReadPart, parts: list[ReadPart]) -> Re
         _id_of(original),
         _value(fields, "original-envelope-id"),
         original,
-        feedback=Feedback(
+        feedback=FeedbackDetails(
             kind,
             _value(fields, "source-ip"),
             _value(fields, "original-mail-from").strip("<> "),
@@ -206,7 +212,7 @@ def _feedback(message: ReadMessage, part: ReadPart, parts: list[ReadPart]) -> Re
 # -- words -----------------------------------------------------------------------------------------------------------
 
 
-def _free_form(message: ReadMessage) -> Report | None:
+def _free_form(message: ReadMessage) -> MailReport | None:
     fields = [(name, message.header(name)) for name in ("from", "sender", "return-path")]
     authors = [each.address for name, _ in fields for each in message.mailboxes(name)]
     return_path = next((field.value for field in message.headers if field.name.lower() == "return-path"), None)
@@ -228,7 +234,7 @@ def _free_form(message: ReadMessage) -> Report | None:
     if not found:
         return None
     original = _returned(_leaves(message.root))
-    return Report(
+    return MailReport(
         ReportKind.FREE_FORM,
         _sender(message),
         tuple(_from_words(each) for each in found),

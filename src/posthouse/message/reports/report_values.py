@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 
 from posthouse.message.reports.bounce_kinds import Bounce
 
-__all__ = ["Disposition", "Feedback", "Report", "ReportKind", "ReportedRecipient"]
+__all__ = [
+    "Disposition",
+    "FeedbackDetails",
+    "MailReport",
+    "ReportKind",
+    "ReportedRecipient",
+]
 
 
 class ReportKind(enum.StrEnum):
@@ -61,7 +67,7 @@ class Disposition:
 
 
 @dataclass(frozen=True, slots=True)
-class Feedback:
+class FeedbackDetails:
     """What a feedback report says (RFC 5965, RFC 6591).
 
     Attributes:
@@ -82,7 +88,7 @@ class Feedback:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class MailReport:
     """A report about a message; ``posthouse.read_report`` makes it.
 
     Attributes:
@@ -105,7 +111,7 @@ class Report:
     envelope_id: str = ""
     original: bytes = field(default=b"", repr=False)
     disposition: Disposition | None = None
-    feedback: Feedback | None = None
+    feedback: FeedbackDetails | None = None
 
     @property
     def failed(self) -> tuple[ReportedRecipient, ...]:
