@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 import posthouse
 from docs_pages.api import named, page
 
+ROOT = Path(__file__).resolve().parents[1]
 #: Not on the page: the number of this version.
 EXCEPTED = {"__version__"}
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", page(""), re.DOTALL | re.MULTILINE)
@@ -46,3 +51,18 @@ def test_every_public_name_is_used_in_an_example() -> None:
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_the_examples_run(number: int) -> None:
     exec(compile(EXAMPLES[number], f"docs/api.md, example {number + 1}", "exec"), {"__name__": "example"})
+
+
+def test_pyright_accepts_a_users_program(tmp_path: Path) -> None:
+    """In its strict mode.  mypy reads the same program in ``scripts/check``."""
+    settings = {
+        "include": [str(ROOT / "tests/typing/user_program.py"), str(ROOT / "examples/tickets.py")],
+        "extraPaths": [str(ROOT / "src")],
+        "typeCheckingMode": "strict",
+        "pythonVersion": "3.11",
+    }
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings), encoding="utf-8")
+    command = [sys.executable, "-m", "basedpyright", "-p", str(tmp_path), "--pythonpath", sys.executable]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert result.returncode == 0, result.stdout
+    assert "0 errors" in result.stdout
