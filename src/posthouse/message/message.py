@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from posthouse.core import Body, Envelope, LocalError, Recipient
-from posthouse.message.composing.attachment import Attachment, AttachmentsLike, InlineLike, attached, inlined
 from posthouse.message.composing.bodies import BodyParts, body_part
 from posthouse.message.composing.drawn import date_now, unique_id
 from posthouse.message.composing.frozen import FrozenValue
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 
     from posthouse.message.authoring.calendar import CalendarEvent
     from posthouse.message.authoring.list_fields import ListFields
+    from posthouse.message.composing.attachment import Attachment, AttachmentsLike, InlineLike
     from posthouse.message.composing.message_changes import MessageChanges
 
 __all__ = ["Message"]
@@ -164,8 +164,8 @@ class Message(FrozenValue):
             subject=checked_text(subject, "subject"),
             text=checked_text(text, "text"),
             html=checked_text(html, "html"),
-            attachments=attached(attachments) if attachments else (),
-            inline=inlined(inline) if inline else (),
+            attachments=_attached(attachments) if attachments else (),
+            inline=_inlined(inline) if inline else (),
             calendar=_calendar(calendar, author, (*receivers, *copied)) if calendar else "",
             headers=checked_fields(headers),
             in_reply_to=checked_ids(in_reply_to, "in_reply_to"),
@@ -386,6 +386,18 @@ def _calendar(given: str | CalendarEvent, organizer: Mailbox, attendees: tuple[M
     from posthouse.message.authoring.calendar import calendar_text
 
     return calendar_text(given, organizer, attendees)
+
+
+def _attached(given: AttachmentsLike) -> tuple[Attachment, ...]:
+    from posthouse.message.composing.attachment import attached  # a message without files needs none of it
+
+    return attached(given)
+
+
+def _inlined(given: InlineLike) -> tuple[Attachment, ...]:
+    from posthouse.message.composing.attachment import inlined
+
+    return inlined(given)
 
 
 def _urls(given: str | Iterable[str]) -> tuple[str, ...]:

@@ -12,11 +12,12 @@ from typing import NamedTuple, Protocol
 from posthouse.core import LocalError
 from posthouse.message.encode import Base64Encoder
 
-__all__ = ["Base64Piece", "CHUNK", "Part", "Piece", "Source", "chunked", "join", "size_of"]
+__all__ = ["Base64Piece", "CHUNK", "Part", "Piece", "Source", "chunked", "has_long_line", "join", "size_of"]
 
 #: Octets of the largest chunk of a rendered message.
 CHUNK = 65_536
 _READ = 57 * 836  # octets of a source that are encoded at a time: 65,208 octets of base64
+_LONGEST_LINE = 998  # octets without CRLF (RFC 5322 §2.1.1)
 _LINE = 57  # octets that a line of base64 stands for
 
 
@@ -78,6 +79,11 @@ class Part(NamedTuple):
     def holds(self, octets: bytes) -> bool:
         """Whether the octets occur in it; base64 has no ``=_`` and is not searched."""
         return any(isinstance(piece, bytes) and octets in piece for piece in self.body)
+
+
+def has_long_line(data: bytes) -> bool:
+    """Whether a line is longer than a message may have; all line ends are CRLF."""
+    return max(map(len, data.split(b"\r\n"))) > _LONGEST_LINE
 
 
 def join(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
