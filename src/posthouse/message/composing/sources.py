@@ -147,6 +147,8 @@ def copy_of(stream: Readable) -> bytes | StreamCopy:
             continue
         held.append(chunk)
         if size > _IN_MEMORY:
+            from tempfile import TemporaryFile  # takes longer than composing a short message
+
             file = TemporaryFile()  # noqa: SIM115 - it lives as long as the attachment
             file.writelines(held)
             held = []
