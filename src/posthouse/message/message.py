@@ -28,7 +28,7 @@ from posthouse.message.composing.head_lines import (
     date_text,
     foreign_address,
 )
-from posthouse.message.composing.pieces import CHUNK, Piece, chunked, join, size_of
+from posthouse.message.composing.pieces import CHUNK, Piece, chunked, file_state, join, size_of
 from posthouse.message.encode import fold
 from posthouse.message.field_writing import mailbox_field, mailboxes_of, text_field, written_field
 from posthouse.message.mailboxes import Mailbox, with_a_labels
@@ -341,7 +341,7 @@ class Message(FrozenValue):
 
     def _pieces(self) -> tuple[Piece, ...]:
         """The message in pieces; rendered once, and again when an attached file has changed."""
-        state = tuple(_state_of(each.content) for each in (*self.attachments, *self.inline))
+        state = tuple(file_state(each.content) for each in (*self.attachments, *self.inline))
         if self._plan is not None and self._plan[0] == state:
             return self._plan[1]
         head = self._written() if self._head is None else self._head
@@ -369,17 +369,6 @@ class Message(FrozenValue):
         return BodyParts(
             written, self.html, self.inline, self.calendar, method, self.attachments, self.flowed, self.legacy_names
         )
-
-
-def _state_of(content: object) -> object:
-    """What changes when an attached file does: its time and size, None if it cannot be read."""
-    if not isinstance(content, os.PathLike):
-        return None
-    try:
-        status = os.stat(content)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def _calendar(given: str | CalendarEvent, organizer: Mailbox, attendees: tuple[Mailbox, ...]) -> str:

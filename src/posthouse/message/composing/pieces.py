@@ -6,13 +6,25 @@ read.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from posthouse.core import LocalError
 from posthouse.message.encode import Base64Encoder
 
-__all__ = ["Base64Piece", "CHUNK", "Part", "Piece", "Source", "chunked", "has_long_line", "join", "size_of"]
+__all__ = [
+    "Base64Piece",
+    "CHUNK",
+    "Part",
+    "Piece",
+    "Source",
+    "chunked",
+    "file_state",
+    "has_long_line",
+    "join",
+    "size_of",
+]
 
 #: Octets of the largest chunk of a rendered message.
 CHUNK = 65_536
@@ -101,6 +113,17 @@ def join(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
     if held:
         made.append(b"".join(held))
     return tuple(made)
+
+
+def file_state(content: object) -> object:
+    """What changes when an attached file does: its time and size, None if it cannot be read."""
+    if not isinstance(content, os.PathLike):
+        return None
+    try:
+        status = os.stat(content)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def size_of(pieces: Iterable[Piece]) -> int:
