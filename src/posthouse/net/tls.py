@@ -120,8 +120,10 @@ class TlsStream:
         except TlsFailed as error:
             self._fail(error)
             return
-        self._send_pending()
-        if shaking and engine.state is not TlsState.HANDSHAKE:
+        if engine.state is TlsState.HANDSHAKE:
+            self._send_pending()
+            return
+        if shaking:  # the end of our handshake, or our tickets, go with the first octets of the handler
             self._came_up()
         self._deliver()
 
