@@ -255,3 +255,18 @@ def test_what_is_remembered_is_bounded_and_no_password(file: AccountFile, monkey
     assert checked.checks == 3
     assert set(checked.store._right._digests) == {"b", "c"}
     assert "horse" not in repr(checked.store._right.__dict__)
+
+
+def test_sessions_that_log_in_together_cost_one_check_after_the_other(
+    file: AccountFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two checks run at one time; whoever waits for its turn has the answer of those before it."""
+    checked = Checked(file, monkeypatch)
+
+    async def together() -> list[object]:
+        return list(
+            await asyncio.gather(*(checked.store.check_password("ann@example.org", "correct horse") for _ in range(20)))
+        )
+
+    assert asyncio.run(together()) == [True] * 20
+    assert checked.checks <= file_accounts._CHECKS

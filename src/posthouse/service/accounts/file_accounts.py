@@ -102,6 +102,8 @@ class FileAccounts(AccountStore):
         if stored is not None and active and self._right.knows(user, stored.argon2, password):
             return True
         async with self._checks:
+            if stored is not None and active and self._right.knows(user, stored.argon2, password):
+                return True  # another session has logged in meanwhile
             right = await asyncio.to_thread(self._file.check, user, password)
         if right and stored is not None and active:
             self._right.add(user, stored.argon2, password)
