@@ -133,10 +133,18 @@ def test_example_configurations_are_right(file: Path) -> None:
     parse(file.read_text(encoding="utf-8"), file.name)
 
 
-@pytest.mark.parametrize("number", range(len(blocks(ROOT / "docs" / "library.md", "python"))))
-def test_examples_of_the_library_page_work(number: int) -> None:
-    text = blocks(ROOT / "docs" / "library.md", "python")[number]
-    exec(compile(text, f"docs/library.md, example {number + 1}", "exec"), {"__name__": "example"})
+#: Pages whose examples run, each by itself.
+RUNNING = [ROOT / "docs" / page for page in ("library.md", "receiving.md")]
+
+
+@pytest.mark.parametrize(
+    ("page", "number"),
+    [(page, number) for page in RUNNING for number in range(len(blocks(page, "python")))],
+    ids=lambda value: value.name if isinstance(value, Path) else None,
+)
+def test_examples_of_the_manual_work(page: Path, number: int) -> None:
+    text = blocks(page, "python")[number]
+    exec(compile(text, f"{name(page)}, example {number + 1}", "exec"), {"__name__": "example"})
 
 
 def test_the_example_of_the_simulation_page_works() -> None:

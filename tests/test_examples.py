@@ -14,6 +14,7 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import IO
 
+import posthouse
 from posthouse.net import Endpoint
 from posthouse.net.system import reserved_socket
 from posthouse.service.config_file import load
@@ -112,6 +113,40 @@ def test_the_sender_says_that_nobody_is_there() -> None:
     assert "Traceback" not in sent.stderr
 
 
+def run(name: str, *arguments: object) -> str:
+    """What a program prints that ends by itself."""
+    command = [sys.executable, EXAMPLES / name, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+
+
+def test_a_report_is_composed_and_answered(tmp_path: Path) -> None:
+    report, answer = tmp_path / "report.eml", tmp_path / "answer.eml"
+    printed = run("report.py", report)
+    assert printed == f"{report.stat().st_size} octets for renping@sina.com ann@example.net\n"
+    read = posthouse.read(report)
+    assert [each.filename for each in read.attachments] == [
+        "logo.gif", "part-1.3.ics", "report.py", "figures.csv", "invite.ics"
+    ]  # fmt: skip
+    assert (read.attachments[0].referenced, read.defects) == (True, ())
+    assert run("answer.py", report, "renping@sina.com", answer).splitlines() == [
+        "to: langrui@sohu.com",
+        "cc: ann@example.net",
+        "subject: Re: 第四季度 / the fourth quarter",
+    ]
+    assert posthouse.read(answer).in_reply_to == (read.message_id,)
+
+
+def test_a_newsletter_is_composed_for_each_reader() -> None:
+    printed = run("newsletter.py", "ann@example.net", "bob@example.org")
+    for line in (
+        "Subject: News for Ann",
+        "Subject: News for Bob",
+        "Dear Ann,",
+        "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
+    ):
+        assert line in printed
+
+
 def test_the_archive_keeps_and_refuses(tmp_path: Path) -> None:
     text = (EXAMPLES / "archive.toml").read_text(encoding="utf-8")
     text = text.replace("/var/lib/posthouse", str(tmp_path / "house")).replace("127.0.0.1:2525", "127.0.0.1:0")
@@ -132,3 +167,16 @@ def test_the_archive_keeps_and_refuses(tmp_path: Path) -> None:
     assert [each.suffix for each in archive.iterdir()] == [".eml"], (list(archive.iterdir()), daemon.seen)
     (kept,) = archive.iterdir()
     assert b"notes.txt" in kept.read_bytes()
+
+
+def test_the_help_desk_takes_tickets(tmp_path: Path) -> None:
+    where = {"PYTHONPATH": f"{EXAMPLES}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    with program("-m", "posthouse", "run", "--app", "tickets:app", "--bind", "127.0.0.1:0", **where) as desk:
+        server = desk.until(r"^listening on (\S+) \(tickets:app\)")[1]
+        opened = send(server, "help@example.com")
+        answered = send(server, "help+1@example.com", "help+2@example.com", "help@elsewhere.example")
+        assert desk.stop() == 0
+    assert "250 2.0.0 this is ticket 1; its address is help+1@example.com" in opened.stdout
+    assert "help+1@example.com: failed: 554" in answered.stdout, "in SMTP a refusal after the content is for all"
+    assert "help+2@example.com: there is no ticket 2" in answered.stdout
+    assert "help@elsewhere.example: failed: 550 5.1.1 No such recipient here" in answered.stdout

@@ -130,7 +130,7 @@ RULES: dict[str, Rule] = {
         why="the service has no user interface",
     ),
     "cli": Rule(
-        packages=_set("service sending sandbox message core codes"),
+        packages=_set("service sending app sandbox message core codes"),
         third_party=_set("click rich msgspec uvloop"),
         never=_set("sqlite3 smtplib"),
         why="a face shows the operations of the service",

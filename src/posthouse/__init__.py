@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer than that of this package
     from typing import Any
 
+    from posthouse.app import App
     from posthouse.client import Session, connect
     from posthouse.core import (
         Address,
@@ -33,7 +34,16 @@ if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer
         TimedOut,
         TLSFailed,
     )
-    from posthouse.message import Attachment, Message, compose
+    from posthouse.message import (
+        Attachment,
+        CalendarEvent,
+        ListFields,
+        Message,
+        Templates,
+        compose,
+        forward,
+        reply,
+    )
     from posthouse.message.reading import ReadMessage, read
     from posthouse.sending import (
         Ambiguous,
@@ -52,12 +62,15 @@ __version__ = "0.1.0"
 __all__ = [
     "Address",
     "Ambiguous",
+    "App",
     "Attachment",
     "AuthRefused",
+    "CalendarEvent",
     "CannotConnect",
     "Content",
     "Defer",
     "Envelope",
+    "ListFields",
     "LocalError",
     "Message",
     "NetworkError",
@@ -77,33 +90,42 @@ __all__ = [
     "SettingError",
     "StorageError",
     "TLSFailed",
+    "Templates",
     "TimedOut",
     "UnseenFailureWarning",
     "__version__",
     "asend",
     "compose",
     "connect",
+    "forward",
     "parse_server",
     "read",
+    "reply",
     "send",
     "submit",
 ]
 
 _WHERE = {
     "Ambiguous": "posthouse.sending.results",
+    "App": "posthouse.app",
     "Attachment": "posthouse.message",
+    "CalendarEvent": "posthouse.message",
+    "ListFields": "posthouse.message",
     "Message": "posthouse.message",
     "ReadMessage": "posthouse.message.reading",
     "SendFailed": "posthouse.sending.results",
     "SendResult": "posthouse.sending.results",
     "Server": "posthouse.server",
     "Session": "posthouse.client",
+    "Templates": "posthouse.message",
     "UnseenFailureWarning": "posthouse.sending.results",
     "asend": "posthouse.sending.one_message",
     "compose": "posthouse.message",
     "connect": "posthouse.client",
+    "forward": "posthouse.message",
     "parse_server": "posthouse.sending",
     "read": "posthouse.message.reading",
+    "reply": "posthouse.message",
     "send": "posthouse.sending.one_message",
     "submit": "posthouse.sending",
 }

@@ -12,12 +12,15 @@ from posthouse.cli.output import say
 from posthouse.core.errors import SettingError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from posthouse.service.config.model import Config
     from posthouse.service.daemon.reloading import ConfigSource
     from posthouse.service.daemon.supervisor import Opened
 
 __all__ = ["run"]
 
+_APP_BIND: Final = "127.0.0.1:1025"
 _TLS: Final = {"off": "no TLS", "starttls": "STARTTLS", "implicit": "TLS"}
 
 
@@ -42,6 +45,18 @@ _TLS: Final = {"off": "no TLS", "starttls": "STARTTLS", "implicit": "TLS"}
     help="Whether programs may, must or cannot log in to the catcher; it takes any name and password. "
     "[default: offered]",
 )
+@click.option(
+    "--app",
+    metavar="MODULE:OBJECT",
+    callback=context.not_empty,
+    help="Run an application of your own, an App of posthouse, in place of the catcher.",
+)
+@click.option(
+    "--fault-addresses/--no-fault-addresses",
+    default=None,
+    help="Whether recipients of the catcher such as tempfail+3@… fail on demand (tempfail, permfail, greylist, "
+    "mailbox-full, reply-CODE, slow, drop; see the page about testing). [default: they do]",
+)
 @click.option("--log", type=click.Choice(["text", "json"]), help="The form of log lines; else as configured.")
 @context.with_daemon
 def run(
@@ -50,6 +65,8 @@ def run(
     bind: tuple[str, ...],
     tls: str | None,
     auth: str | None,
+    app: str | None,
+    fault_addresses: bool | None,
     log: str | None,
 ) -> None:
     """Run the daemon.
@@ -59,18 +76,29 @@ def run(
     any name and password may log in. Some programs use STARTTLS unasked and refuse that certificate; they may send to
     127.0.0.1:1026, where there is no TLS, or trust the certificate's file.
 
+    With --app the handlers of a program of your own get the messages. Its module is looked for in the current directory
+    and where Python finds modules. TLS, logins and limits are those of the App.
+
     SIGTERM (or Ctrl-C) stops the daemon in order: it accepts no new sessions, and open ones finish or get 421. A second
     signal ends it at once. Mail that was answered 250 is safe either way.
     """
+    if app is not None:
+        _run_app(app, bind, tls, {"config": config_file, "data-dir": data_dir, "auth": auth, "log": log})
+        return
     from posthouse.service.daemon import supervisor
 
-    for option, given in (("bind", bind), ("tls", tls), ("auth", auth)):
-        if given and config_file is not None:
+    for option, given in (("bind", bind), ("tls", tls), ("auth", auth), ("fault-addresses", fault_addresses)):
+        if given not in (None, ()) and config_file is not None:
+            setting = option.replace("-", "_")
             raise click.UsageError(
-                f"--{option} is for running without a configuration; write it as {option} of a [[listener]]"
+                f"--{option} is for running without a configuration; write it as {setting} of a [[listener]]"
             )
     options = context.DaemonOptions(config_file, data_dir)
-    config = options.config if config_file is not None else _catcher(options.data_dir, bind, tls, auth)
+    config = (
+        options.config
+        if config_file is not None
+        else _catcher(options.data_dir, bind, tls, auth, fault_addresses is not False)
+    )
     config = _logging(config, log)
 
     def ready(opened: Opened) -> None:
@@ -85,6 +113,35 @@ def run(
             remedy = f"{error.remedy}, with --bind HOST:PORT"
             raise SettingError(error.message, where=error.where, remedy=remedy) from error.__cause__
         raise
+
+
+def _run_app(target: str, binds: tuple[str, ...], tls: str | None, others: dict[str, str | None]) -> None:
+    """Run an application until a signal asks to stop."""
+    import logging
+    import sys
+
+    for option, given in others.items():
+        if given is not None:
+            raise click.UsageError(f"--{option} is for the daemon, and --app runs an application without one")
+    if tls not in (None, "implicit"):
+        raise click.UsageError("--tls of an application is implicit or left out; write App(tls=…, tls_required=…)")
+    from posthouse.app import load_app, serve_app
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    if "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    app = load_app(target)
+
+    def ready(places: Sequence[str]) -> None:
+        if _takes_output():
+            for place in places:
+                say(f"listening on {place} ({target})", "green")
+
+    async def main() -> None:
+        with context.signals() as stop:
+            await serve_app(app, binds or (_APP_BIND,), stop, implicit_tls=tls == "implicit", ready=ready)
+
+    context.run(main())
 
 
 def _source(config_file: str | None, data_dir: str | None, log: str | None) -> ConfigSource | None:
@@ -105,7 +162,7 @@ def _logging(config: Config, log: str | None) -> Config:
     return replace(config, log=replace(config.log, format=log))
 
 
-def _catcher(data_dir: str | None, binds: tuple[str, ...], tls: Any, auth: Any) -> Config:
+def _catcher(data_dir: str | None, binds: tuple[str, ...], tls: Any, auth: Any, faults: bool) -> Config:
     """The configuration of the catcher.
 
     Without an address or ``--tls`` there is one more listener, without TLS, if its port is free: for programs that
@@ -114,7 +171,9 @@ def _catcher(data_dir: str | None, binds: tuple[str, ...], tls: Any, auth: Any) 
     from posthouse.service.config_file import CATCHER_WITHOUT_TLS, default_config
 
     plain = CATCHER_WITHOUT_TLS if not binds and tls is None and _is_free(CATCHER_WITHOUT_TLS) else ""
-    return default_config(data_dir, binds, tls=tls or "starttls", auth=auth or "offered", plain=plain)
+    return default_config(
+        data_dir, binds, tls=tls or "starttls", auth=auth or "offered", plain=plain, fault_addresses=faults
+    )
 
 
 def _is_free(place: str) -> bool:

@@ -31,6 +31,13 @@ __all__ = ["sink"]
 @click.option(
     "--delay", multiple=True, metavar="[STAGE:]SECONDS[@SHARE]", help="Answer late; without a stage, at the end."
 )
+@click.option(
+    "--fault-addresses/--no-fault-addresses",
+    default=True,
+    show_default=True,
+    help="Whether recipients such as tempfail+3@… fail on demand (tempfail, permfail, greylist, mailbox-full, "
+    "reply-CODE, slow, drop; see the page about testing).",
+)
 @click.option("--seed", type=click.IntRange(0), help="Make the same chances come out in each run.")
 @click.option("--messages", type=click.IntRange(1), help="Stop after this number of messages.")
 @with_json
@@ -40,6 +47,7 @@ def sink(
     fail: tuple[str, ...],
     drop: tuple[str, ...],
     delay: tuple[str, ...],
+    fault_addresses: bool,
     seed: int | None,
     messages: int | None,
     as_json: bool,
@@ -54,17 +62,17 @@ def sink(
     from posthouse.sandbox import parse_delay, parse_drop, parse_fail
 
     faults = [*map(parse_delay, delay), *map(parse_drop, drop), *map(parse_fail, fail)]
-    run(_sink(bind, lmtp, faults, seed, messages, as_json))
+    run(_sink(bind, lmtp, faults, fault_addresses, seed, messages, as_json))
 
 
 async def _sink(
-    bind: str, lmtp: bool, faults: list[Any], seed: int | None, messages: int | None, as_json: bool
+    bind: str, lmtp: bool, faults: list[Any], addresses: bool, seed: int | None, messages: int | None, as_json: bool
 ) -> None:
     from posthouse.sandbox import open_sink
 
     loop = asyncio.get_running_loop()
     with signals() as stop:
-        sink, place = await open_sink(bind, lmtp=lmtp, faults=faults, seed=seed)
+        sink, place = await open_sink(bind, lmtp=lmtp, faults=faults, seed=seed, fault_addresses=addresses)
         say(f"listening on {place}; mail is counted and dropped", "green", err=as_json)
         begun = loop.time()
         if messages is not None:

@@ -9,8 +9,7 @@ given again what it has taken, whatever happened to the other recipients.
 
 A generator is refused as a handler, and as its result: its code would not run.
 
-Coroutines run on the event loop, other functions in a thread.  A thread that hangs cannot be ended, so the threads are
-few and the interpreter's end does not wait for them: if all of them hang, messages wait, and the daemon can still stop.
+Coroutines run on the event loop, other functions in a thread (``handler_calls``).
 
 Modules are imported at the first delivery, so that commands that only look at the queue run none of this code.  A name
 that cannot be found is a mistake in the configuration: the mail is deferred, with that as the reason, until it is
@@ -22,17 +21,15 @@ from __future__ import annotations
 import asyncio
 import importlib
 import inspect
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any, Final
 
 from posthouse.core import Bytes, Content, Defer, Envelope, NotDelivered, Outcome, Reply, Result, SettingError
+from posthouse.delivery.handler_calls import HandlerCalls, HandlerCrash, described
 from posthouse.delivery.model import Deliverer, Delivery, all_of, lease_lost
 from posthouse.net import Clock
 
-__all__ = ["DeliveredMessage", "PythonDeliverer", "load_handler"]
-
-T = TypeVar("T")
+__all__ = ["DeliveredMessage", "PythonDeliverer", "find_object", "load_handler"]
 
 _LONGEST_TEXT = 400  # characters of a handler's text in its outcome
 _UNUSABLE: Final = Reply(451, "4.3.5", "the delivery of this mail is not usable")
@@ -72,9 +69,11 @@ class DeliveredMessage:
 _Handler = Callable[[Envelope, DeliveredMessage], Any]
 
 
-def load_handler(target: str) -> _Handler:
-    """Import the module and return the object that ``module:object`` names.  Raises ``SettingError``."""
-    where = f'deliver = "python:{target}"'
+def find_object(target: str, where: str) -> Any:
+    """Import the module and return the object that ``module:object`` names.
+
+    Raises ``SettingError`` with the place ``where`` of the setting.
+    """
     name, _, path = target.partition(":")
     try:
         found: Any = importlib.import_module(name)
@@ -90,6 +89,14 @@ def load_handler(target: str) -> _Handler:
             remedy = "correct the name"
             raise SettingError(f'the module "{name}" has no "{path}"', where=where, remedy=remedy)
         found = getattr(found, part)
+    return found
+
+
+def load_handler(target: str) -> _Handler:
+    """Import the module and return the handler that ``module:object`` names.  Raises ``SettingError``."""
+    where = f'deliver = "python:{target}"'
+    name, _, path = target.partition(":")
+    found = find_object(target, where)
     if isinstance(found, type) or not callable(found):
         what = "is a class" if isinstance(found, type) else "cannot be called"
         remedy = "name a function, or an object with a __call__(envelope, content)"
@@ -110,18 +117,8 @@ def _is_generator_function(found: object) -> bool:
 
 
 def _broken(where: str, name: str, error: BaseException) -> SettingError:
-    cause = f'the module "{name}" fails while it is imported: {_described(error)}'
+    cause = f'the module "{name}" fails while it is imported: {described(error)}'
     return SettingError(cause, where=where, remedy="mend it; it is tried again at the next attempt")
-
-
-def _described(error: BaseException) -> str:
-    try:
-        text = " ".join(str(error).split())
-    except Exception:  # an exception of a handler may do anything
-        text = ""
-    if isinstance(error, _Crash):
-        return text
-    return f"{type(error).__name__}: {text}"[:_LONGEST_TEXT] if text else type(error).__name__
 
 
 class PythonDeliverer(Deliverer):
@@ -131,9 +128,7 @@ class PythonDeliverer(Deliverer):
     """
 
     def __init__(self, clock: Clock, *, timeout: float = 300.0, threads: int = 16) -> None:
-        self._clock = clock
-        self._timeout = timeout
-        self._free = asyncio.Semaphore(threads)
+        self._calls = HandlerCalls(clock, timeout=timeout, threads=threads)
         self._handlers: dict[str, _Handler] = {}
 
     async def deliver(self, delivery: Delivery, target: str) -> Sequence[Outcome]:
@@ -141,12 +136,14 @@ class PythonDeliverer(Deliverer):
         try:
             handler = self._handlers.get(target)
             if handler is None:
-                handler = self._handlers[target] = await self._in_time(self._in_thread(load_handler, target))
+                handler = self._handlers[target] = await self._calls.in_time(
+                    self._calls.in_thread(load_handler, target)
+                )
         except (SettingError, TimeoutError) as error:
-            reason = str(error) or f'importing "{target}" took longer than {self._timeout:g} seconds'
+            reason = str(error) or f'importing "{target}" took longer than {self._calls.timeout:g} seconds'
             return all_of(delivery.recipients, Result.DEFERRED, reason, _UNUSABLE)
         except Exception as error:  # no thread can be started, or the import raised what is no Exception
-            reason = f'"python:{target}" cannot be imported: {_described(error)}'
+            reason = f'"python:{target}" cannot be imported: {described(error)}'
             return all_of(delivery.recipients, Result.DEFERRED, reason, _UNUSABLE)
         peer = f"python:{target}"
         message = DeliveredMessage(delivery.content)
@@ -163,15 +160,15 @@ class PythonDeliverer(Deliverer):
         self, handler: _Handler, envelope: Envelope, message: DeliveredMessage
     ) -> tuple[Result, Reply, str]:
         try:
-            await self._in_time(self._run(handler, envelope, message))
+            await self._calls.in_time(self._run(handler, envelope, message))
         except NotDelivered as raised:
             text = " ".join(raised.reply.text.split())[:_LONGEST_TEXT]
             result = Result.DEFERRED if isinstance(raised, Defer) or raised.reply.transient else Result.FAILED
-            return result, raised.reply._replace(text=text), f"the handler said: {_described(raised)}"
+            return result, raised.reply._replace(text=text), f"the handler said: {described(raised)}"
         except TimeoutError:
-            return Result.DEFERRED, _TOO_LONG, f"the handler took longer than {self._timeout:g} seconds"
+            return Result.DEFERRED, _TOO_LONG, f"the handler took longer than {self._calls.timeout:g} seconds"
         except Exception as error:
-            return Result.DEFERRED, _CRASHED, f"the handler crashed: {_described(error)}"
+            return Result.DEFERRED, _CRASHED, f"the handler crashed: {described(error)}"
         return Result.DELIVERED, _DONE, "the handler took it"
 
     async def _run(self, handler: _Handler, envelope: Envelope, message: DeliveredMessage) -> None:
@@ -179,7 +176,7 @@ class PythonDeliverer(Deliverer):
             if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
                 answer = await handler(envelope, message)
             else:
-                answer = await self._in_thread(handler, envelope, message)
+                answer = await self._calls.in_thread(handler, envelope, message)
                 if inspect.isawaitable(answer):
                     answer = await answer
         except asyncio.CancelledError:  # of this attempt, or raised by the handler itself
@@ -188,80 +185,14 @@ class PythonDeliverer(Deliverer):
             # TimeoutError would pass for that of _in_time; what is no Exception ends the event loop, or the attempt.
             if isinstance(error, Exception) and not isinstance(error, TimeoutError):
                 raise
-            raise _Crash(_described(error)) from error
+            raise HandlerCrash(described(error)) from error
         if inspect.isgenerator(answer) or inspect.isasyncgen(answer) or inspect.iscoroutine(answer):
             if not inspect.isasyncgen(answer):
                 answer.close()
             what = "an async generator" if inspect.isasyncgen(answer) else f"a {type(answer).__name__}"
-            raise _Crash(f"it returned {what}, which nothing runs; await it, or take the yield out of the handler")
+            raise HandlerCrash(
+                f"it returned {what}, which nothing runs; await it, or take the yield out of the handler"
+            )
         if isinstance(answer, BaseException) or (isinstance(answer, type) and issubclass(answer, BaseException)):
-            what = answer.__name__ if isinstance(answer, type) else _described(answer)
-            raise _Crash(f"it returned {what} and did not raise it; write raise in place of return")
-
-    async def _in_time(self, call: Awaitable[T]) -> T:
-        """The result of ``call``.  If it takes too long it is cancelled, and ``TimeoutError`` is raised at once, even
-        if it ignores the cancellation."""
-        task = asyncio.ensure_future(call)
-        late: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        timer = self._clock.call_later(self._timeout, late.cancel)
-        both: set[asyncio.Future[Any]] = {task, late}
-        try:
-            await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                if task.cancelled():
-                    raise _Crash("it cancelled itself")
-                return task.result()
-            raise TimeoutError
-        finally:
-            timer.cancel()
-            late.cancel()
-            if not task.done():
-                task.add_done_callback(_forget)
-                task.cancel()
-
-    async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
-        """The result of ``function``, run in a thread of its own that the interpreter's end does not wait for."""
-        await self._free.acquire()
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-
-        def finish(result: Any, error: BaseException | None) -> None:
-            self._free.release()
-            if future.done():
-                return
-            if error is None:
-                future.set_result(result)
-            else:
-                future.set_exception(error)
-
-        def run() -> None:
-            result: T | None = None
-            error: BaseException | None = None
-            try:
-                result = function(*arguments)
-            except BaseException as raised:
-                # What is no Exception would be taken for an act of this process; a future cannot carry StopIteration.
-                plain = isinstance(raised, Exception) and not isinstance(raised, StopIteration)
-                text = "it cancelled itself" if isinstance(raised, asyncio.CancelledError) else _described(raised)
-                error = raised if plain else _Crash(text)
-            try:
-                loop.call_soon_threadsafe(finish, result, error)
-            except RuntimeError:  # the event loop has ended meanwhile
-                return
-
-        try:
-            threading.Thread(target=run, name="posthouse-handler", daemon=True).start()
-        except BaseException:
-            self._free.release()
-            raise
-        return await future
-
-
-class _Crash(Exception):
-    """An exception of a handler that must not be raised as it is: it would end the event loop, or look like one of the
-    worker."""
-
-
-def _forget(task: asyncio.Future[Any]) -> None:
-    if not task.cancelled():
-        task.exception()  # retrieved, so that asyncio does not report it
+            what = answer.__name__ if isinstance(answer, type) else described(answer)
+            raise HandlerCrash(f"it returned {what} and did not raise it; write raise in place of return")

@@ -15,6 +15,8 @@ from posthouse.message.mailboxes import Mailbox, parse_mailboxes
 if TYPE_CHECKING:
     from posthouse.message.authoring.calendar import CalendarEvent
     from posthouse.message.authoring.list_fields import ListFields
+    from posthouse.message.authoring.replies import forward, reply
+    from posthouse.message.authoring.templates import RenderedTemplate, Templates
     from posthouse.message.conversion import Converted, Unconvertible, convert, downgrade
     from posthouse.message.dsn.model import Action, DeliveryReport, OriginalMessage, RecipientFields, RecipientStatus
     from posthouse.message.dsn.read import read_report
@@ -50,8 +52,10 @@ __all__ = [
     "OriginalMessage",
     "RecipientFields",
     "RecipientStatus",
+    "RenderedTemplate",
     "Scanner",
     "Split",
+    "Templates",
     "Unconvertible",
     "compose",
     "compose_report",
@@ -62,6 +66,7 @@ __all__ = [
     "fields",
     "first",
     "format_date",
+    "forward",
     "gap",
     "is_report",
     "needs",
@@ -69,6 +74,7 @@ __all__ = [
     "protocol_name",
     "read_report",
     "received",
+    "reply",
     "return_path",
     "split",
     "to_crlf",
@@ -81,6 +87,8 @@ __getattr__ = lazily(
     {
         "authoring.calendar": "CalendarEvent",
         "authoring.list_fields": "ListFields",
+        "authoring.replies": "forward reply",
+        "authoring.templates": "RenderedTemplate Templates",
         "conversion": "Converted Unconvertible convert downgrade",
         "dsn.model": "Action DeliveryReport OriginalMessage RecipientFields RecipientStatus",
         "dsn.read": "read_report",

@@ -157,21 +157,25 @@ def _checked(address: Address, what: str) -> Address:
 
 
 def with_a_labels(address: Address) -> Address:
-    """The same mailbox with its domain in A-labels, so that only a local part beyond ASCII needs SMTPUTF8 (RFC 6531
-    §3.2).  Raises ``LocalError`` for a domain that has none."""
+    """The same mailbox with its domain in A-labels (IDNA 2008 with the mapping of UTS 46, which keeps ``ß``), so that
+    only a local part beyond ASCII needs SMTPUTF8 (RFC 6531 §3.2).  Raises ``LocalError`` for a domain that has none."""
     if address.domain.isascii():
         return address
     try:
         import idna  # its tables are large, and hardly any domain needs them
 
-        labels = [
-            label if label.isascii() else idna.alabel(label).decode("ascii") for label in address.domain.split(".")
-        ]
+        mapped = idna.uts46_remap(address.domain, std3_rules=True, transitional=False)
+        labels = [label if label.isascii() else idna.alabel(label).decode("ascii") for label in mapped.split(".")]
     except ValueError as error:  # idna.IDNAError is one
         raise LocalError(
             f"the domain of {address} is no valid international domain name; check its spelling"
         ) from error
-    return Address(address.local, ".".join(labels))
+    domain = ".".join(labels)
+    if not all(labels) or len(domain) > _DOMAIN_OCTETS:
+        raise LocalError(
+            f"the domain of {address} has an empty label, or is longer than 255 octets; check its spelling"
+        )
+    return Address(address.local, domain)
 
 
 def write_mailbox(mailbox: Mailbox, *, utf8: bool = False, room: int = 75) -> list[str]:

@@ -70,10 +70,10 @@ def write_content(content: bytes) -> tuple[bytes, bytes]:
     if not only_crlf(content):
         raise LocalError(_BARE)
     whole_lines = not content or content.endswith(b"\r\n")
-    if b"." in content:  # done with memchr, and base64 has none
+    if content.find(b".") >= 0:  # done with memchr, and base64 has none; ``in`` takes the octets for a number first
         if content.startswith(b"."):
             content = b"." + content
-        if b"\r\n." in content:
+        if content.find(b"\r\n.") >= 0:
             content = content.replace(b"\r\n.", b"\r\n..")
     return content, b".\r\n" if whole_lines else b"\r\n.\r\n"
 

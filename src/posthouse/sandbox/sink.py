@@ -2,7 +2,8 @@
 
 Senders are tested and measured against it.  Without fault rules all sessions share one policy and one intake, whose
 only state are the counters, and no verdict is made twice: a measurement is one of the dialogue and nothing else.  Fault
-rules (``sandbox.faults``) are asked in their order; the first that applies decides.
+rules (``sandbox.faults``) are asked in their order; the first that applies decides.  ``addresses`` are recipients that
+ask for a fault (``sandbox.address_faults``), where the rules let them pass.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from posthouse.core import Envelope, Recipient, Remark, Reply, SettingError, Ver
 from posthouse.net import Clock, Endpoint, Network, SocketNetwork, SystemClock
 from posthouse.protocol import LENIENT, Limits, Offer
 from posthouse.protocol.commands import Greet, Mail, Rcpt
+from posthouse.sandbox.address_faults import AddressFaults
 from posthouse.sandbox.faults import STAGES, FaultRule
-from posthouse.server import Answer, Peer, Server, ServerSession
+from posthouse.sandbox.faulty_policy import FaultSource, FaultyPolicy, Moment, Strike
+from posthouse.server import Answer, Peer, Policy, Server, ServerSession
 
 __all__ = ["Counts", "Sink", "open_sink"]
 
@@ -52,7 +55,9 @@ class Sink:
         faults: Sequence[FaultRule] = (),
         random: Random | None = None,
         offer: Offer | None = None,
+        addresses: FaultSource | None = None,
     ) -> None:
+        self.addresses = addresses
         self.clock = clock
         self.lmtp = lmtp
         self.faults: dict[str, tuple[FaultRule, ...]] = {
@@ -94,9 +99,20 @@ class Sink:
         self._server.sink = self
         self._shared = None if self.faults else _SinkPolicy(self, None)
 
-    def _policy(self, peer: Peer) -> _SinkPolicy:
+    def _policy(self, peer: Peer) -> Policy:
         self.connections += 1
-        return self._shared or _SinkPolicy(self, self.newest)
+        policy = self._shared or _SinkPolicy(self, self.newest)
+        if self.addresses is None or self.newest is None:
+            return policy
+        cut = self.newest.abort
+        return FaultyPolicy(policy, self.addresses, clock=self.clock, abort=cut, lmtp=self.lmtp, struck=self._struck)
+
+    def _struck(self, moment: Moment, strike: Strike) -> None:
+        """Count what an address has asked for."""
+        if strike.drop:
+            self.dropped += 1
+        elif strike.reply is not None:
+            self.refused += 1
 
     def when(self, messages: int, call: Callable[[], object]) -> None:
         """Call ``call`` once, when ``messages`` have been received."""
@@ -124,10 +140,16 @@ class Sink:
 
 
 async def open_sink(
-    bind: str, *, lmtp: bool = False, faults: Sequence[FaultRule] = (), seed: int | None = None
+    bind: str,
+    *,
+    lmtp: bool = False,
+    faults: Sequence[FaultRule] = (),
+    seed: int | None = None,
+    fault_addresses: bool = False,
 ) -> tuple[Sink, Endpoint]:
     """Open a sink at ``bind``, as in ``host:port`` or ``unix:/path``; returns it and its endpoint.
 
+    With ``fault_addresses``, recipients such as ``tempfail+3@…`` fail on demand.
     With a ``seed``, faults by chance strike the same moments in every run in which the commands come in the same order.
     Raises ``SettingError``.
     """
@@ -142,6 +164,7 @@ async def open_sink(
         lmtp=lmtp,
         faults=faults,
         random=Random(seed),
+        addresses=AddressFaults() if fault_addresses else None,
     )
     return sink, await sink.listen(endpoint)
 

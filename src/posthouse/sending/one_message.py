@@ -40,8 +40,8 @@ def send(
     Args:
         message: A ``Message``, an ``email.message.EmailMessage``, octets, an open file or a ``pathlib.Path``.
         via: The URL of a server (``smtp://``, ``smtps://``, ``smtp+starttls://``, ``lmtp://``, ``lmtp+unix://``),
-            ``mx:``, ``file:PATH``, ``memory:NAME``, or an object with ``deliver``.  None takes ``$POSTHOUSE_URL``, else
-            ``EMAIL_HOST`` and the other settings of Django.
+            ``mx:``, ``spool:`` (the local daemon), ``file:PATH``, ``memory:NAME``, or an object with ``deliver``.  None
+            takes ``$POSTHOUSE_URL``, else ``EMAIL_HOST`` and the other settings of Django.
         timeout: The time limit of the whole call, in seconds or as ``"30s"``.  Without it each phase has its own.
         credentials: ``(name, password)``, or a function ``(host, user, fresh)`` that gives OAuth tokens.
         envelope: An ``Envelope``, or ``(sender, recipients)``, in place of the message's own.

@@ -43,6 +43,7 @@ class SendOptions(TypedDict, total=False):
     ``connect_timeout``, ``reply_timeout``, ``final_timeout``: seconds, or a text such as ``"2m"``, for connecting to
     all addresses of the server together (20 s), for one reply (60 s), and for the reply to the end of the message (600
     s).
+    ``key``: for ``spool:`` alone: a message with a key that was used within the last 7 days is not sent again.
     """
 
     tls: str
@@ -56,6 +57,7 @@ class SendOptions(TypedDict, total=False):
     connect_timeout: float | str
     reply_timeout: float | str
     final_timeout: float | str
+    key: str
 
 
 class ServerTarget(NamedTuple):

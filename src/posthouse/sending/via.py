@@ -41,6 +41,8 @@ def route_of(
     """
     if via is None:
         via = default_via()
+    if options is not None and options.get("key"):
+        via, options = _with_key(via, options)
     if isinstance(via, ServerTarget):
         return via
     if isinstance(via, str) and scheme_of(via) in SCHEMES:
@@ -56,6 +58,18 @@ def route_of(
         remedy = f"leave {', '.join(given)} out"
         raise SettingError("these arguments are for a session with a server, and there is none", remedy=remedy)
     return via
+
+
+def _with_key(via: Via, options: SendOptions) -> tuple[str, SendOptions]:
+    """``key`` as the parameter of ``spool:`` that it is, and the other options."""
+    if not isinstance(via, str) or scheme_of(via) != "spool":
+        remedy = 'leave key out, or send by via="spool:"'
+        raise SettingError("a key is for the local daemon's queue, and this is another way", where="key", remedy=remedy)
+    from urllib.parse import quote
+
+    rest = options.copy()
+    key = rest.pop("key")
+    return f"{via}{'&' if '?' in via else '?'}key={quote(key, safe='')}", rest
 
 
 def default_via() -> str:

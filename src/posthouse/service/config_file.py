@@ -171,13 +171,15 @@ def default_config(
     tls: Literal["off", "starttls", "required", "implicit"] = "starttls",
     auth: Literal["off", "offered", "required"] = "offered",
     plain: str = "",
+    fault_addresses: bool = True,
 ) -> Config:
     """The configuration without a file: SMTP on 127.0.0.1:1025, all mail delivered into local inboxes, nothing sent.
 
     ``data_dir`` replaces the default directory, which is not that of a configuration: what was caught is never sent.
     ``binds`` replace the address, as in ``[[listener]] bind``.  ``tls`` is that of the listeners, or ``required``:
     STARTTLS, and nothing before it.  ``auth`` is that of the listeners; any name with any password may log in.
-    ``plain`` is the address of one more listener, without TLS.  Raises ``SettingError``.
+    ``plain`` is the address of one more listener, without TLS.  ``fault_addresses``: recipients such as ``tempfail+3``
+    fail on demand.  Raises ``SettingError``.
     """
     everything = DomainSettings(name="*", deliver=DeliverySetting("mailbox"), mailboxes=("any",))
     listener = ListenerSettings(
@@ -187,6 +189,7 @@ def default_config(
         tls_required=tls in ("required", "implicit"),
         auth=auth,
         mechanisms=ANY_MECHANISMS,
+        fault_addresses=fault_addresses,
     )
     listeners = [replace(listener, bind=_bound(each)) for each in binds or (CATCHER,)]
     if plain:
@@ -244,6 +247,14 @@ def _checks(config: Config, broken: Collection[str]) -> Iterator[tuple[str, str,
     if config.accounts.kind == "any" and not any(each.name == "*" for each in config.domain):
         remedy = 'write a [[domain]] with name = "*", or name real accounts'
         yield "accounts", '"any" lets everybody in, and some mail would leave this machine', remedy
+    for number, listener in enumerate(config.listener):
+        if listener.fault_addresses and not any(each.name == "*" for each in config.domain):
+            remedy = 'write a [[domain]] with name = "*", or take fault_addresses out'
+            yield (
+                f"listener[{number}].fault_addresses",
+                "it is for tests, and some mail would leave this machine",
+                remedy,
+            )
     for place, cause, remedy in _domain_checks(config):
         found = re.match(r"domain\[([0-9]+)\]", place)
         name = config.domain[int(found[1])].name if found else None

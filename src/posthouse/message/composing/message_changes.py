@@ -1,4 +1,4 @@
-"""Arguments of ``Message.replace``, for type checkers."""
+"""Arguments of ``Message`` that other functions pass on, for type checkers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,16 @@ from posthouse.message.authoring.list_fields import ListFields
 from posthouse.message.composing.attachment import AttachmentsLike, InlineLike
 from posthouse.message.composing.given_mailboxes import Addressee, Addressees
 
-__all__ = ["MessageChanges"]
+__all__ = ["MessageChanges", "MessageOptions"]
 
 
-class MessageChanges(TypedDict, total=False):
-    """The arguments of ``Message.replace``, each as for ``Message``."""
+class MessageOptions(TypedDict, total=False):
+    """The arguments of ``Message`` beside its sender, To, text and HTML."""
 
-    sender: Addressee
-    to: Addressees
     cc: Addressees
     bcc: Addressees
     reply_to: Addressees
     subject: str
-    text: str | None
-    html: str | None
     markdown: str | None
     attachments: AttachmentsLike
     inline: InlineLike
@@ -42,3 +38,12 @@ class MessageChanges(TypedDict, total=False):
     flowed: bool
     legacy_names: bool
     check_inline: bool
+
+
+class MessageChanges(MessageOptions, total=False):
+    """The arguments of ``Message.replace``, each as for ``Message``."""
+
+    sender: Addressee
+    to: Addressees
+    text: str | None
+    html: str | None

@@ -13,6 +13,7 @@ from posthouse.message.reading.charsets import decode
 from posthouse.message.reading.defects import Defects
 from posthouse.message.reading.encoded_text import decode_words, text_of_octets
 from posthouse.message.reading.field_section import Buffer, RawField
+from posthouse.message.reading.flowed_lines import unflowed
 from posthouse.message.reading.part_tree import PartNode, read_tree
 from posthouse.message.reading.transfer_encodings import UuencodedFile, decode_body, uuencoded_files
 
@@ -114,7 +115,10 @@ class PartSource:
             self.defects.add(
                 "lost-characters", node.start, f"octets of a part stand for no characters of {found.charset}"
             )
-        return found.text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
+        text = found.text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
+        if node.type == "text/plain" and node.content_type.text("format").text.strip().lower() == "flowed":
+            return unflowed(text, delete_space=node.content_type.text("delsp").text.strip().lower() == "yes")
+        return text
 
     def uuencoded(self, node: PartNode) -> tuple[list[UuencodedFile], str | None]:
         """The files in a text part, and the text without them, None if it has none."""

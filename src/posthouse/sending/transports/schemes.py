@@ -39,9 +39,13 @@ SCHEMES: Final[Mapping[str, str]] = {
     "file": "posthouse.sending.transports.files:file_transport",
     "memory": "posthouse.sending.transports.memory:memory_transport",
     "mx": "posthouse.sending.transports.exchangers:MxTransport",
+    "spool": "posthouse.service.maildrop.spool_transport:SpoolTransport",
 }
 #: What an event loop uses in place of the above.
-ASYNC_SCHEMES: Final[Mapping[str, str]] = {"mx": "posthouse.sending.transports.exchangers:AsyncMxTransport"}
+ASYNC_SCHEMES: Final[Mapping[str, str]] = {
+    "mx": "posthouse.sending.transports.exchangers:AsyncMxTransport",
+    "spool": "posthouse.service.maildrop.spool_transport:AsyncSpoolTransport",
+}
 
 
 def scheme_of(url: str) -> str:

@@ -149,6 +149,13 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
         bool,
         Meta(description="Whether no mail is accepted: every session is greeted with 521 (RFC 7504)."),
     ] = False
+    fault_addresses: Annotated[
+        bool,
+        Meta(
+            description="Whether recipients such as `tempfail+3@…` fail as they are told to, to test what sends here; "
+            'only where all mail stays here ([[domain]] "*"). See [faults by address](testing.md#faults-by-address).'
+        ),
+    ] = False
     vrfy: Annotated[bool, Meta(description="Whether VRFY says if a mailbox exists; if off, it answers 252.")] = False
     expn: Annotated[bool, Meta(description="Whether EXPN shows the members of a list; if off, it answers 252.")] = False
     proxy_networks: Annotated[

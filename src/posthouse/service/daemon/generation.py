@@ -134,7 +134,12 @@ class Generation:
         policy.untrusted = self.protections.untrusted(listener)
         transcript = lasting.transcript
         size = listener.max_message_size
-        server = Server(
+        make: Callable[..., Server] = Server
+        if listener.fault_addresses:
+            from posthouse.service.policy.fault_addresses import faulty_server  # only the catcher needs it
+
+            make = faulty_server(policy)
+        server = make(
             partial(SessionPolicy, policy),
             network=lasting.network,
             clock=lasting.clock,

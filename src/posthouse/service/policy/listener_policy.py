@@ -122,6 +122,7 @@ class ListenerPolicy:
         self.hello = Verdict(Reply(250, "", config.hostname))
         self._refusals, self._faults, self._tls_failures, self._headers = _rates(log, clock)
         self.trusts: Callable[[str], bool] = lru_cache(maxsize=1024)(partial(_trusts, config, listener))
+        self._leniencies = tuple(_leniency(config, listener, trusted=trusted) for trusted in (False, True))
         self.help = help_pages(listener, logins=logins is not None)
         self.intake = IntakeContext(
             kind=listener.kind,
@@ -162,21 +163,8 @@ class ListenerPolicy:
         return not self.lmtp and (trusted or (bool(user) and self.config.accounts.kind != "any"))
 
     def leniency(self, peer: Peer) -> Leniency:
-        """What is tolerated from a peer: by the listener's ``strictness``, or where it has none by its kind.
-
-        A bare local part is completed only for trusted hosts, and where all domains are ours (the catcher): elsewhere a
-        spammer's typing error would become an address of ours.
-        """
-        strictness, kind = self.settings.strictness, self.settings.kind
-        if strictness == "strict":
-            return STRICT
-        trusted = self.trusts(peer.host)
-        if not strictness and kind == "mx" and not trusted:
-            return STRICT
-        base = LENIENT if strictness else _IN_THE_MESSAGE
-        if not trusted and not any(each.name == "*" for each in self.config.domain):
-            return base
-        return base._replace(domain=self.config.postmaster.domain)
+        """What is tolerated from a peer: by the listener's ``strictness``, or where it has none by its kind."""
+        return self._leniencies[self.trusts(peer.host)]
 
     def enter(self, host: str) -> Verdict | None:
         """Count a session in, or say why it is not welcome; ``host`` is "" for a unix socket."""
@@ -282,3 +270,18 @@ def _free_octets(directory: str) -> int:
     except OSError:
         return 0
     return status.f_bavail * status.f_frsize
+
+
+def _leniency(config: Config, listener: ListenerSettings, *, trusted: bool) -> Leniency:
+    """What is tolerated from hosts that are trusted, or that are not.
+
+    A bare local part is completed only for trusted hosts, and where all domains are ours (the catcher): elsewhere a
+    spammer's typing error would become an address of ours.
+    """
+    strictness = listener.strictness
+    if strictness == "strict" or (not strictness and listener.kind == "mx" and not trusted):
+        return STRICT
+    base = LENIENT if strictness else _IN_THE_MESSAGE
+    if not trusted and not any(each.name == "*" for each in config.domain):
+        return base
+    return base._replace(domain=config.postmaster.domain)

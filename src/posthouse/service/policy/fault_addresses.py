@@ -1,0 +1,34 @@
+"""Faults by address at a listener (``fault_addresses``): what a recipient has asked for happens, and is logged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from posthouse.core import Reply, Verdict
+from posthouse.sandbox.address_faults import AddressFaults
+from posthouse.sandbox.faulty_policy import Moment, Strike
+from posthouse.sandbox.faulty_server import FaultyServer
+from posthouse.server import Peer, Server
+from posthouse.service.policy.listener_policy import ListenerPolicy
+
+__all__ = ["faulty_server"]
+
+_COMMANDS = {"rcpt": "RCPT", "data": "DATA", "end": "DATA"}
+
+
+def faulty_server(policy: ListenerPolicy) -> Callable[..., Server]:
+    """What makes the server of a listener, in place of ``Server``."""
+
+    def struck(peer: Peer, moment: Moment, strike: Strike) -> None:
+        if strike.drop:
+            verdict = Verdict(Reply(421, "4.3.0", "(not sent)"), f"{strike.why}; the connection was cut")
+        elif strike.reply is not None:
+            verdict = Verdict(strike.reply, strike.why)
+        else:
+            return
+        source = f"{policy.settings.kind} {peer.host or 'unix socket'}:{peer.port}"
+        recipient = ", ".join(map(str, moment.recipients[:3]))
+        policy.refused(source, _COMMANDS.get(moment.stage, moment.stage), verdict, recipient=recipient)
+
+    return partial(FaultyServer, faults=AddressFaults(), struck=struck)
