@@ -106,4 +106,4 @@ def test_a_closed_store_opens_its_file_again(tmp_path: Path) -> None:
 def test_what_is_stored_is_not_shown(tmp_path: Path) -> None:
     stored = made(tmp_path, ANN).stored(ANN)
     assert stored is not None
-    assert repr(stored) == "Stored(identities=('ann@example.org',), active=True)"
+    assert repr(stored) == "StoredAccount(identities=('ann@example.org',), active=True)"

@@ -22,7 +22,16 @@ from posthouse.protocol.sasl import NotPrepared, ScramKeys, derive_keys, prepare
 from posthouse.service.accounts.store import is_address
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
-__all__ = ["Account", "AccountFile", "SCRAM_ITERATIONS", "Stored", "VERSION", "compared", "decoy_secret", "stored_row"]
+__all__ = [
+    "Account",
+    "AccountFile",
+    "SCRAM_ITERATIONS",
+    "StoredAccount",
+    "VERSION",
+    "compared",
+    "decoy_secret",
+    "stored_row",
+]
 
 #: Also to be used for the challenge of an unknown account, which must look like any other.
 SCRAM_ITERATIONS: Final = 10_000
@@ -53,7 +62,7 @@ class Account(NamedTuple):
     changed: float
 
 
-class Stored(NamedTuple):
+class StoredAccount(NamedTuple):
     """What is stored of an account, with its secrets."""
 
     sha256: str
@@ -63,7 +72,7 @@ class Stored(NamedTuple):
     active: bool
 
     def __repr__(self) -> str:
-        return f"Stored(identities={self.identities!r}, active={self.active})"  # logs show repr
+        return f"StoredAccount(identities={self.identities!r}, active={self.active})"  # logs show repr
 
 
 class AccountFile:
@@ -148,7 +157,7 @@ class AccountFile:
         """The SCRAM keys of an account that may log in."""
         return self.keys_in(self.stored(name), hash_name)
 
-    def keys_in(self, stored: Stored | None, hash_name: str) -> ScramKeys | None:
+    def keys_in(self, stored: StoredAccount | None, hash_name: str) -> ScramKeys | None:
         """The SCRAM keys in what is stored of an account, if it may log in."""
         if stored is None or not stored.active:
             return None
@@ -157,7 +166,7 @@ class AccountFile:
         except ValueError as error:
             raise StorageCorrupt(f"{self.path}: the keys of an account cannot be read ({error})") from error
 
-    def stored(self, name: str) -> Stored | None:
+    def stored(self, name: str) -> StoredAccount | None:
         """What is stored of an account."""
         with self._open() as file:
             return stored_row(file, name)
@@ -214,11 +223,11 @@ def _account(row: tuple[str, str, int, float, float]) -> Account:
     return Account(name, tuple(filter(None, identities.split("\n"))), bool(active), made, changed)
 
 
-def stored_row(file: sqlite3.Connection, name: str) -> Stored | None:
+def stored_row(file: sqlite3.Connection, name: str) -> StoredAccount | None:
     """What is stored of an account.  All rows are fetched, so that no lock is left."""
     query = "SELECT sha256, sha1, argon2, identities, active FROM account WHERE name = ?"
     for sha256, sha1, argon2, identities, active in file.execute(query, (compared(name),)).fetchall():
-        return Stored(sha256, sha1, argon2, tuple(filter(None, identities.split("\n"))), bool(active))
+        return StoredAccount(sha256, sha1, argon2, tuple(filter(None, identities.split("\n"))), bool(active))
     return None
 
 

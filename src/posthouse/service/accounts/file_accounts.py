@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from posthouse.protocol.sasl import ScramKeys
-from posthouse.service.accounts.account_file import VERSION, AccountFile, Stored, compared, stored_row
+from posthouse.service.accounts.account_file import VERSION, AccountFile, StoredAccount, compared, stored_row
 from posthouse.service.accounts.store import AccountStore
 
 __all__ = ["FileAccounts"]
@@ -37,7 +37,7 @@ class _KeptOpen:
         self._file: sqlite3.Connection | None = None
         self._which = (0, 0)
 
-    def stored(self, name: str) -> Stored | None:
+    def stored(self, name: str) -> StoredAccount | None:
         """What is stored of an account."""
         found = os.stat(self._path)
         if self._file is None or self._which != (found.st_dev, found.st_ino):
@@ -119,7 +119,7 @@ class FileAccounts(AccountStore):
         stored = await self._stored(user)
         return stored.identities if stored is not None and stored.active else None
 
-    async def _stored(self, user: str) -> Stored | None:
+    async def _stored(self, user: str) -> StoredAccount | None:
         """What is stored of an account: looked up at once, or in a thread where that takes time."""
         try:
             return self._kept.stored(user)
