@@ -169,6 +169,27 @@ def test_the_archive_keeps_and_refuses(tmp_path: Path) -> None:
     assert b"notes.txt" in kept.read_bytes()
 
 
+def test_the_tests_of_the_examples_pass() -> None:
+    ours = ("-p", "no:posthouse", "-p", "posthouse.testing.pytest_plugin")  # installed or not
+    with program("-m", "pytest", "-q", *ours, "-p", "no:cacheprovider", EXAMPLES / "test_with_pytest.py") as tests:
+        tests.until(r"^3 passed")
+    with program("-m", "unittest", EXAMPLES / "test_with_unittest.py") as tests:
+        tests.until(r"^Ran 2 tests")
+        tests.until(r"^OK$")
+
+
+def test_the_failing_server_fails_as_it_is_told() -> None:
+    lines = run("failing_server.py").splitlines()
+    assert lines[:2] == [
+        "full@example.com: deferred: 452 4.2.2 Mailbox is full",
+        "slow@example.com: delivered: 250 2.0.0 Caught",
+    ]
+    assert lines[2].startswith("lost@example.com: ambiguous: ")
+    assert lines[3].startswith("nobody got it: ")
+    assert lines[3].endswith("421 Too busy")
+    assert lines[4:] == ["ann@example.com: delivered: 250 2.0.0 Caught", "2 messages were taken"]
+
+
 def test_the_help_desk_takes_tickets(tmp_path: Path) -> None:
     where = {"PYTHONPATH": f"{EXAMPLES}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     with program("-m", "posthouse", "run", "--app", "tickets:app", "--bind", "127.0.0.1:0", **where) as desk:

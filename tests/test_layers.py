@@ -110,7 +110,7 @@ RULES: dict[str, Rule] = {
     ),
     "sending": Rule(
         packages=_layers(0, 3) - {"spool"},
-        third_party=_set("idna"),
+        third_party=_set("idna anyio"),
         never=_set("sqlite3"),
         why="sending needs no queue",
     ),
@@ -143,6 +143,12 @@ RULES: dict[str, Rule] = {
     ),
     "__init__": Rule(packages=_layers(0, 7), why="layer 7 is above all packages"),
     "__main__": Rule(packages=_layers(0, 7), third_party=_set("uvloop"), why="layer 7 is above all packages"),
+    "django": Rule(packages=_layers(0, 6), third_party=_set("django"), why="an integration knows its framework alone"),
+    "flask": Rule(packages=_layers(0, 6), third_party=_set("flask"), why="an integration knows its framework alone"),
+    "logging": Rule(packages=_layers(0, 6), why="an integration knows its framework alone"),
+    "starlette": Rule(
+        packages=_layers(0, 6), third_party=_set("starlette"), why="an integration knows its framework alone"
+    ),
     "testing": Rule(
         packages=_layers(0, 5),
         third_party=_set("pytest hypothesis trustme dns idna"),
@@ -283,7 +289,7 @@ def test_the_table_itself_goes_down_only() -> None:
     level = {package: number for number, layer in enumerate(LAYERS) for package in layer}
     assert set(RULES) == set(level) | {"testing"}
     for package, rule in RULES.items():
-        if package in ("testing", "__init__", "__main__"):
+        if package in ("testing", *LAYERS[-1]):
             continue
         not_below = {other for other in rule.packages if level[other] >= level[package]}
         if package == "codes":

@@ -40,7 +40,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("relay", "sending", "app", "sandbox"),
     ("service",),
     ("cli", "console"),
-    ("__init__", "__main__"),
+    ("__init__", "__main__", "django", "flask", "logging", "starlette"),
 )
 
 #: File → the files that it imports, each with the line of the first such import.  Paths are relative to the source.

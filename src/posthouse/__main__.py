@@ -7,7 +7,8 @@ remembered; ``cli.main`` makes an exit code of it where the output was what the 
 
 A link to the console script that is called sendmail, mailq or newaliases is that program.
 
-Ctrl-C at any moment, also during the imports, ends the process with 130 and without a traceback.
+Ctrl-C at any moment, also during the imports, ends the process with 130 and without a traceback.  An error outside of
+``cli.main`` is one sentence and an exit code of the command line's own too.
 """
 
 from __future__ import annotations
@@ -94,8 +95,23 @@ def main() -> None:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # the interpreter's end would print a traceback
     except KeyboardInterrupt:
         os._exit(130)
+    except Exception as error:  # before or behind ``cli.main``, which raises none: a module that cannot be read ...
+        code = _failed(error)
     gc.freeze()  # a short command ends sooner without a garbage collection at exit
     sys.exit(code)
+
+
+def _failed(error: Exception) -> int:
+    """Say what has failed, in one sentence, and return the exit code: never the interpreter's own 1."""
+    if os.environ.get("POSTHOUSE_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+    remedy = "see POSTHOUSE_DEBUG=1 posthouse, and install Posthouse again if its files were changed meanwhile"
+    said = " ".join(str(error).split())
+    if sys.stderr is not None:
+        sys.stderr.write(f"posthouse: it could not start or end ({type(error).__name__}: {said}); {remedy}\n")
+    return 74 if isinstance(error, OSError) else 70
 
 
 def _run() -> int:

@@ -184,3 +184,31 @@ def test_ctrl_c_during_the_imports_prints_no_traceback(tmp_path: Path) -> None:
         path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
         done = finished(tmp_path, "explain", "550", PYTHONPATH=path)
         assert (done.returncode, done.stdout, done.stderr.strip()) == (130, "", ""), module  # click ends the line
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        ("ImportError('cannot import name x')", 70),
+        ("SyntaxError('cut in\\n two')", 70),
+        ("OSError(24, 'Too many open files')", 74),
+        ("MemoryError()", 70),
+    ],
+)
+def test_an_error_outside_of_the_command_line_has_a_sentence_and_a_code(tmp_path: Path, raised: str, code: int) -> None:
+    """A module that cannot be imported, as while another version is installed."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Failing:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'posthouse.cli':\n"
+        f"            raise {raised}\n"
+        "sys.meta_path.insert(0, Failing())\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = finished(tmp_path, "check", "address", "a@b.test", PYTHONPATH=path)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith("posthouse: it could not start or end (")
+    assert done.stderr.count("\n") == 1
+    closed = shell(tmp_path, f'PYTHONPATH="{path}" exec "$@" <&- >&- 2>&-', "check", "address", "a@b.test")
+    assert ended(closed)[0] == code

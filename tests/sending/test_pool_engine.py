@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from posthouse.core import LocalError
-from posthouse.sending.pool_engine import PoolEngine, PoolRequest, RequestState
-from posthouse.sending.pool_limits import PoolLimits, Rate, read_limits, read_seconds
+from posthouse.sending.pool.pool_engine import PoolEngine, PoolRequest, RequestState
+from posthouse.sending.pool.pool_limits import PoolLimits, Rate, read_limits, read_seconds
 
 WAITING, OPENING, USING, REFUSED, ENDED = RequestState
 
@@ -30,7 +30,7 @@ def engine(**limits: object) -> PoolEngine[str]:
 
 
 def ask(pool: PoolEngine[str], now: float = 0.0, *, deadline: float = math.inf, **more: float) -> PoolRequest[str]:
-    return pool.ask(now, deadline, lambda: None, **more)
+    return pool.ask(now, deadline, **more)
 
 
 def using(pool: PoolEngine[str], name: str, now: float = 0.0, most: int | None = None) -> PoolRequest[str]:
@@ -88,8 +88,8 @@ def test_the_next_in_the_queue_is_woken_when_the_first_gives_up() -> None:
     pool = engine(size=1, rate=Rate(1, 10.0))
     done(pool, using(pool, "a"))
     woken: list[str] = []
-    first = pool.ask(0.0, math.inf, lambda: woken.append("first"))
-    second = pool.ask(0.0, 7.0, lambda: woken.append("second"))
+    first, second = pool.ask(0.0), pool.ask(0.0, 7.0)
+    first.wake, second.wake = (lambda: woken.append("first")), (lambda: woken.append("second"))
     assert (pool.due(first, 0.0), pool.due(second, 0.0)) == (10.0, 7.0)
     pool.give_up(first, 1.0)
     assert woken == ["second"]
@@ -385,7 +385,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(patience=st.sampled_from([0.0, 5.0, math.inf]))
     def ask(self, patience: float) -> None:
-        self.requests.append(self.pool.ask(self.now, math.inf, lambda: None, patience=patience))
+        self.requests.append(self.pool.ask(self.now, patience=patience))
 
     @rule(seconds=st.sampled_from([0.1, 1.0, 7.0, 30.0, 100.0]))
     def time_passes(self, seconds: float) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from posthouse.core import Bytes, Result
 from posthouse.relay.recording.retry import RetrySchedule
+from posthouse.service.config.chinese_texts import TEXTS, TYPES, type_of
+from posthouse.service.config.docs import settings
 from posthouse.service.operations.explain_text import address_sentences, history_sentences
 from posthouse.service.operations.explain_words import EXPLAIN_TEXTS
 from posthouse.service.operations.reasons_zh import chinese_reason
@@ -246,3 +248,20 @@ def test_one_term_for_one_thing() -> None:
 def test_punctuation_is_full_width() -> None:
     wrong = [f"{place}: {text}" for place, text in chinese_texts() if HALF_WIDTH.search(text)]
     assert not wrong, "\n".join(wrong)
+
+
+def test_every_setting_is_explained_in_chinese() -> None:
+    """``posthouse explain SETTING --lang zh``: what is added to the configuration gets a text in ``chinese_texts``."""
+    known = settings()
+    assert {each.path for each in known} == set(TEXTS)
+    named = re.compile(r"\b[2-5][0-9]{2}(?: [245]\.[0-9.]+[0-9])?\b|§[0-9.]+[0-9]|RFC [0-9]+|`[a-z_]+`")
+    for each in known:
+        text = TEXTS[each.path]
+        assert CHINESE.search(text), each.path
+        assert text.endswith("。"), each.path
+        # Reply codes, sections and settings that the English text names are in the Chinese one.
+        assert [fact for fact in named.findall(each.text) if fact not in text] == [], each.path
+    written = {each.type for each in known}
+    assert set(TYPES) <= written
+    for kind in written:
+        assert CHINESE.search(type_of(kind)) or re.fullmatch(r'"[^"]+"(、"[^"]+")*', type_of(kind)), kind

@@ -153,8 +153,6 @@ def _settings(found: Sequence[SettingText], lang: str) -> None:
         for label, text in zip(_SETTING[lang], (each.type, each.default), strict=True):
             if text:
                 _fact(label, text, lang)
-    if lang == "zh":
-        say("（设置的说明目前只有英文。）", "dim")
 
 
 def _codes(found: Sequence[CodeEntry], lang: str) -> None:

@@ -130,9 +130,10 @@ class BlockingSession(BaseSession):
         Every reply and fault of the peer is an outcome.  An exception while a message is under way,
         ``KeyboardInterrupt`` included, aborts the connection: nothing may follow a message that is half sent.
         """
-        return self._end_of(self._begin(envelope, content))
+        return self._end_of(self.begin(envelope, content))
 
-    def _begin(self, envelope: Envelope, content: Content) -> Transfer:
+    def begin(self, envelope: Envelope, content: Content) -> Transfer:
+        """Begin to send one message, behind those that are under way; ``channel`` goes on with it."""
         if not hasattr(content, "chunks"):
             raise LocalError("this content can be read in an event loop only")
         return Transfer(self._channel, envelope, content)
@@ -157,7 +158,7 @@ class BlockingSession(BaseSession):
                 if message is None:
                     more = False
                 else:
-                    line.append((message, self._begin(message[0], message[1])))
+                    line.append((message, self.begin(message[0], message[1])))
             if not line:
                 return
             message, transfer = line.popleft()
@@ -191,9 +192,29 @@ class BlockingSession(BaseSession):
         finally:
             channel.close("the session was ended with QUIT")
 
+    @property
+    def channel(self) -> BlockingChannel:
+        """The channel, for a caller that waits for several sessions at a time."""
+        return self._channel
+
+    def look(self) -> None:
+        """Take in what the peer has sent while the session was idle: a 421, close_notify, or the end.  Sends nothing
+        and does not wait; ``usable`` tells what follows from it."""
+        if self._channel.fault is None:
+            self._channel.ready()
+
+    def leave(self) -> None:
+        """End the session: send QUIT without awaiting its reply, and close the connection."""
+        self._channel.leave_now()
+
     def abort(self) -> None:
         """End the connection now."""
         self._channel.abort()
+
+    def forget(self) -> None:
+        """Close this process's descriptors and say nothing: the connection belongs to the process from which this one
+        was forked."""
+        self._channel.forget()
 
     def __enter__(self) -> BlockingSession:
         return self

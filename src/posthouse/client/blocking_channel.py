@@ -19,7 +19,7 @@ from posthouse.client.pipeline import Pipeline, expire
 from posthouse.core import Closed, Reply, TlsFailed
 from posthouse.net import Clock, Endpoint
 from posthouse.net.system import broken_by, endpoint_of
-from posthouse.protocol import Limits, State, Tap, Transcript
+from posthouse.protocol import Limits, Quit, State, Tap, Transcript
 
 if TYPE_CHECKING:
     import ssl
@@ -269,3 +269,18 @@ class BlockingChannel(Pipeline):
         """End the connection now; transactions under way end with what is known of them."""
         self.close("the session was aborted")
         self._over()
+
+    def leave_now(self) -> None:
+        """Send QUIT, if the dialogue is at a place where it may be sent, and close the connection without waiting."""
+        if self.fault is None and self.idle and self.sender.may_send(Quit()):
+            self.write(self.sender.send(Quit()))
+            self._flush()
+        self.close("the session was ended with QUIT")
+
+    def forget(self) -> None:
+        """Close the descriptors of this process.  Nothing is sent, and the list of the selector is not touched: the
+        kernel shares it with the process that opened the connection."""
+        self.fault = self.fault or Closed("the session was forgotten")
+        self._queue.clear()
+        self._selector.close()
+        self._socket.close()

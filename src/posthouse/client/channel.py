@@ -215,6 +215,16 @@ class AsyncChannel(Pipeline):
 
     # -- the end -----------------------------------------------------------------------------------------------
 
+    def forget(self) -> None:
+        """Close the descriptor, without a word to the peer and without the event loop."""
+        self.fault = self.fault or Closed("the session was forgotten")
+        from posthouse.net.sockets import SocketStream
+        from posthouse.net.tls import TlsStream
+
+        stream = self._stream.below if isinstance(self._stream, TlsStream) else self._stream
+        if isinstance(stream, SocketStream):
+            stream.forget()
+
     def close(self, why: str) -> None:
         """End the connection in order; octets that are queued are still sent."""
         self.fault = self.fault or Closed(why)

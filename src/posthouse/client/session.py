@@ -267,9 +267,30 @@ class Session(BaseSession):
         finally:
             channel.close("the session was ended with QUIT")
 
+    def begin(self, envelope: Envelope, content: Content | AsyncContent) -> Transfer:
+        """Begin to send one message, behind those that are under way; it goes on by itself, and its ``ended`` is called
+        at the end."""
+        return Transfer(self._channel, envelope, content)
+
+    def limit_first(self, deadline: Deadline) -> None:
+        """The time limit of the message that is first in line is over: the connection ends."""
+        expire(self._channel, deadline)
+
+    def leave(self) -> None:
+        """End the session: send QUIT without awaiting its reply, and close the connection."""
+        channel = self._channel
+        if channel.fault is None and channel.idle and channel.sender.may_send(Quit()):
+            channel.write(channel.sender.send(Quit()))
+        channel.close("the session was ended with QUIT")
+
     def abort(self) -> None:
         """End the connection now; messages under way end with what is known of them."""
         self._channel.abort()
+
+    def forget(self) -> None:
+        """Close the descriptor and nothing else: the event loop is closed, or belongs to the process from which this
+        one was forked."""
+        self._channel.forget()
 
 
 async def _end_of(channel: AsyncChannel, transfer: Transfer) -> tuple[Outcome, ...]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain, zip_longest
 from typing import Generic, TypeVar
 
@@ -125,8 +125,7 @@ class _Race(Generic[_H]):
         self._may_start = False
         endpoint = self._waiting.popleft()
         handler = self._make_handler()
-        attempt = self._network.connect(endpoint, handler, source=self._source)
-        task = asyncio.get_running_loop().create_task(_as_task(attempt))
+        task = asyncio.get_running_loop().create_task(_attempt(self._network, endpoint, handler, self._source))
         task.add_done_callback(lambda _: self._wake.set())
         self._running[task] = (endpoint, handler)
         if self._waiting:
@@ -151,8 +150,9 @@ class _Race(Generic[_H]):
         return lost
 
 
-async def _as_task(attempt: Awaitable[Stream]) -> Stream:
-    return await attempt
+async def _attempt(network: Network, endpoint: Endpoint, handler: Handler, source: str) -> Stream:
+    """One attempt; nothing is begun before the task of it runs, because it may be cancelled before."""
+    return await network.connect(endpoint, handler, source=source)
 
 
 def _take_back(task: asyncio.Task[Stream]) -> None:

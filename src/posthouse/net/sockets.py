@@ -164,6 +164,23 @@ class SocketStream(asyncio.BufferedProtocol):
         if self._state is not _ENDED:
             self._handler = handler
 
+    def forget(self) -> None:
+        """Close the descriptor and nothing else: the loop is closed, or belongs to the process from which this one was
+        forked, whose list of watched descriptors the kernel shares with this one."""
+        self._state = _ENDED
+        self._handler = _NOBODY
+        sock = getattr(self._transport, "_sock", None)  # asyncio's own transports
+        if isinstance(sock, socket.socket):
+            sock.close()
+            self._transport._sock = None  # type: ignore[attr-defined]  # it would be missed by the transport's __del__
+            return
+        descriptor = self._transport.get_extra_info("socket")
+        number = -1 if descriptor is None else descriptor.fileno()
+        if number >= 0:  # uvloop's: it closes this number itself, later
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, number)
+            os.close(null)
+
     # -- BufferedProtocol: what the loop calls --
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -200,14 +200,15 @@ class TlsStream:
 
     @property
     def peer(self) -> Endpoint:
-        return self._stream.peer
+        return self.below.peer
 
     @property
     def local(self) -> Endpoint:
-        return self._stream.local
+        return self.below.local
 
     @property
-    def _stream(self) -> Stream:
+    def below(self) -> Stream:
+        """The stream that the layer stands on."""
         assert self._below is not None, "the stream of a layer that has not been connected"
         return self._below
 
@@ -222,12 +223,12 @@ class TlsStream:
     def pause_reading(self) -> None:
         if not self._paused and not self._over:
             self._paused = True
-            self._stream.pause_reading()
+            self.below.pause_reading()
 
     def resume_reading(self) -> None:
         if self._paused and not self._over:
             self._paused = False
-            self._stream.resume_reading()
+            self.below.resume_reading()
             if not self._reading_due:  # decrypted octets may be waiting; no method of a stream calls its handler
                 self._reading_due = True
                 asyncio.get_running_loop().call_soon(self._read_later)
@@ -248,15 +249,15 @@ class TlsStream:
 
     def close(self) -> None:
         self._end()
-        self._stream.close()
+        self.below.close()
 
     def close_gently(self, seconds: float = 5.0, octets: int = 16_777_216) -> None:
         self._end()
-        self._stream.close_gently(seconds, octets)
+        self.below.close_gently(seconds, octets)
 
     def abort(self) -> None:
         self._over = True
-        self._stream.abort()
+        self.below.abort()
 
     def set_handler(self, handler: Handler) -> None:
         self._handler = handler
@@ -273,7 +274,7 @@ class TlsStream:
         self._over = True
         data = self._engine.close()
         if data:
-            self._stream.write(data)
+            self.below.write(data)
 
     def _fail(self, error: TlsFailed) -> None:
         """Tell the peer with an alert, and end the connection."""
@@ -284,7 +285,7 @@ class TlsStream:
         if self.info is not None and not self._heard and self._on_failed is not None:
             self._on_failed(error)
         self._send_pending()
-        self._stream.close()
+        self.below.close()
 
 
 def accepted_layer(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from posthouse.sandbox.faults import FaultRule, parse_delay, parse_drop, parse_fail
     from posthouse.sandbox.faulty_policy import FaultyPolicy
     from posthouse.sandbox.load import Load, LoadPlan, LoadReport, measure
+    from posthouse.sandbox.program_settings import ProgramSettings
     from posthouse.sandbox.sandbox import NotSent, Sandbox
     from posthouse.sandbox.sink import Counts, Sink, open_sink
     from posthouse.sandbox.staged_faults import Fault
@@ -26,6 +27,7 @@ __all__ = [
     "LoadPlan",
     "LoadReport",
     "NotSent",
+    "ProgramSettings",
     "Sandbox",
     "SandboxSession",
     "Sink",
@@ -46,6 +48,7 @@ __getattr__ = lazily(
         "faults": "FaultRule parse_delay parse_drop parse_fail",
         "faulty_policy": "FaultyPolicy",
         "load": "Load LoadPlan LoadReport measure",
+        "program_settings": "ProgramSettings",
         "sandbox": "NotSent Sandbox",
         "sink": "Counts Sink open_sink",
         "staged_faults": "Fault",

@@ -8,10 +8,12 @@ from typing import Final
 from posthouse.core import Address, Envelope, Remark, path_text
 from posthouse.message.reading import ReadMessage
 
-__all__ = ["CaughtMessage", "SandboxSession", "recipients_text"]
+__all__ = ["CaughtMessage", "SandboxSession", "end_of_transcript", "recipients_text"]
 
 #: Lines of one session that are kept.
 _LINES_MOST: Final = 2_000
+#: Characters of dialogues that a report shows.
+_SHOWN: Final = 20_000
 #: Characters of a line that are kept.
 _LINE_MOST: Final = 500
 
@@ -111,3 +113,9 @@ def recipients_text(recipients: Sequence[Address]) -> str:
 def _beginning(text: str) -> str:
     shown = " ".join(text.split())
     return repr(shown if len(shown) <= 200 else f"{shown[:200]}…")
+
+
+def end_of_transcript(transcript: str) -> str:
+    """Dialogues for the report of a test that has failed: the end of them, if they are long."""
+    text = transcript or "No client has connected."
+    return text if len(text) <= _SHOWN else f"(beginning not shown)\n{text[-_SHOWN:]}"

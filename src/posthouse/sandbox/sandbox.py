@@ -25,6 +25,7 @@ from posthouse.sandbox.background import BackgroundServer
 from posthouse.sandbox.caught_message import CaughtMessage, SandboxSession
 from posthouse.sandbox.conditions import Conditions, WantedMessage, report
 from posthouse.sandbox.mail_store import MailStore
+from posthouse.sandbox.program_settings import ProgramSettings
 from posthouse.sandbox.sandbox_certificate import sandbox_certificate
 from posthouse.sandbox.sandbox_server import SandboxLogins, SandboxServer
 from posthouse.sandbox.staged_faults import Fault, StagedFaults
@@ -209,6 +210,11 @@ class Sandbox:
                 parameters.append("allow_plain_text=true")
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{scheme}://{login}{host}:{self.port}{'?' if parameters else ''}{'&'.join(parameters)}"
+
+    @property
+    def settings(self) -> ProgramSettings:
+        """The settings by which programs find this sandbox; ``settings.in_place()`` sets them for a while."""
+        return ProgramSettings(self)
 
     def __repr__(self) -> str:
         return f"<sandbox {self._background.place or 'not started'}: {len(self._store.messages)} messages>"

@@ -19,29 +19,47 @@ from posthouse.core._lazy import lazily
 from posthouse.sending.submit import submit
 
 if TYPE_CHECKING:
+    from posthouse.sending.async_client import AsyncClient
+    from posthouse.sending.blocking_client import Client
+    from posthouse.sending.client_base import ClientBusy
     from posthouse.sending.connection.credentials import OAuthToken, TokenFunction
+    from posthouse.sending.connection.proxies import ProxyRefused
     from posthouse.sending.direct import deliver_direct
+    from posthouse.sending.messages.batches import verp
     from posthouse.sending.messages.outgoing import Outgoing, OutgoingMessage
     from posthouse.sending.one_message import asend, send
     from posthouse.sending.options import SendOptions, ServerTarget
+    from posthouse.sending.pool import AsyncPool, Pool, PoolStatus, Progress, SendManyOptions
     from posthouse.sending.probe import ProbeReport, probe
     from posthouse.sending.results import Ambiguous, SendFailed, SendResult, UnseenFailureWarning
     from posthouse.sending.transports import Transport
+    from posthouse.sending.transports.memory import MemoryTransport, SentMessage, memory
 
 __all__ = [
     "Ambiguous",
+    "AsyncClient",
+    "AsyncPool",
+    "Client",
+    "ClientBusy",
     "LoginDeferred",
     "LoginFailed",
     "LoginRefused",
+    "MemoryTransport",
     "NoMechanism",
     "NoSuchHost",
     "OAuthToken",
     "Outgoing",
     "OutgoingMessage",
+    "Pool",
+    "PoolStatus",
     "ProbeReport",
+    "Progress",
+    "ProxyRefused",
     "SendFailed",
+    "SendManyOptions",
     "SendOptions",
     "SendResult",
+    "SentMessage",
     "ServerAddress",
     "ServerTarget",
     "SessionRefused",
@@ -53,22 +71,31 @@ __all__ = [
     "asend",
     "check_addresses",
     "deliver_direct",
+    "memory",
     "parse_server",
     "probe",
     "send",
     "submit",
+    "verp",
 ]
 
 __getattr__ = lazily(
     __name__,
     {
+        "async_client": "AsyncClient",
+        "blocking_client": "Client",
+        "client_base": "ClientBusy",
         "connection.credentials": "OAuthToken TokenFunction",
+        "connection.proxies": "ProxyRefused",
         "direct": "deliver_direct",
         "one_message": "asend send",
         "options": "SendOptions ServerTarget",
+        "messages.batches": "verp",
         "messages.outgoing": "Outgoing OutgoingMessage",
+        "pool": "AsyncPool Pool PoolStatus Progress SendManyOptions",
         "probe": "ProbeReport probe",
         "results": "Ambiguous SendFailed SendResult UnseenFailureWarning",
         "transports": "Transport",
+        "transports.memory": "MemoryTransport SentMessage memory",
     },
 )

@@ -5,11 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Unpack
 
-from posthouse.client.features import check_addresses
-from posthouse.client.model import Deadline
 from posthouse.core import LocalError
-from posthouse.sending.connection.dialogue_record import DialogueRecord
-from posthouse.sending.messages.outgoing import Outgoing, outgoing
+from posthouse.sending.messages.batches import transactions
 from posthouse.sending.options import SendOptions, ServerTarget
 from posthouse.sending.results import SendResult
 from posthouse.sending.via import Via, route_of
@@ -17,7 +14,8 @@ from posthouse.sending.via import Via, route_of
 if TYPE_CHECKING:
     from posthouse.sending.connection.credentials import CredentialsLike
     from posthouse.sending.connection.dialogue_record import TranscriptLike
-    from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
+    from posthouse.sending.messages.batches import EnvelopesLike
+    from posthouse.sending.messages.outgoing import MessageLike, Outgoing
     from posthouse.sending.transports import Transport
 
 __all__ = ["asend", "send"]
@@ -29,7 +27,8 @@ def send(
     *,
     timeout: float | str | None = None,
     credentials: CredentialsLike | None = None,
-    envelope: EnvelopeLike | None = None,
+    envelope: EnvelopesLike | None = None,
+    verp: bool | str = False,
     transcript: TranscriptLike = False,
     **options: Unpack[SendOptions],
 ) -> SendResult:
@@ -44,7 +43,10 @@ def send(
             takes ``$POSTHOUSE_URL``, else ``EMAIL_HOST`` and the other settings of Django.
         timeout: The time limit of the whole call, in seconds or as ``"30s"``.  Without it each phase has its own.
         credentials: ``(name, password)``, or a function ``(host, user, fresh)`` that gives OAuth tokens.
-        envelope: An ``Envelope``, or ``(sender, recipients)``, in place of the message's own.
+        envelope: An ``Envelope``, or ``(sender, recipients)``, in place of the message's own; or a list of envelopes,
+            each a transaction of its own.
+        verp: One transaction for each recipient, whose sender names the recipient: True, or a template such as
+            ``"bounces+{local}={domain}@lists.example.com"``.
         transcript: True puts the dialogue into ``result.transcript``; a function is called with each line.
         **options: See ``SendOptions``.
 
@@ -53,22 +55,13 @@ def send(
         SettingError: The URL or a setting is wrong.
         CannotConnect, TimedOut, TLSFailed, AuthRefused: There was no session with the server.
     """
-    ready = _ready(message, envelope)
+    batch = transactions(message, envelope, verp)
     route = route_of(via, timeout=timeout, credentials=credentials, options=options)
     if not isinstance(route, ServerTarget):
-        return _handed_over(route, ready)
-    from posthouse.net.clock import SystemClock
-    from posthouse.sending.connection.blocking_driver import deliver_blocking, open_blocking_session
+        return _joined([_handed_over(route, each) for each in batch])
+    from posthouse.sending.blocking_client import Client
 
-    clock = SystemClock()
-    began = clock.monotonic()
-    deadline = Deadline(clock, route.timeout)
-    record = DialogueRecord(transcript, str(route))
-    session = open_blocking_session(route, record, deadline, clock)
-    with session:
-        outcomes = deliver_blocking(session, ready, deadline, began, clock)
-        session.limit(None)
-    return SendResult(outcomes, transcript=record.lines)
+    return Client(route, transcript=transcript).send_once(batch)
 
 
 async def asend(
@@ -77,37 +70,28 @@ async def asend(
     *,
     timeout: float | str | None = None,
     credentials: CredentialsLike | None = None,
-    envelope: EnvelopeLike | None = None,
+    envelope: EnvelopesLike | None = None,
+    verp: bool | str = False,
     transcript: TranscriptLike = False,
     **options: Unpack[SendOptions],
 ) -> SendResult:
     """``send``, awaited, with the same arguments and exceptions.  Cancelled, it ends the connection at once."""
-    ready = _ready(message, envelope)
+    batch = transactions(message, envelope, verp)
     route = route_of(via, timeout=timeout, credentials=credentials, options=options, asynchronous=True)
     if not isinstance(route, ServerTarget):
-        return await _awaited(route, ready)
-    from posthouse.net import SocketNetwork, SystemClock
-    from posthouse.sending.connection.async_driver import deliver_async, open_async_session
+        return _joined([await _awaited(route, each) for each in batch])
+    from posthouse.sending.async_client import AsyncClient
 
-    clock = SystemClock()
-    began = clock.monotonic()
-    deadline = Deadline(clock, route.timeout)
-    record = DialogueRecord(transcript, str(route))
-    session = await open_async_session(route, record, deadline, clock, SocketNetwork())
-    try:
-        outcomes = await deliver_async(session, ready, deadline, began, clock)
-    except BaseException:
-        session.abort()
-        raise
-    await session.quit()
-    return SendResult(outcomes, transcript=record.lines)
+    return await AsyncClient(route, transcript=transcript).send_once(batch)
 
 
-def _ready(message: object, envelope: EnvelopeLike | None) -> Outgoing:
-    """The message, with addresses that can be written in commands."""
-    ready = outgoing(message, envelope)
-    check_addresses(ready.envelope)
-    return ready
+def _joined(results: list[SendResult]) -> SendResult:
+    """One result of the transactions of one call."""
+    if len(results) == 1:
+        return results[0]
+    lines = [line for each in results for line in each.transcript]
+    ids = ", ".join(each.queue_id for each in results if each.queue_id)
+    return SendResult([outcome for each in results for outcome in each], queue_id=ids, transcript=lines)
 
 
 def _handed_over(transport: Transport, ready: Outgoing) -> SendResult:

@@ -18,11 +18,12 @@ from posthouse.client.model import INTERACTIVE_TIMEOUTS, Timeouts
 from posthouse.client.server_url import ServerAddress, parse_server
 from posthouse.core import SettingError
 from posthouse.core.units import read_duration
+from posthouse.sending.connection.proxies import ProxyAddress, parse_proxy
 
 if TYPE_CHECKING:
     from posthouse.sending.connection.credentials import CredentialsLike
 
-__all__ = ["SENDING_TIMEOUTS", "SendOptions", "ServerTarget", "target_of"]
+__all__ = ["SENDING_TIMEOUTS", "SendOptions", "ServerTarget", "limit_of", "target_of"]
 
 #: The time limits of one message that a program waits for: connecting to all addresses of the server together 20 s, a
 #: reply 60 s, the reply to the end of the message 600 s.
@@ -39,7 +40,7 @@ class SendOptions(TypedDict, total=False):
     ``tls``, ``ca``, ``name``, ``mechanisms``, ``allow_plain_text``: as ``ServerAddress`` has them.
     ``source``: the local IP address to send from.  ``local_name``: the argument of EHLO; without it, the name of this
     machine if it is qualified, else the address literal of the connection's own end.
-    ``proxy``: the URL of a SOCKS5 or HTTP proxy.
+    ``proxy``: the URL of a SOCKS5 or HTTP proxy (``socks5h://``, ``socks5://``, ``http://``).
     ``connect_timeout``, ``reply_timeout``, ``final_timeout``: seconds, or a text such as ``"2m"``, for connecting to
     all addresses of the server together (20 s), for one reply (60 s), and for the reply to the end of the message (600
     s).
@@ -71,7 +72,7 @@ class ServerTarget(NamedTuple):
     timeout: float | None = None
     source: str = ""
     local_name: str = ""
-    proxy: str = ""
+    proxy: ProxyAddress | None = None
     credentials: CredentialsLike | None = None
 
     def __str__(self) -> str:
@@ -104,7 +105,7 @@ def target_of(
     source, local_name, proxy = (str(taken.get(key, "")) for key in _TEXTS)
     if server.is_path and proxy:
         raise SettingError("a socket of this machine needs no proxy", where=str(server), remedy="leave proxy out")
-    return target._replace(source=source, local_name=local_name, proxy=proxy)
+    return target._replace(source=source, local_name=local_name, proxy=parse_proxy(proxy) if proxy else None)
 
 
 def _lmtp_by_path(url: str) -> str:
@@ -136,13 +137,19 @@ def _without_ours(url: str) -> tuple[str, dict[str, str]]:
     return (place + ("?" + "&".join(kept) if kept else "")) if taken else url, taken
 
 
-def _with_duration(target: ServerTarget, key: str, value: float | str) -> ServerTarget:
+def limit_of(key: str, value: float | str) -> float:
+    """A time limit in seconds.  Raises ``SettingError``, which names ``key``."""
     try:
         seconds = read_duration(value) if isinstance(value, str) else float(value)
     except (ValueError, TypeError):
         seconds = -1.0
     if not 0 < seconds <= _LONGEST:
         raise SettingError(f"{key} cannot be {value!r}", remedy='give seconds, or a text such as "30s" or "2m"')
+    return seconds
+
+
+def _with_duration(target: ServerTarget, key: str, value: float | str) -> ServerTarget:
+    seconds = limit_of(key, value)
     if key == "timeout":
         return target._replace(timeout=seconds)
     timeouts = target.timeouts

@@ -218,10 +218,10 @@ class CodeTour:
         """
         async with asyncio.timeout(_SECONDS), AsyncExitStack() as stack:
             if way.at == "busy":
-                other = await _Client.to(self._places[way.at])
+                other = await _LineClient.to(self._places[way.at])
                 stack.push_async_callback(other.close)
                 await other.reply()
-            client = await _Client.to(self._places[way.at])
+            client = await _LineClient.to(self._places[way.at])
             stack.push_async_callback(client.close)
             code = await client.reply()
             for line in way.lines:
@@ -231,7 +231,7 @@ class CodeTour:
         return client.lines
 
 
-class _Client:
+class _LineClient:
     """A client that says any line, and keeps the dialogue."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -241,7 +241,7 @@ class _Client:
         self.lines: list[tuple[str, str]] = []
 
     @classmethod
-    async def to(cls, place: Endpoint) -> _Client:
+    async def to(cls, place: Endpoint) -> _LineClient:
         return cls(*await asyncio.open_connection(place.host, place.port))
 
     async def reply(self) -> int:

@@ -10,12 +10,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # ``typing`` and ``core`` are not imported, see above
     from typing import Any
 
-    from posthouse.sandbox import CaughtMessage, Fault, NotSent, Sandbox, SandboxSession
+    from posthouse.sandbox import CaughtMessage, Fault, NotSent, ProgramSettings, Sandbox, SandboxSession
     from posthouse.testing.dns_server import DnsServer
     from posthouse.testing.manual_clock import ManualClock
     from posthouse.testing.memory_network import MemoryNetwork
     from posthouse.testing.memory_stream import StreamFault
-    from posthouse.testing.program_settings import ProgramSettings
     from posthouse.testing.queue_listing import unfinished
     from posthouse.testing.recording_handler import RecordingHandler
     from posthouse.testing.static_resolver import StaticResolver, Zone
@@ -46,7 +45,7 @@ _WHERE = {
     "ManualClock": "posthouse.testing.manual_clock",
     "MemoryNetwork": "posthouse.testing.memory_network",
     "NotSent": "posthouse.sandbox",
-    "ProgramSettings": "posthouse.testing.program_settings",
+    "ProgramSettings": "posthouse.sandbox",
     "RecordingHandler": "posthouse.testing.recording_handler",
     "Sandbox": "posthouse.sandbox",
     "SandboxMixin": "posthouse.testing.test_case",

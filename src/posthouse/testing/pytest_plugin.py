@@ -12,7 +12,7 @@ import pytest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from posthouse.testing.sandbox_fixture import FixtureSandbox
+    from posthouse.sandbox import Sandbox
 
 __all__ = ["pytest_configure", "smtp_sandbox"]
 
@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def smtp_sandbox(request: pytest.FixtureRequest) -> Iterator[FixtureSandbox]:
+def smtp_sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """An SMTP server in this process, at a free port, to which the program under test sends.
 
     Environment variables and settings of Django and Flask name it while the test lasts.  See docs/testing.md.

@@ -9,26 +9,17 @@ from typing import Final
 import pytest
 
 from posthouse.core import LocalError
+from posthouse.sandbox.caught_message import end_of_transcript
 from posthouse.sandbox.sandbox import Sandbox
-from posthouse.testing.program_settings import ProgramSettings, shown_dialogues
 
-__all__ = ["FixtureSandbox", "sandbox_of"]
+__all__ = ["sandbox_of"]
 
 _KEY: Final = pytest.StashKey[Sandbox]()
 _REPORTER: Final = "posthouse-transcripts"
 
 
-class FixtureSandbox(Sandbox):
-    """The sandbox of one test; ``settings`` are those that are in place while the test lasts."""
-
-    @property
-    def settings(self) -> ProgramSettings:
-        """The settings for programs, for those that do not read the environment."""
-        return ProgramSettings(self)
-
-
 @contextlib.contextmanager
-def sandbox_of(request: pytest.FixtureRequest) -> Iterator[FixtureSandbox]:
+def sandbox_of(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
     """The sandbox of a test, with the options of its marker, or of a parameter of the fixture."""
     plugins = request.config.pluginmanager
     if not plugins.has_plugin(_REPORTER):  # from the first test on that uses the fixture
@@ -40,10 +31,10 @@ def sandbox_of(request: pytest.FixtureRequest) -> Iterator[FixtureSandbox]:
         options |= marker.kwargs
     options |= getattr(request, "param", {})
     try:
-        sandbox = FixtureSandbox(**options)  # type: ignore[arg-type]
+        sandbox = Sandbox(**options)  # type: ignore[arg-type]
     except TypeError as error:
         raise LocalError(f"the sandbox of {request.node.name} has an option that is not known: {error}") from None
-    with sandbox, ProgramSettings(sandbox).in_place():
+    with sandbox, sandbox.settings.in_place():
         request.node.stash[_KEY] = sandbox
         yield sandbox
 
@@ -58,5 +49,5 @@ class _Transcripts:
         report = yield
         sandbox = item.stash.get(_KEY, None)
         if report.failed and sandbox is not None:
-            report.sections.append(("smtp_sandbox", shown_dialogues(sandbox)))
+            report.sections.append(("smtp_sandbox", end_of_transcript(sandbox.transcript)))
         return report

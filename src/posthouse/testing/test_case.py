@@ -15,8 +15,8 @@ import unittest
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
+from posthouse.sandbox.caught_message import end_of_transcript
 from posthouse.sandbox.sandbox import Sandbox
-from posthouse.testing.program_settings import ProgramSettings, shown_dialogues
 
 __all__ = ["SandboxMixin"]
 
@@ -36,7 +36,7 @@ class SandboxMixin(unittest.TestCase):
     def setUp(self) -> None:
         super().setUp()
         self.smtp = self.enterContext(Sandbox(**self.sandbox_options))
-        self.enterContext(ProgramSettings(self.smtp).in_place())
+        self.enterContext(self.smtp.settings.in_place())
 
     def run(self, result: unittest.TestResult | None = None) -> unittest.TestResult | None:
         name = self._testMethodName
@@ -75,5 +75,5 @@ class SandboxMixin(unittest.TestCase):
         except unittest.SkipTest:
             raise
         except Exception as error:
-            error.add_note(f"The dialogues with the sandbox:\n{shown_dialogues(self.smtp)}")
+            error.add_note(f"The dialogues with the sandbox:\n{end_of_transcript(self.smtp.transcript)}")
             raise

@@ -47,6 +47,14 @@ async def open_async_session(
         login=login,
         deadline=deadline,
     )
+    proxy = target.proxy
+    if proxy is not None:
+        from posthouse.sending.connection.proxied_connecting import ProxyNetwork
+
+        seconds = min(target.timeouts.connect, deadline.left)
+        # A look whether the port speaks TLS would be a connection past the proxy.
+        timeouts = target.timeouts._replace(patience=0.0)
+        opened = partial(opened, network=ProxyNetwork(network, clock, proxy, seconds), timeouts=timeouts)
     try:
         endpoints = await _located(target, deadline)
         try:
@@ -66,6 +74,8 @@ async def _located(target: ServerTarget, deadline: Deadline) -> list[Endpoint]:
     server = target.server
     if server.is_path:
         return [Endpoint(server.host)]
+    if target.proxy is not None and target.proxy.resolves:
+        return [Endpoint(server.host, server.port)]
     return await addresses_of(server.host, server.port, timeout=min(_LOOKUP, deadline.left))
 
 

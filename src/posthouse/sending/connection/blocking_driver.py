@@ -42,6 +42,12 @@ def open_blocking_session(
         login=login,
         deadline=deadline,
     )
+    proxy = target.proxy
+    if proxy is not None:
+        from posthouse.sending.connection.proxied_connecting import dial_through
+
+        # A look whether the port speaks TLS would be a connection past the proxy.
+        opened = partial(opened, dial=partial(dial_through, proxy), timeouts=target.timeouts._replace(patience=0.0))
     try:
         endpoints = _located(target, deadline)
         policy: TlsPolicy | None = server.policy()
@@ -62,6 +68,8 @@ def _located(target: ServerTarget, deadline: Deadline) -> list[Endpoint]:
     server = target.server
     if server.is_path:
         return [Endpoint(server.host)]
+    if target.proxy is not None and target.proxy.resolves:
+        return [Endpoint(server.host, server.port)]
     limit = None if deadline.seconds is None else deadline.left
     return addresses_blocking(server.host, server.port, timeout=limit)
 

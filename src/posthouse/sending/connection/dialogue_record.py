@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from posthouse.core import Phase, Reply
@@ -31,28 +31,32 @@ class DialogueRecord:
 
     def __init__(self, transcript: TranscriptLike = False, peer: str = "") -> None:
         self._call = transcript if callable(transcript) else None
-        self._whole = transcript is True
-        self._kept: deque[bytes | Reply] = deque(maxlen=_MOST if self._whole else _TAIL)
+        self._last: deque[bytes | Reply] = deque(maxlen=_TAIL)
+        self._all: deque[bytes | Reply] | None = deque(maxlen=_MOST) if transcript is True else None
         self._log = _logger()
         self._peer = peer
-        self.last_said = b""
-        self.greeted = False
+        self._said = b""
 
     def said(self, wire: bytes) -> None:
         """Lines that leave together."""
-        self._kept.append(wire)
-        self.last_said = wire
+        if not wire.startswith(b"QUIT"):
+            self._said = wire
+        self._keep(wire)
         if self._call is not None or self._log is not None:
             for line in said_lines(wire):
                 self._tell("S", line)
 
     def heard(self, reply: Reply) -> None:
         """A reply arrived."""
-        self._kept.append(reply)
-        self.greeted = True
+        self._keep(reply)
         if self._call is not None or self._log is not None:
             for line in heard_lines(reply):
                 self._tell("R", line)
+
+    def _keep(self, what: bytes | Reply) -> None:
+        self._last.append(what)
+        if self._all is not None:
+            self._all.append(what)
 
     def _tell(self, who: str, line: str) -> None:
         if self._call is not None:
@@ -63,29 +67,32 @@ class DialogueRecord:
     @property
     def tail(self) -> tuple[str, ...]:
         """The last 20 lines, with ``S: `` or ``R: `` before each."""
-        return tuple(self._lines())[-_TAIL:]
+        return tuple(_lines(self._last))[-_TAIL:]
 
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """The whole dialogue if a transcript was asked for, else no line."""
-        return tuple(self._lines()) if self._whole else ()
-
-    def _lines(self) -> Iterator[str]:
-        for each in self._kept:
-            if isinstance(each, bytes):
-                yield from (f"S: {line}" for line in said_lines(each))
-            else:
-                yield from (f"R: {line}" for line in heard_lines(each))
+    def take(self) -> tuple[str, ...]:
+        """The lines since this was last asked for, if a transcript was asked for; else no line."""
+        if self._all is None:
+            return ()
+        lines = tuple(_lines(self._all))
+        self._all.clear()
+        return lines
 
     @property
     def opening_phase(self) -> Phase:
         """How far the opening of the session has come."""
-        if not self.greeted:
+        if not self._said:
             return Phase.GREETING
-        verb = self.last_said[:8].upper()
-        if verb.startswith((b"EHLO", b"HELO", b"LHLO")) or not verb:
+        if self._said.startswith((b"EHLO", b"HELO", b"LHLO")):
             return Phase.EHLO
-        return Phase.TLS if verb.startswith(b"STARTTLS") else Phase.AUTH
+        return Phase.TLS if self._said.startswith(b"STARTTLS") else Phase.AUTH
+
+
+def _lines(kept: Iterable[bytes | Reply]) -> Iterator[str]:
+    for each in kept:
+        if isinstance(each, bytes):
+            yield from said_lines(each, "S: ")
+        else:
+            yield from heard_lines(each, "R: ")
 
 
 def _logger() -> Any:

@@ -39,6 +39,8 @@ def _sorted(error: PosthouseError, deadline: Deadline) -> PosthouseError:
     if isinstance(error, Unreachable) and deadline.left <= 0:
         return TimedOut(f"{error}; the time limit of {deadline.seconds or 0:g} seconds is over")
     if isinstance(error, TlsUnavailable):
+        import posthouse.net.tls_engine  # noqa: F401 - makes TLSFailed an ssl.SSLError
+
         return TLSFailed(str(error))
     if isinstance(error, (CannotConnect, LoginFailed, TimedOut, TLSFailed)):
         return error

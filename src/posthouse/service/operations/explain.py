@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
+from msgspec.structs import replace
+
 from posthouse.core import SettingError
 from posthouse.service.config.advice import advice, surroundings
 from posthouse.service.config_file import ConfigError, load, load_table
@@ -114,7 +116,7 @@ async def _explain_word(context: Context | None, code: str, lang: str = "en") ->
     if kind == "command":
         return Explained(kind="command", command=_command_text(code, lang))
     if kind == "setting":
-        return Explained(kind="setting", settings=_settings(code))
+        return Explained(kind="setting", settings=[_said(each, lang) for each in _settings(code)])
     return Explained(kind="code", codes=_codes(code, lang))
 
 
@@ -156,6 +158,15 @@ def _settings(asked: str) -> list[SettingText]:
     ]
     exact = [each for each in found if each.name.replace("[]", "").replace(".NAME", "") == name]
     return exact or found
+
+
+def _said(found: SettingText, lang: str) -> SettingText:
+    """A setting explained in that language."""
+    if lang != "zh":
+        return found
+    from posthouse.service.config.chinese_texts import text_of, type_of
+
+    return replace(found, type=type_of(found.type), text=text_of(found.name, found.text))
 
 
 def _codes(code: str, lang: str) -> list[CodeEntry]:

@@ -1,8 +1,8 @@
 """Bookkeeping of a connection pool without I/O, clock, lock or colour: which request has which connection, which
 requests wait, when a connection is opened or closed, and when nothing is tried.
 
-The drivers (``sending.pool`` with threads, ``sending.async_pool`` with asyncio, ``sending.anyio_pool`` with AnyIO) call
-one method at a time and do the I/O between the calls.  No method waits, so each change of state is one step: a
+The drivers (``blocking_pool``, ``async_pool`` and ``anyio_pool``) call one method at a time and do the I/O between the
+calls.  No method waits, so each change of state is one step: a
 connection slot belongs to one request or to none, whenever a caller is cancelled or its thread raises.
 
     WAITING ──→ OPENING ──→ USING ──→ ENDED
@@ -28,7 +28,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final, Generic, NamedTuple, Protocol, TypeVar
 
-from posthouse.sending.pool_limits import PoolLimits
+from posthouse.sending.pool.pool_limits import PoolLimits
 
 __all__ = ["IDLE_BEFORE_NOOP", "PATIENCE", "PoolEngine", "PoolRequest", "PoolStatus", "RequestState", "Uniform"]
 
@@ -69,12 +69,14 @@ class PoolRequest(Generic[C]):
     """One caller's request for a connection, until it is given back or given up.
 
     ``connection`` is set while USING.  ``fresh`` says that this request has opened it, ``idle`` for how many seconds
-    it has had no work.  ``fault`` is the failure because of which the request is REFUSED.
+    it has had no work.  ``fault`` is the failure because of which the request is REFUSED.  ``wake`` is called when the
+    state of a request that waits has changed, or when its caller should look at ``due`` again; it must not call the
+    engine.
     """
 
-    __slots__ = ("_counted", "_kept", "_wake", "deadline", "fault", "fresh", "idle", "patience", "state")
+    __slots__ = ("_counted", "_kept", "deadline", "fault", "fresh", "idle", "patience", "state", "wake")
 
-    def __init__(self, deadline: float, patience: float, wake: Callable[[], object]) -> None:
+    def __init__(self, deadline: float, patience: float) -> None:
         self.state = _WAITING
         self.deadline = deadline
         self.patience = patience
@@ -83,7 +85,7 @@ class PoolRequest(Generic[C]):
         self.idle = 0.0
         self._kept: _Kept[C] | None = None
         self._counted: float | None = None  # when the rate allowed this message
-        self._wake = wake
+        self.wake: Callable[[], object] = _nothing
 
     @property
     def connection(self) -> C:
@@ -143,15 +145,9 @@ class PoolEngine(Generic[C]):
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
-    def ask(
-        self, now: float, deadline: float, wake: Callable[[], object], *, patience: float = PATIENCE
-    ) -> PoolRequest[C]:
-        """A request for a connection, served at once if that is possible.
-
-        ``wake`` is called when the state of a request that waits has changed, or when the caller should look at ``due``
-        again; it must not call the engine.  The pool must not be closed.
-        """
-        request: PoolRequest[C] = PoolRequest(deadline, patience, wake)
+    def ask(self, now: float, deadline: float = math.inf, *, patience: float = PATIENCE) -> PoolRequest[C]:
+        """A request for a connection, served at once if that is possible.  The pool must not be closed."""
+        request: PoolRequest[C] = PoolRequest(deadline, patience)
         self._queue.append(request)
         self.look(now)
         return request
@@ -180,7 +176,7 @@ class PoolEngine(Generic[C]):
                 request.fresh = True
                 self._grant(request, _OPENING, None)
         if queue and queue[0] is not first:
-            queue[0]._wake()  # it is the one now that must look at ``due``
+            queue[0].wake()  # it is the one now that must look at ``due``
 
     def due(self, request: PoolRequest[C], now: float) -> float:
         """When the caller must call ``look`` for this request if it has not been woken before: its deadline, or the
@@ -223,13 +219,13 @@ class PoolEngine(Generic[C]):
         self._busy.add(request)
         request.state = state
         request._kept = kept
-        request._wake()
+        request.wake()
 
     def _refuse(self, request: PoolRequest[C], fault: BaseException | None) -> None:
         self._queue.remove(request)
         request.state = _REFUSED
         request.fault = fault
-        request._wake()
+        request.wake()
 
     # -- opening -------------------------------------------------------------------------------------------------------
 
@@ -309,6 +305,8 @@ class PoolEngine(Generic[C]):
 
     def give_back(self, request: PoolRequest[C], now: float, *, usable: bool) -> None:
         """The request has ended.  A usable connection is kept if it may carry more; else it is to be closed."""
+        if request not in self._busy:  # of the process from which this one was forked, or of another event loop
+            return
         kept = _used_by(request)
         self._release(request)
         if usable and not self.closed and kept.messages < kept.most and now < kept.ends:
@@ -325,12 +323,13 @@ class PoolEngine(Generic[C]):
         """The caller was cancelled, or ran out of time, at any place: a request that waited leaves the queue, one that
         was opening frees its slot, and the connection of one that was using it is to be closed."""
         if request.state is _WAITING:
-            self._queue.remove(request)
+            if request in self._queue:
+                self._queue.remove(request)
             request.state = _ENDED
             if self._queue:
-                self._queue[0]._wake()
+                self._queue[0].wake()
             self.look(now)
-        elif request.state is _OPENING:
+        elif request.state is _OPENING and request in self._busy:
             self._opening -= 1
             self._release(request)
             self._unspend(request)
@@ -392,3 +391,7 @@ def _used_by(request: PoolRequest[C]) -> _Kept[C]:
     kept = request._kept
     assert kept is not None, "a request that is USING"
     return kept
+
+
+def _nothing() -> None:
+    """The wake-up call of a request that does not wait."""

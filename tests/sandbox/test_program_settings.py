@@ -10,14 +10,14 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from posthouse import parse_server
-from posthouse.testing import ProgramSettings, Sandbox
+from posthouse.sandbox import ProgramSettings, Sandbox
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def test_the_environment_in_clear() -> None:
     with Sandbox() as sandbox:
-        found = ProgramSettings(sandbox).environment
+        found = sandbox.settings.environment
         port = str(sandbox.port)
     assert found["POSTHOUSE_URL"] == found["EMAIL_URL"] == f"smtp://127.0.0.1:{port}"
     assert {found[name] for name in ("SMTP_HOST", "SMTP_SERVER", "EMAIL_HOST", "MAIL_HOST", "MAIL_SERVER")} == {
@@ -31,8 +31,7 @@ def test_the_environment_in_clear() -> None:
 @pytest.mark.parametrize(("tls", "scheme"), [("starttls", "smtp+tls"), ("implicit", "smtp+ssl")])
 def test_the_environment_with_tls_and_a_login(tls: str, scheme: str) -> None:
     with Sandbox(tls=tls, auth="required", users={"ann": "pa:ss"}) as sandbox:  # type: ignore[arg-type]
-        settings = ProgramSettings(sandbox)
-        found = settings.environment
+        found = sandbox.settings.environment
         assert found["EMAIL_URL"] == f"{scheme}://ann:pa%3Ass@127.0.0.1:{sandbox.port}"
         server = parse_server(found["POSTHOUSE_URL"])
         assert (server.user, server.password, server.ca) == ("ann", "pa:ss", sandbox.certificate)
@@ -44,7 +43,7 @@ def test_the_environment_with_tls_and_a_login(tls: str, scheme: str) -> None:
         trusted = Path(found["SSL_CERT_FILE"]).read_text(encoding="utf-8")
         assert "PRIVATE KEY" not in trusted
         assert trusted.count("BEGIN CERTIFICATE") >= 1
-        assert ProgramSettings(sandbox).environment["SSL_CERT_FILE"] == found["SSL_CERT_FILE"]
+        assert sandbox.settings.environment["SSL_CERT_FILE"] == found["SSL_CERT_FILE"]
 
 
 def test_a_certificate_of_ones_own_is_trusted_itself() -> None:
@@ -54,12 +53,12 @@ def test_a_certificate_of_ones_own_is_trusted_itself() -> None:
     copy = own / "own.pem"
     copy.write_bytes(Path(sandbox.certificate).read_bytes())
     with Sandbox(tls="implicit", certificate=copy) as sandbox:
-        assert ProgramSettings(sandbox).environment["SSL_CERT_FILE"] == str(copy)
+        assert sandbox.settings.environment["SSL_CERT_FILE"] == str(copy)
 
 
 def test_the_manual_lists_each_variable() -> None:
     with Sandbox(tls="starttls", auth="required") as sandbox:
-        names = {name.removeprefix("FLASK_") for name in ProgramSettings(sandbox).environment}
+        names = {name.removeprefix("FLASK_") for name in sandbox.settings.environment}
     text = (DOCS / "testing.md").read_text(encoding="utf-8")
     assert not [name for name in sorted(names) if f"`{name}`" not in text]
 
@@ -79,7 +78,7 @@ def test_settings_of_django_are_put_in_place_and_taken_back(monkeypatch: pytest.
     monkeypatch.setitem(sys.modules, "django.conf", SimpleNamespace(settings=settings))  # type: ignore[arg-type]
     before = dict(vars(settings))
     with Sandbox() as sandbox:
-        with ProgramSettings(sandbox).in_place():
+        with sandbox.settings.in_place():
             assert vars(settings) == {
                 "EMAIL_HOST": "127.0.0.1",
                 "EMAIL_PORT": sandbox.port,
@@ -91,10 +90,10 @@ def test_settings_of_django_are_put_in_place_and_taken_back(monkeypatch: pytest.
             }
         assert vars(settings) == before
         settings.EMAIL_BACKEND = "their.own.Backend"  # type: ignore[attr-defined]
-        with ProgramSettings(sandbox).in_place():
+        with sandbox.settings.in_place():
             assert settings.EMAIL_BACKEND == "their.own.Backend"  # type: ignore[attr-defined]
         settings.configured = False
-        with ProgramSettings(sandbox).in_place():
+        with sandbox.settings.in_place():
             assert settings.EMAIL_HOST == "mail.example.org"  # type: ignore[attr-defined]
 
 
@@ -104,7 +103,7 @@ def test_settings_of_flask_are_put_in_place_and_taken_back(monkeypatch: pytest.M
     flask.current_app = application  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "flask", flask)
     with Sandbox(auth="required") as sandbox:
-        with ProgramSettings(sandbox).in_place():
+        with sandbox.settings.in_place():
             assert application.config == {
                 "MAIL_SERVER": "127.0.0.1",
                 "MAIL_PORT": sandbox.port,
@@ -122,7 +121,7 @@ def test_the_environment_is_as_before_after_an_error_too(monkeypatch: pytest.Mon
     monkeypatch.delenv("SMTP_PORT", raising=False)
     before = dict(os.environ)
     with Sandbox() as sandbox, pytest.raises(ValueError, match="a test fails"):
-        _fail_with(ProgramSettings(sandbox))
+        _fail_with(sandbox.settings)
     assert dict(os.environ) == before
 
 

@@ -1,7 +1,7 @@
 """Settings by which programs find their mail server: environment variables, and those of Django and Flask.
 
-A program under test has its server from its environment or its framework.  ``ProgramSettings`` has these settings for a
-sandbox, and puts them in place for as long as a test lasts.
+A program under test has its server from its environment or its framework.  ``ProgramSettings`` has these settings for
+a sandbox, and puts them in place for as long as a test lasts.
 """
 
 from __future__ import annotations
@@ -13,23 +13,47 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote
 
-from posthouse.sandbox.sandbox import Sandbox
+__all__ = ["ProgramSettings", "SandboxPlace"]
 
-__all__ = ["ProgramSettings", "shown_dialogues"]
-
-#: Characters of the dialogues that a failure shows, from their end.
-_SHOWN: Final = 20_000
 _LOCMEM: Final = "django.core.mail.backends.locmem.EmailBackend"
 _DJANGO_SMTP: Final = "django.core.mail.backends.smtp.EmailBackend"
 
 
-class ProgramSettings:
-    """The settings for programs that are to send to a sandbox."""
+class SandboxPlace(Protocol):
+    """What programs must know of a sandbox; see ``Sandbox``."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def tls(self) -> str: ...
+
+    @property
+    def auth(self) -> str: ...
+
+    @property
+    def username(self) -> str: ...
+
+    @property
+    def password(self) -> str: ...
+
+    @property
+    def certificate(self) -> str: ...
+
+
+class ProgramSettings:
+    """The settings for programs that are to send to a sandbox; ``sandbox.settings`` are those."""
+
+    def __init__(self, sandbox: SandboxPlace) -> None:
         self._sandbox = sandbox
 
     @property
@@ -85,7 +109,7 @@ class ProgramSettings:
 
     @property
     def flask(self) -> Mapping[str, Any]:
-        """Flask's, as Flask-Mail and Flask-Mailman read them: ``app.config.update(settings.flask)``."""
+        """Flask's, as Flask-Mail and Flask-Mailman read them: ``app.config.update(sandbox.settings.flask)``."""
         sandbox = self._sandbox
         login = sandbox.auth == "required"
         return {
@@ -169,7 +193,7 @@ def _put(target: MutableMapping[str, Any], values: Mapping[str, Any], undo: Call
         target[name] = value
 
 
-def _starttls(sandbox: Sandbox) -> bool:
+def _starttls(sandbox: SandboxPlace) -> bool:
     return sandbox.tls in ("starttls", "required")
 
 
@@ -198,9 +222,3 @@ def _trusted_file(certificate: str) -> str:
             file.write(known + b"\n" + ours)
         _trusted[certificate] = file.name
     return _trusted[certificate]
-
-
-def shown_dialogues(sandbox: Sandbox) -> str:
-    """The dialogues with a sandbox, for the report of a test that failed."""
-    text = sandbox.transcript or "No client has connected."
-    return text if len(text) <= _SHOWN else f"(beginning not shown)\n{text[-_SHOWN:]}"

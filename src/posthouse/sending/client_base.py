@@ -1,0 +1,102 @@
+"""What both kinds of clients have: where they send, who uses them, where they were made, and when to try once more."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from posthouse.client.model import Deadline
+from posthouse.core import LocalError, Outcome, Phase, Result
+from posthouse.sending.connection.dialogue_record import DialogueRecord, TranscriptLike
+from posthouse.sending.options import ServerTarget, limit_of
+
+if TYPE_CHECKING:
+    from posthouse.client.blocking import BlockingSession
+    from posthouse.client.session import Session
+    from posthouse.net.clock import Clock
+
+__all__ = ["ClientBase", "ClientBusy", "server_of", "tried_in_vain"]
+
+
+class ClientBusy(LocalError):
+    """A client was called while another call of it was under way.  Use one client for each thread or task, or a
+    ``Pool``, which may be shared."""
+
+
+class ClientBase:
+    """What both clients have: where they send, who uses them, and where they were made.  Does no I/O."""
+
+    def __init__(self, target: ServerTarget, clock: Clock, transcript: TranscriptLike, depth: int) -> None:
+        self._target = target
+        self._clock = clock
+        self._transcript = transcript
+        self._record = DialogueRecord(transcript, str(target))
+        self._session: BlockingSession | Session | None = None
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        frame = sys._getframe(depth)
+        self._made = f"{frame.f_code.co_filename}:{frame.f_lineno}"  # for the warning of a client that was not closed
+
+    @property
+    def last_lines(self) -> tuple[str, ...]:
+        """The last 20 lines of the dialogue, ``S: `` sent and ``R: `` received."""
+        return self._record.tail
+
+    @contextlib.contextmanager
+    def _used(self) -> Iterator[None]:
+        """Be the one user of the client.  Raises ``ClientBusy``."""
+        if self._process != os.getpid():
+            raise LocalError("this client was made in another process; make one in each process")
+        if not self._lock.acquire(blocking=False):
+            raise ClientBusy("this client is sending a message for another caller; use one for each, or a Pool")
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _begin(self, timeout: float | str | None) -> tuple[Deadline, float]:
+        """The time limit of a call that begins now, and when that is on the monotonic clock."""
+        seconds = self._target.timeout if timeout is None else limit_of("timeout", timeout)
+        return Deadline(self._clock, seconds), self._clock.monotonic()
+
+    def _fresh_record(self) -> DialogueRecord:
+        self._record = DialogueRecord(self._transcript, str(self._target))
+        return self._record
+
+    def __repr__(self) -> str:
+        state = "open" if self._session is not None else "closed"
+        return f"<{type(self).__name__} {self._target} {state}>"
+
+    def __del__(self) -> None:
+        session = getattr(self, "_session", None)
+        if session is None:
+            return
+        text = f"{self!r} was not closed; it was made at {self._made}.  Use it in a with statement, or call close()"
+        warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+        with contextlib.suppress(Exception):  # an event loop may be closed
+            session.abort()
+
+
+def tried_in_vain(outcomes: tuple[Outcome, ...]) -> bool:
+    """Whether a reused connection had ended before the message reached the server: every recipient is deferred, and
+    MAIL was answered with 421 or 451 4.4.2, or not at all because the connection was lost."""
+    return all(
+        each.result is Result.DEFERRED
+        and each.phase == Phase.MAIL
+        and (each.reply is None or each.reply.code == 421 or each.reply.enhanced == "4.4.2")
+        for each in outcomes
+    )
+
+
+def server_of(route: object) -> ServerTarget:
+    """The server of a route.  Raises ``LocalError`` for a transport."""
+    if not isinstance(route, ServerTarget):
+        raise LocalError(
+            "a Client is for a server, and this via needs no connection; call posthouse.send for each message"
+        )
+    return route

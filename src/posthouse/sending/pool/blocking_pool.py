@@ -1,0 +1,387 @@
+"""``Pool``: connections to one server for blocking calls, shared by threads.
+
+A lock is held while the engine's state changes, and never while anything is sent, received or waited for.  There is no
+thread of the pool's own: idle connections are closed by the next call after their time, or by ``close``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Unpack
+
+from posthouse.client.model import Deadline
+from posthouse.sending.connection.blocking_driver import open_blocking_session
+from posthouse.sending.options import ServerTarget
+from posthouse.sending.pool.blocking_connection import BlockingConnection, BlockingTransport
+from posthouse.sending.pool.burst import BurstItem, Line, ReplaceStep, TakeStep, WaitStep, burst
+from posthouse.sending.pool.pool_base import BasePool, NoneFree, PoolCall, length_of, may_try_again
+from posthouse.sending.pool.pool_engine import PATIENCE, PoolRequest, RequestState
+from posthouse.sending.pool.pool_limits import Duration, read_seconds
+from posthouse.sending.pool.pooled_record import PooledRecord
+from posthouse.sending.pool.pooled_sending import Delivered
+from posthouse.sending.pool.send_many import SendMany, SendManyOptions
+from posthouse.sending.pool.socket_wait import LONGEST_WAIT, earliest, socket_wait
+from posthouse.sending.results import SendResult
+from posthouse.sending.transports.schemes import Transport
+
+if TYPE_CHECKING:
+    from posthouse.sending.connection.dialogue_record import TranscriptLike
+    from posthouse.sending.messages.batches import EnvelopesLike
+    from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
+    from posthouse.sending.pool.async_pool import AsyncPool
+
+__all__ = ["Pool"]
+
+_WAITING, _OPENING, _REFUSED = RequestState.WAITING, RequestState.OPENING, RequestState.REFUSED
+
+
+_Connection = BlockingConnection | BlockingTransport
+
+
+class Pool(BasePool[_Connection]):
+    """Connections to one server that are kept between messages.  Threads may share a pool: any may call any method at
+    any time.  ``async with Pool(…) as pool`` gives an ``AsyncPool`` with the same arguments.
+
+    Nothing is opened before the first message.  Leaving ``with`` says QUIT and waits for the replies, at most 1 s.
+
+    Args:
+        via: As for ``posthouse.send``; None is looked up at the first message.
+        size: Connections at one time.  Further callers wait, first come, first served, and their time limit runs.
+        idle: For how long a connection without work is kept: seconds, a ``timedelta`` or text (``"60s"``).
+        max_age: The age at which a connection is not used again, varied by 10 %; None for no limit.
+        messages: How many messages one connection carries; None for no limit.
+        rate: The most messages in any stretch of time: ``"20/s"``, ``"500/h"``; None for no limit.
+        timeout: The time limit of each call, waiting for a connection included.  Without it each phase has its own, and
+            600 s are waited for a connection.
+        credentials: As for ``posthouse.send``.
+        **options: See ``SendOptions``.
+
+    Raises:
+        LocalError, SettingError: An argument is wrong.
+    """
+
+    def _start_empty(self) -> None:
+        self._lock = threading.Lock()
+        self._less_busy = threading.Condition(self._lock)
+        super()._start_empty()
+
+    # -- one message ---------------------------------------------------------------------------------------------------
+
+    def send(
+        self,
+        message: MessageLike,
+        *,
+        timeout: Duration | None = None,
+        envelope: EnvelopesLike | None = None,
+        transcript: TranscriptLike = False,
+        verp: bool | str = False,
+    ) -> SendResult:
+        """Send one message; as ``posthouse.send``, on a connection of the pool.
+
+        If the server ended a kept connection in place of beginning the message, it is tried once on a fresh one.
+
+        Raises:
+            LocalError: The message or an argument cannot be sent, or the pool is closed.
+            CannotConnect, TimedOut, TLSFailed, AuthRefused: Nothing was tried: there was no connection in time, or none
+                could be opened.  After such a failure the next attempt waits 0.5 s, then 1 s, 2 s … 30 s; a message
+                that would have to wait for more than 5 s is not tried, and the exception says so.
+        """
+        calls = self.calls_of(message, envelope, timeout, transcript, verp)
+        found = [self._send_one(each) for each in calls]
+        outcomes = found[0].outcomes if len(found) == 1 else [each for one in found for each in one.outcomes]
+        return SendResult(outcomes, queue_id=found[0].queue_id, transcript=calls[0].record.take())
+
+    def _send_one(self, call: PoolCall) -> Delivered:
+        request = self._take(call, PATIENCE)
+        retried = False
+        try:
+            while True:
+                delivered = request.connection.deliver(call)
+                if retried or request.fresh or not may_try_again(delivered.outcomes, delivered.fault):
+                    break
+                retried = True
+                self._replace(request, call)
+        except BaseException:
+            self.give_up(request)
+            raise
+        self._give_back(request)
+        return delivered
+
+    # -- many messages -------------------------------------------------------------------------------------------------
+
+    def send_many(
+        self,
+        messages: Iterable[MessageLike | tuple[MessageLike, EnvelopeLike]],
+        **options: Unpack[SendManyOptions],
+    ) -> Iterator[SendResult]:
+        """Send messages over the connections of the pool; gives one result for each, in their order, lazily.
+
+        Messages are taken from ``messages`` as results are asked for.  Those that are taken ahead (``ahead``) have been
+        sent when the result of the first of them is given; closing the iterator closes ``messages``.
+
+        Args:
+            messages: Messages, or pairs of a message and its envelope.
+            **options: See ``SendManyOptions``.
+
+        Raises:
+            TypeError: ``messages`` is asynchronous.
+            LocalError: An option is wrong, or the journal belongs to another series.
+            CannotConnect, TimedOut, TLSFailed, AuthRefused: While iterating: no connection could be opened, 5 times one
+                after another.  No message whose result was not given has been tried.
+        """
+        if not hasattr(messages, "__iter__"):
+            kind = type(messages).__name__
+            if hasattr(messages, "__aiter__"):
+                raise TypeError(f"{kind} is asynchronous: use `async with Pool(…) as pool`, and `async for`")
+            raise TypeError(f"{kind} cannot be iterated over")
+        return self._results(iter(messages), SendMany(self, self._limits.size, options, length_of(messages)))
+
+    def _results(self, source: Iterator[Any], series: SendMany) -> Iterator[SendResult]:
+        with series, _closing(source):
+            while series.goes_on:
+                while series.wants_more:
+                    began = time.monotonic()
+                    try:
+                        message = next(source)
+                    except StopIteration:
+                        series.source_ended()
+                    else:
+                        series.take(message, time.monotonic() - began)
+                self._send_burst(series.begin())
+                yield from series.results()
+
+    def _send_burst(self, items: list[BurstItem]) -> None:
+        steps = burst(self, items)
+        answer: Line[_Connection] | None = None
+        error: Exception | None = None
+        with contextlib.closing(steps):
+            while True:
+                try:
+                    step = steps.send(answer) if error is None else steps.throw(error)
+                except StopIteration:
+                    return
+                answer = error = None
+                try:
+                    if isinstance(step, TakeStep):
+                        answer = self._take_line(step)
+                    elif isinstance(step, ReplaceStep):
+                        self._replace(step.line.request, step.call)
+                    else:
+                        self._wait_for_one(step)
+                except Exception as found:
+                    error = found
+
+    def _take_line(self, step: TakeStep) -> Line[_Connection] | None:
+        try:
+            return Line(self._take(step.call, math.inf, wait=step.wait))
+        except NoneFree:
+            return None
+
+    def _wait_for_one(self, step: WaitStep[_Connection]) -> None:
+        """Send and receive on the connections of a burst until one of its first messages may have ended."""
+        wanted: dict[Any, int] = {}
+        for line in step.lines:
+            if line.ended:
+                continue
+            connection = line.connection
+            assert isinstance(connection, BlockingConnection), "a transport ends its messages at once"
+            channel = connection.session.channel
+            channel.deadline = line.deadline
+            events = channel.advance(lambda: line.ended)  # noqa: B023 (called here)
+            if events:
+                wanted[channel] = events
+            else:
+                return
+        socket_wait(wanted, earliest(wanted, step.seconds, time.monotonic()))
+        now = time.monotonic()
+        for channel in wanted:
+            if channel.due <= now:
+                channel.expired()
+
+    # -- what a burst asks for -----------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Seconds on the monotonic clock."""
+        return time.monotonic()
+
+    def limit_of(self, call: PoolCall) -> Deadline:
+        """The time limit of a call that begins now."""
+        return Deadline(self._clock, call.deadline.seconds)
+
+    def another(self, line: Line[_Connection]) -> float:
+        """Whether the connection of the line may carry one more message; as ``PoolEngine.another``."""
+        with self._lock:
+            return self._engine.another(line.request, time.monotonic(), len(line.under_way))
+
+    def carried(self, line: Line[_Connection]) -> None:
+        """A message on the connection of the line has ended."""
+        with self._lock:
+            self._engine.carried(line.request)
+
+    def give_back(self, line: Line[_Connection]) -> None:
+        """The burst needs the connection no more."""
+        connection = line.connection
+        if isinstance(connection, BlockingConnection):
+            connection.session.limit(None)
+        with self._lock:
+            self._engine.give_back(line.request, time.monotonic(), usable=connection.usable)
+        self._close_leaving()
+
+    # -- connections ---------------------------------------------------------------------------------------------------
+
+    def _take(self, call: PoolCall, patience: float, *, wait: bool = True) -> PoolRequest[_Connection]:
+        """A request whose connection is open and alive, as far as can be known."""
+        with self._lock:
+            request = self._ask(call, patience)
+        try:
+            if request.state is _WAITING and not wait:
+                raise NoneFree
+            self._wait_for(request, call)
+            while request.state is not _OPENING:
+                connection = request.connection
+                if connection.alive(request.idle, call):
+                    return request
+                with self._lock:
+                    self._forget_one(self._engine.lost(request))
+                connection.abort()
+            self._open(request, call, wait=wait)
+        except BaseException:
+            self.give_up(request)
+            raise
+        self._close_leaving()
+        return request
+
+    def _wait_for(self, request: PoolRequest[_Connection], call: PoolCall) -> None:
+        """Wait until the request has a slot or a connection.  Raises ``TimedOut``, or why it was refused."""
+        if request.state is _WAITING:
+            woken = threading.Event()
+            request.wake = woken.set
+            while request.state is _WAITING:
+                with self._lock:
+                    now = time.monotonic()
+                    if request.state is _WAITING and now >= request.deadline:
+                        raise self._waited_enough(request, call)
+                    pause = self._engine.due(request, now) - now
+                woken.wait(min(pause, LONGEST_WAIT))
+                woken.clear()
+                with self._lock:
+                    self._engine.look(time.monotonic())
+        if request.state is _REFUSED:
+            raise self._refusal(request)
+
+    def _replace(self, request: PoolRequest[_Connection], call: PoolCall) -> None:
+        """Open a fresh connection in the slot of one that is dead."""
+        connection = request.connection
+        with self._lock:
+            self._forget_one(self._engine.lost(request))
+        connection.abort()
+        self._open(request, call)
+
+    def _open(self, request: PoolRequest[_Connection], call: PoolCall, *, wait: bool = True) -> None:
+        """Open the connection of a request.  A host that takes no more sessions now makes the request wait for one that
+        is open."""
+        while request.state is _OPENING:
+            try:
+                connection = self._connect(call)
+            except BaseException as error:
+                with self._lock:
+                    queued = self._opening_failed(request, error, call)
+                    self._less_busy.notify_all()
+                if not queued:
+                    raise
+                if not wait:
+                    raise NoneFree from error
+                self._wait_for(request, call)
+            else:
+                with self._lock:
+                    self._connections.add(connection)
+                    self._engine.opened(request, connection, time.monotonic(), connection.most_messages)
+
+    def _connect(self, call: PoolCall) -> _Connection:
+        route = self._route
+        if isinstance(route, ServerTarget):
+            record = PooledRecord(call.record)
+            session = open_blocking_session(route, record, call.deadline, self._clock)
+            session.limit(None)
+            return BlockingConnection(session, record, self._clock)
+        assert isinstance(route, Transport), "a route that is no server"
+        return BlockingTransport(route)
+
+    def _forget_one(self, connection: _Connection) -> None:
+        self._connections.discard(connection)
+
+    def _give_back(self, request: PoolRequest[_Connection]) -> None:
+        """A message has ended: the connection is free for the next, if it is usable."""
+        with self._lock:
+            self._engine.carried(request)
+            self._engine.give_back(request, time.monotonic(), usable=request.connection.usable)
+        self._close_leaving()
+
+    def give_up(self, request: PoolRequest[_Connection]) -> None:
+        """The caller was interrupted: the request frees its place, and its connection ends."""
+        with self._lock:
+            before = len(self._engine.leaving)
+            self._engine.give_up(request, time.monotonic())
+            given_up = self._engine.leaving[before:]
+        for each in given_up:
+            each.abort()
+        self._close_leaving()
+
+    def _close_leaving(self) -> None:
+        if self._engine.leaving or self._engine.closed:
+            with self._lock:
+                leaving = self._take_leaving()
+                self._less_busy.notify_all()
+            for each in leaving:
+                each.leave()
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def close(self, grace: Duration = 1.0) -> None:
+        """Close the pool: callers that wait get a ``LocalError``, messages under way have ``grace`` to end, and every
+        connection says QUIT and waits for the reply within the same time.  A message that takes longer ends by itself,
+        and its connection is closed then.  A second call does nothing."""
+        ends = time.monotonic() + read_seconds(grace, "grace")
+        with self._lock:
+            self._engine.close(self._closed_error())
+            leaving = self._take_leaving()
+        for each in leaving:
+            each.quit(max(0.0, ends - time.monotonic()))
+        with self._lock:
+            while self._engine.busy and (left := ends - time.monotonic()) > 0:
+                self._less_busy.wait(left)
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> AsyncPool:
+        from posthouse.sending.pool.async_pool import AsyncPool
+
+        self._twin: AsyncPool = AsyncPool(self._via, **self._arguments)
+        return self._twin
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._twin.close()
+
+
+@contextlib.contextmanager
+def _closing(source: Iterator[Any]) -> Iterator[None]:
+    """Close a generator at the end."""
+    try:
+        yield
+    finally:
+        close = getattr(source, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,261 @@
+"""A burst: several messages of one caller, sent over as many connections as the pool gives, without I/O and colour.
+
+``burst`` is a generator of steps, which the driver of a colour carries out: take a connection, open a fresh one in the
+place of one that is dead, wait until something has ended.  On each connection the next messages stand in line, so that
+their envelopes leave behind the content of the one before (RFC 2920).  No user code runs while a transaction is open: a
+server waits for its content only as long as the network takes.
+
+A message whose connection ends before its transaction has begun is tried once more on a fresh connection, as
+``pool_base`` says.  If no connection can be opened, the attempt is made again after the engine's growing delay, 5 times
+in all; then the messages that were not tried have the failure as their ``error``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterable
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+
+from posthouse.client.model import Deadline, LoginDeferred, SessionRefused
+from posthouse.core import CannotConnect, TimedOut
+from posthouse.sending.pool.pool_base import OpenConnection, PoolCall, may_try_again
+from posthouse.sending.pool.pool_engine import PoolRequest
+from posthouse.sending.pool.pooled_sending import Delivered, PooledSending
+
+__all__ = ["Burst", "BurstConnection", "BurstItem", "BurstPool", "Line", "ReplaceStep", "TakeStep", "WaitStep", "burst"]
+
+#: Messages that stand in line on one connection, the one under way included.
+_DEPTH: Final = 3
+#: Attempts to open a connection that fail one after another before a burst gives up.
+_MOST_FAILURES: Final = 5
+
+
+class BurstConnection(OpenConnection, Protocol):
+    """A connection on which messages are begun, and end by themselves while the driver waits."""
+
+    def begin(self, call: PoolCall) -> PooledSending:
+        """Begin to send one message, behind those that are under way."""
+        ...
+
+
+C = TypeVar("C", bound=BurstConnection)
+
+
+class BurstItem:
+    """One message of a burst.  In the end it has ``delivered`` or ``error``; ``begun`` says whether the burst was
+    begun, ``tried`` whether a server has seen anything of this message."""
+
+    __slots__ = ("begun", "call", "delivered", "error", "retried", "sending", "tried")
+
+    def __init__(self, call: PoolCall) -> None:
+        self.call = call
+        self.delivered: Delivered | None = None
+        self.error: Exception | None = None
+        self.sending: PooledSending | None = None
+        self.begun = False
+        self.retried = False
+        self.tried = False
+
+
+class Line(Generic[C]):
+    """A connection of a burst, and the messages that were begun on it."""
+
+    __slots__ = ("deadline", "request", "under_way")
+
+    def __init__(self, request: PoolRequest[C]) -> None:
+        self.request = request
+        self.under_way: deque[BurstItem] = deque()
+        #: The time limit of the first message in line.
+        self.deadline: Deadline | None = None
+
+    @property
+    def connection(self) -> C:
+        """The connection."""
+        return self.request.connection
+
+    @property
+    def ended(self) -> bool:
+        """Whether the first message in line has ended."""
+        head = self.under_way[0].sending if self.under_way else None
+        return head is None or head.done
+
+
+class BurstPool(Protocol[C]):
+    """What a burst asks of its pool; nothing of it waits."""
+
+    def another(self, line: Line[C]) -> float:
+        """As ``PoolEngine.another``."""
+        ...
+
+    def carried(self, line: Line[C]) -> None:
+        """A message on the connection of the line has ended."""
+        ...
+
+    def give_back(self, line: Line[C]) -> None:
+        """The burst needs the connection no more."""
+        ...
+
+    def give_up(self, request: PoolRequest[C]) -> None:
+        """End the connection of a line at once."""
+        ...
+
+    def now(self) -> float:
+        """Seconds on the monotonic clock."""
+        ...
+
+    def limit_of(self, call: PoolCall) -> Deadline:
+        """The time limit of a call that begins now."""
+        ...
+
+
+class TakeStep(NamedTuple):
+    """Take a connection for a message; the answer is its ``Line``.  Without ``wait`` the answer is None if there is
+    none at once."""
+
+    call: PoolCall
+    wait: bool
+
+
+class ReplaceStep(NamedTuple, Generic[C]):
+    """Close the connection of the line, which is dead, and open a fresh one in its slot for a message."""
+
+    line: Line[C]
+    call: PoolCall
+
+
+class WaitStep(NamedTuple, Generic[C]):
+    """Wait until the first message of a line has ended, at most for ``seconds`` if that is not None."""
+
+    lines: list[Line[C]]
+    seconds: float | None
+
+
+_Steps = Generator[TakeStep | ReplaceStep[C] | WaitStep[C], Any, None]
+
+
+def burst(pool: BurstPool[C], items: Iterable[BurstItem]) -> _Steps[C]:
+    """Send the messages.  If it is closed or an exception is thrown in, the connections with messages under way end."""
+    return Burst(pool, items).run()
+
+
+class Burst(Generic[C]):
+    """The state of one burst."""
+
+    def __init__(self, pool: BurstPool[C], items: Iterable[BurstItem]) -> None:
+        self._pool = pool
+        self._waiting = deque(items)
+        self._lines: list[Line[C]] = []
+        self._failures = 0
+        self._grows = True  # another connection may be asked for
+
+    def run(self) -> _Steps[C]:
+        """The steps."""
+        try:
+            while self._waiting or self._lines:
+                pause = self._fill()
+                if self._waiting and (not self._lines or self._grows):
+                    yield from self._take()
+                elif self._lines:
+                    if not all(line.ended for line in self._lines):
+                        yield WaitStep(self._lines, pause)
+                    yield from self._collect()
+        finally:
+            for line in self._lines:  # only after an exception
+                self._pool.give_up(line.request)
+
+    def _fill(self) -> float | None:
+        """Begin as many messages as may stand in line; returns the seconds after which the rate allows another."""
+        pool, waiting = self._pool, self._waiting
+        pause: float | None = None
+        for line in list(self._lines):
+            while waiting and len(line.under_way) < _DEPTH and line.connection.usable:
+                seconds = pool.another(line)
+                if seconds:
+                    if seconds > 0:
+                        pause = seconds
+                    break
+                self._begin(line, waiting.popleft())
+            if not line.under_way:
+                self._lines.remove(line)
+                pool.give_back(line)
+        return pause
+
+    def _begin(self, line: Line[C], item: BurstItem) -> None:
+        try:
+            item.sending = line.connection.begin(item.call)
+        except Exception as error:  # of this side: content that cannot be read, an address that cannot be written
+            item.error = error
+            item.tried = True
+            return
+        item.tried = True
+        if not line.under_way:
+            line.deadline = self._pool.limit_of(item.call)
+        line.under_way.append(item)
+
+    def _take(self) -> _Steps[C]:
+        """Take one more connection for the first message that waits."""
+        wait = not self._lines
+        try:
+            line: Line[C] | None = yield TakeStep(self._waiting[0].call, wait)
+        except Exception as error:
+            self._failed(error)
+            return
+        if line is None:
+            self._grows = False
+            return
+        self._failures = 0
+        self._lines.append(line)
+        self._begin(line, self._waiting.popleft())
+
+    def _failed(self, error: Exception) -> None:
+        self._failures += 1
+        if self._failures >= _MOST_FAILURES or not _is_temporary(error):
+            while self._waiting:
+                item = self._waiting.popleft()
+                if item.delivered is None:
+                    item.error = error
+
+    def _collect(self) -> _Steps[C]:
+        """Take the messages that have ended out of their lines."""
+        for line in list(self._lines):
+            again: list[BurstItem] = []
+            while line.under_way and line.ended:
+                item = line.under_way.popleft()
+                used = not line.request.fresh or line.request.messages > 0
+                self._ended(item, again, used)
+                self._pool.carried(line)
+                line.deadline = self._pool.limit_of(line.under_way[0].call) if line.under_way else None
+            if again:
+                yield from self._replace(line, again)
+
+    def _ended(self, item: BurstItem, again: list[BurstItem], used: bool) -> None:
+        assert item.sending is not None, "a message that was begun"
+        try:
+            item.delivered = item.sending.end(self._pool.now())
+        except Exception as error:
+            item.error = error
+            return
+        if used and not item.retried and may_try_again(item.delivered.outcomes, item.delivered.fault):
+            item.retried = True
+            again.append(item)
+
+    def _replace(self, line: Line[C], again: list[BurstItem]) -> _Steps[C]:
+        """Try messages once more on a fresh connection; if there is none, what the first attempt gave stays."""
+        if line.under_way:  # cannot be: a connection that has ended ends all that were under way
+            return
+        try:
+            yield ReplaceStep(line, again[0].call)
+        except Exception:
+            self._lines.remove(line)
+            return
+        for item in again:
+            item.delivered = None
+        self._waiting.extendleft(reversed(again[1:]))
+        self._begin(line, again[0])
+
+
+def _is_temporary(error: Exception) -> bool:
+    """Whether the next attempt to open a connection may succeed."""
+    if isinstance(error, SessionRefused):
+        return error.reply.transient
+    return isinstance(error, CannotConnect | TimedOut | LoginDeferred)

@@ -1,0 +1,164 @@
+"""One message under way on a connection of a pool: its transfer, or the call of a transport."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple, Protocol
+
+from posthouse.client.transfer import Transfer
+from posthouse.core import Content, Envelope, LocalError, Outcome
+from posthouse.protocol import Capabilities
+from posthouse.sending.messages.fitting import Fitted, fit
+from posthouse.sending.pool.pool_base import PoolCall
+from posthouse.sending.results import SendResult
+from posthouse.sending.transports.schemes import Transport
+
+__all__ = ["Delivered", "PooledSending", "SessionSending", "TransportConnection", "TransportSending"]
+
+
+class Delivered(NamedTuple):
+    """What became of one message."""
+
+    outcomes: tuple[Outcome, ...]
+    queue_id: str = ""
+    fault: BaseException | None = None  # what has ended the connection
+
+
+class PooledSending(Protocol):
+    """A message that was begun."""
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        ...
+
+    @property
+    def pending(self) -> Awaitable[SendResult] | None:
+        """What has to be awaited for it to end; None if the connection does that."""
+        ...
+
+    def tell(self, ended: Callable[[], object]) -> None:
+        """Call ``ended`` when it ends; it has not ended yet."""
+        ...
+
+    def answered(self, result: SendResult | Exception) -> None:
+        """``pending`` was awaited."""
+        ...
+
+    def end(self, now: float) -> Delivered:
+        """The outcomes, once it is done; ``now`` is on the monotonic clock.  Raises the exception of this side."""
+        ...
+
+
+class _BeginsTransfers(Protocol):
+    """The part of a session of either colour that is needed here."""
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    @property
+    def fault(self) -> BaseException | None: ...
+
+    peer: str
+
+    def begin(self, envelope: Envelope, content: Content) -> Transfer: ...
+
+
+class SessionSending:
+    """A message on a session."""
+
+    __slots__ = ("_call", "_fitted", "_session", "_transfer")
+
+    pending = None
+
+    def __init__(self, session: _BeginsTransfers, call: PoolCall) -> None:
+        self._call = call
+        self._session = session
+        self._fitted: Fitted = fit(session.capabilities, *call.message, session.peer)
+        self._transfer: Transfer | None = None
+        if self._fitted.envelope.recipients:
+            self._transfer = session.begin(self._fitted.envelope, self._fitted.content)
+
+    @property
+    def done(self) -> bool:
+        transfer = self._transfer
+        return transfer is None or transfer.outcomes is not None or transfer.error is not None
+
+    def tell(self, ended: Callable[[], object]) -> None:
+        if self._transfer is not None:
+            self._transfer.ended = ended
+
+    def answered(self, result: SendResult | Exception) -> None:
+        raise AssertionError("nothing is pending")
+
+    def end(self, now: float) -> Delivered:
+        transfer = self._transfer
+        given: tuple[Outcome, ...] = ()
+        if transfer is not None:
+            if transfer.outcomes is None:
+                raise transfer.error or LocalError("the transfer has not ended")
+            given = transfer.outcomes
+        outcomes = self._fitted.join(given, self._call.message.envelope.recipients)
+        elapsed = now - self._call.began
+        return Delivered(tuple([each._replace(elapsed=elapsed) for each in outcomes]), "", self._session.fault)
+
+
+class TransportSending:
+    """A message that was given to a transport."""
+
+    __slots__ = ("_result", "pending")
+
+    def __init__(self, transport: Transport, call: PoolCall) -> None:
+        self.pending: Awaitable[SendResult] | None = None
+        self._result: SendResult | Exception | None = None
+        try:
+            result = transport.deliver(*call.message)
+        except Exception as error:
+            self._result = error
+            return
+        if isinstance(result, SendResult):
+            self._result = result
+        else:
+            self.pending = result
+
+    @property
+    def done(self) -> bool:
+        return self._result is not None
+
+    def tell(self, ended: Callable[[], object]) -> None:
+        """It has ended, or ``pending`` is awaited."""
+
+    def answered(self, result: SendResult | Exception) -> None:
+        self.pending = None
+        self._result = result
+
+    def refuse(self, name: str) -> None:
+        """End, because a transport that is awaited was used without an event loop."""
+        if inspect.iscoroutine(self.pending):
+            self.pending.close()
+        self.answered(LocalError(f"{name} is asynchronous; use it with `async with Pool(…)`"))
+
+    def end(self, now: float) -> Delivered:
+        result = self._result
+        if not isinstance(result, SendResult):
+            raise result or LocalError("the transport has not answered")
+        return Delivered(result.outcomes, result.queue_id)
+
+
+class TransportConnection:
+    """A transport in the place of a connection, so that the limits of the pool hold for it too."""
+
+    __slots__ = ("transport",)
+
+    usable = True
+    most_messages = None
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+
+    def leave(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+    def forget(self) -> None: ...

@@ -1,0 +1,83 @@
+"""One scenario over the pools of all colours: a coroutine function, for which the blocking pool is awaited too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any
+
+import anyio
+import pytest
+
+from posthouse.sending import SendResult
+from posthouse.sending.pool import AsyncPool, Pool
+from posthouse.sending.pool.anyio_pool import AnyioPool
+
+
+class AwaitedPool:
+    """A blocking pool whose methods can be awaited; they block the loop, which has nothing else to do."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.pool = Pool(*arguments, **options)
+
+    async def send(self, message: Any, **options: Any) -> SendResult:
+        return self.pool.send(message, **options)
+
+    async def send_many(self, messages: Iterable[Any], **options: Any) -> AsyncIterator[SendResult]:
+        results = self.pool.send_many(messages, **options)
+        try:
+            for each in results:
+                yield each
+        finally:
+            results.close()  # type: ignore[attr-defined]
+
+    async def close(self, grace: float = 1.0) -> None:
+        self.pool.close(grace)
+
+    @property
+    def status(self) -> Any:
+        return self.pool.status
+
+    @property
+    def engine(self) -> Any:
+        return self.pool._engine
+
+    async def __aenter__(self) -> AwaitedPool:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.pool.close()
+
+
+Scenario = Callable[[Any], Awaitable[None]]
+Colour = Callable[[Scenario], None]
+
+
+def threads(scenario: Scenario) -> None:
+    asyncio.run(scenario(AwaitedPool))  # type: ignore[arg-type]
+
+
+def in_asyncio(scenario: Scenario) -> None:
+    asyncio.run(scenario(AsyncPool))  # type: ignore[arg-type]
+
+
+def anyio_on_asyncio(scenario: Scenario) -> None:
+    anyio.run(scenario, AnyioPool, backend="asyncio")
+
+
+def anyio_on_trio(scenario: Scenario) -> None:
+    anyio.run(scenario, AnyioPool, backend="trio")
+
+
+COLOURS: dict[str, Colour] = {
+    "threads": threads,
+    "asyncio": in_asyncio,
+    "anyio": anyio_on_asyncio,
+    "trio": anyio_on_trio,
+}
+
+every_colour = pytest.mark.parametrize("run", list(COLOURS.values()), ids=list(COLOURS))
+
+
+def engine_of(pool: Any) -> Any:
+    return pool.engine if hasattr(pool, "engine") else pool._engine
