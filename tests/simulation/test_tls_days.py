@@ -33,9 +33,8 @@ def test_promises_hold_over_tls(seed: int, required: str) -> None:
         world.chaos = RandomChaos(0.3)
         for number in range(5):
             world.send(sender, "ann@mail.a.test", ["bob@b.test"], after=number * 40, tries=5)
-        world.run(90)
-        receiver.crash(CrashKind.RESET, down=30)
-        sender.crash(CrashKind.KILLED, down=30)
+        world.at(90, lambda: receiver.crash(CrashKind.RESET, down=30))
+        world.at(110, lambda: sender.crash(CrashKind.KILLED, down=30))
         world.run(3_600)
         world.chaos = NoChaos()
         world.run(86_400)
