@@ -110,8 +110,8 @@ def test_each_address_is_counted_by_itself() -> None:
 def test_the_first_recipient_with_a_fault_decides_on_the_message() -> None:
     faults = AddressFaults()
     recipients = tuple(map(address, ("ann", "tempfail-after-data+1", "permfail-after-data")))
-    assert faults.watches_content(recipients)
-    assert not faults.watches_content((address("ann"), address("tempfail")))
+    assert faults.watches("data", recipients)
+    assert not faults.watches("data", (address("ann"), address("bob")))
     codes = []
     for _ in range(2):
         strike = faults.strike(Moment("end", recipients=recipients))

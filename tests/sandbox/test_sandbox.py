@@ -347,7 +347,7 @@ def test_the_last_session_is_told_where_no_message_came(sandbox: Sandbox) -> Non
     with pytest.raises(smtplib.SMTPRecipientsRefused):
         send(sandbox, "ann@example.com")
     said = complaint(lambda: sandbox.assert_sent(to="ann@*"))
-    assert "1 clients connected; the last session ended so:" in said
+    assert "1 client connected; the last session ended so:" in said
     assert "S: 550 5.1.1 No such user" in said
 
 
@@ -447,6 +447,12 @@ def test_mistakes_are_told(sandbox: Sandbox) -> None:
         pass
 
 
+def test_awaiting_on_another_event_loop_is_told(sandbox: Sandbox) -> None:
+    for waiting in (sandbox.await_for(to="x"), sandbox.await_none(within=0)):
+        with pytest.raises(LocalError, match=r"no loop of asyncio runs here; on Trio, let a thread call"):
+            waiting.send(None)
+
+
 def test_cut_connections_cuts_without_a_word(sandbox: Sandbox) -> None:
     with socket.create_connection((sandbox.host, sandbox.port), LATE) as idle:
         assert idle.recv(100).startswith(b"220")
@@ -509,6 +515,24 @@ def test_a_connection_is_cut_at_each_stage(sandbox: Sandbox, stage: str, seen: b
     assert said == seen
     assert sandbox.messages == ()
     assert "(cut the connection, on demand)" in sandbox.transcript
+
+
+@pytest.mark.parametrize("tls", ["starttls", "implicit"])
+def test_a_connection_is_cut_inside_tls(tls: SandboxTls) -> None:
+    with Sandbox(tls=tls) as sandbox:
+        sandbox.on("rcpt", to="c@*").drop()
+        sandbox.on("mail", sender="slow@*").delay(0.01)
+        context = ssl.create_default_context(cafile=sandbox.certificate)
+        kind, more = (smtplib.SMTP_SSL, {"context": context}) if tls == "implicit" else (smtplib.SMTP, {})
+        with kind(sandbox.host, sandbox.port, timeout=LATE, **more) as client:  # type: ignore[arg-type]
+            if tls == "starttls":
+                client.starttls(context=context)
+            client.sendmail("slow@b.example", "d@e.example", "Subject: x\r\n\r\n")
+            with pytest.raises((smtplib.SMTPServerDisconnected, OSError)):
+                client.sendmail("a@b.example", "c@d.example", "Subject: x\r\n\r\n")
+            client.close()
+        sandbox.assert_sent(count=1)
+        assert "(cut the connection, on demand)" in sandbox.transcript
 
 
 @pytest.mark.parametrize("keep", [False, True])

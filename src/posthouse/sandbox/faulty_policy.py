@@ -59,8 +59,9 @@ class FaultSource(Protocol):
         """The fault of this moment, None for none.  A fault that strikes a number of times is counted by the call."""
         ...
 
-    def watches_content(self, recipients: Sequence[Address]) -> bool:
-        """Whether a fault at ``data`` or ``end`` is possible in a transaction with these recipients."""
+    def watches(self, stage: str, recipients: Sequence[Address] = ()) -> bool:
+        """Whether a fault is possible here; asked first, because it is quick.  At ``data`` the question is about
+        ``end`` as well."""
         ...
 
 
@@ -93,25 +94,31 @@ class FaultyPolicy:
     # -- decisions that a fault may change -----------------------------------------------------------------------------
 
     def connected(self) -> Answer:
-        return self._at(Moment("connect"), self._inner.connected())
+        answer = self._inner.connected()
+        return self._at(Moment("connect"), answer) if self._source.watches("connect") else answer
 
     def greeted(self, greet: Greet) -> Answer:
-        return self._at(Moment("helo"), self._inner.greeted(greet))
+        answer = self._inner.greeted(greet)
+        return self._at(Moment("helo"), answer) if self._source.watches("helo") else answer
 
     def mail(self, mail: Mail) -> Answer:
         self._sender = mail.sender
-        return self._at(Moment("mail", mail.sender), self._inner.mail(mail))
+        answer = self._inner.mail(mail)
+        return self._at(Moment("mail", mail.sender), answer) if self._source.watches("mail") else answer
 
     def rcpt(self, envelope: Envelope, rcpt: Rcpt, accepted: Sequence[Recipient]) -> Answer:
-        moment = Moment("rcpt", self._sender, (rcpt.address,))
-        return self._at(moment, self._inner.rcpt(envelope, rcpt, accepted))
+        answer = self._inner.rcpt(envelope, rcpt, accepted)
+        address = (rcpt.address,)
+        return (
+            self._at(Moment("rcpt", self._sender, address), answer) if self._source.watches("rcpt", address) else answer
+        )
 
     def logged_in(self, outcome: Authenticated) -> Answer:
         return self._at(Moment("auth", user=outcome.user), cast(SecuredPolicy, self._inner).logged_in(outcome))
 
     def intake(self, envelope: Envelope) -> Intake | Verdict:
         addresses = tuple(each.address for each in envelope.recipients)
-        if not self._source.watches_content(addresses):
+        if not self._source.watches("data", addresses):
             return self._inner.intake(envelope)
         moment = Moment("data", self._sender, addresses)
         strike = self._source.strike(moment)

@@ -117,7 +117,7 @@ class MailStore:
     async def await_next(self, conditions: Conditions, seconds: float) -> CaughtMessage | None:
         """``wait_next`` for a task."""
         key, seen = conditions.key, 0
-        loop = asyncio.get_running_loop()
+        loop = _running_loop("wait_for")
         deadline = loop.time() + seconds
         while True:
             with self._changed:
@@ -141,7 +141,7 @@ class MailStore:
 
     async def await_unexpected(self, conditions: Conditions, seconds: float) -> list[CaughtMessage]:
         """``wait_unexpected`` for a task."""
-        loop = asyncio.get_running_loop()
+        loop = _running_loop("expect_none")
         deadline = loop.time() + seconds
         while True:
             with self._changed:
@@ -174,6 +174,17 @@ def _wake(loop: asyncio.AbstractEventLoop, future: asyncio.Future[None]) -> None
 
     with contextlib.suppress(RuntimeError):  # that loop is closed
         loop.call_soon_threadsafe(wake)
+
+
+def _running_loop(name: str) -> asyncio.AbstractEventLoop:
+    """The event loop of the coroutine that calls."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise LocalError(
+            f"this waits on asyncio, and no loop of asyncio runs here; on Trio, let a thread call {name} "
+            f"(trio.to_thread.run_sync)"
+        ) from None
 
 
 def _refuse_in_a_loop(name: str, twin: str) -> None:

@@ -94,7 +94,7 @@ class ProgramSettings:
         return found
 
     @property
-    def django(self) -> Mapping[str, Any]:
+    def django(self) -> Mapping[str, str | int | bool]:
         """Django's settings: ``EMAIL_HOST``, ``EMAIL_PORT`` and the others of django.core.mail."""
         sandbox = self._sandbox
         login = sandbox.auth == "required"
@@ -108,7 +108,7 @@ class ProgramSettings:
         }
 
     @property
-    def flask(self) -> Mapping[str, Any]:
+    def flask(self) -> Mapping[str, str | int | bool | None]:
         """Flask's, as Flask-Mail and Flask-Mailman read them: ``app.config.update(sandbox.settings.flask)``."""
         sandbox = self._sandbox
         login = sandbox.auth == "required"
@@ -139,7 +139,7 @@ class ProgramSettings:
         configured = getattr(sys.modules.get("django.conf"), "settings", None)
         if configured is None or not configured.configured:
             return
-        wanted = dict(self.django)
+        wanted: dict[str, Any] = dict(self.django)
         if getattr(configured, "EMAIL_BACKEND", "") == _LOCMEM:
             wanted["EMAIL_BACKEND"] = _DJANGO_SMTP
         _put(_Attributes(configured), wanted, undo)

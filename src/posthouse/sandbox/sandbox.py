@@ -315,7 +315,8 @@ class Sandbox:
         if not sessions:
             return f"{text} No client has connected to {self._background.place}."
         last = sessions[-1].lines[-_LAST_LINES:]
-        return "\n".join((f"{text} {len(sessions)} clients connected; the last session ended so:", *last))
+        count = "1 client" if len(sessions) == 1 else f"{len(sessions):,} clients"
+        return "\n".join((f"{text} {count} connected; the last session ended so:", *last))
 
     # -- faults --------------------------------------------------------------------------------------------------------
 

@@ -164,5 +164,5 @@ class StagedFaults:
         found = next((each for each in self._faults if each.matches(moment)), None)
         return None if found is None else found.strike()
 
-    def watches_content(self, recipients: Sequence[Address]) -> bool:
+    def watches(self, stage: str, recipients: Sequence[Address] = ()) -> bool:
         return bool(self._faults)
