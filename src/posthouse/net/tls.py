@@ -114,7 +114,6 @@ class TlsStream:
     def data_received(self, data: bytes) -> None:
         """Ciphertext arrived."""
         engine = self._engine
-        shaking = engine.state is TlsState.HANDSHAKE
         try:
             engine.receive(data)
         except TlsFailed as error:
@@ -123,7 +122,9 @@ class TlsStream:
         if engine.state is TlsState.HANDSHAKE:
             self._send_pending()
             return
-        if shaking:  # the end of our handshake, or our tickets, go with the first octets of the handler
+        if (
+            self.info is None and engine.info is not None
+        ):  # the end of our handshake, or our tickets, go with the first octets of the handler
             self._came_up()
         self._deliver()
 
