@@ -65,8 +65,8 @@ RULES: dict[str, Rule] = {
     "message": Rule(
         packages=_set("core codes"),
         third_party=_set("idna jinja2 markdown_it"),
-        never=_set(f"{_OUTSIDE} time random secrets uuid email.utils.make_msgid email.utils.localtime"),
-        exceptions=_set("secrets.token_hex tempfile.TemporaryFile threading.Lock"),  # see MESSAGE_SEAMS
+        never=_set(f"{_OUTSIDE} time random secrets uuid os.urandom email.utils.make_msgid email.utils.localtime"),
+        exceptions=_set("os.urandom tempfile.TemporaryFile threading.Lock"),  # see MESSAGE_SEAMS
         why="date and Message-ID are arguments of a message",
     ),
     "net": Rule(
@@ -159,7 +159,7 @@ RULES: dict[str, Rule] = {
 #: The only files of message that import an exception of its row: what is drawn for a message that names no Message-ID,
 #: and the copy of a stream that is attached.
 MESSAGE_SEAMS: dict[str, str] = {
-    "message/composing/drawn.py": "secrets.token_hex",
+    "message/composing/drawn.py": "os.urandom",
     "message/composing/sources.py": "tempfile.TemporaryFile threading.Lock",
 }
 

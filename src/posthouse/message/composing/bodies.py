@@ -32,7 +32,7 @@ from posthouse.message.encode import base64_body, encoded_words, fold, parameter
 __all__ = ["BodyParts", "body_part", "multipart", "text_part", "to_crlf"]
 
 _LINE_END = rb"\r\n|\r|\n"
-_LONG_LINE = rb"[^\r\n]{999}"
+_LONGEST_LINE = 998  # octets without CRLF (RFC 5322 §2.1.1)
 _NOT_TEXT = rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 _NOT_CRLF = rb"\r(?!\n)|(?<!\r)\n"
 _FIELD = rb"[!-9;-~]+[ \t]*:"
@@ -116,7 +116,7 @@ def text_part(value: str, kind: str, parameters: Sequence[str] = (), *, charset:
     if data and not data.endswith(b"\r\n"):
         data += b"\r\n"
     label, encoding = charset or "utf-8", "7bit"
-    if data.isascii() and re.search(_LONG_LINE, data) is None and re.search(_NOT_TEXT, data) is None:
+    if data.isascii() and not _has_long_line(data) and re.search(_NOT_TEXT, data) is None:
         label = charset or "us-ascii"
     else:
         quoted, encoded = quoted_printable(data), base64_body(data)
@@ -124,6 +124,11 @@ def text_part(value: str, kind: str, parameters: Sequence[str] = (), *, charset:
     tokens = [f"text/{kind}", f"charset={label}" if charset else f'charset="{label}"', *parameters]
     fields = fold("Content-Type", [f"{token};" for token in tokens[:-1]] + tokens[-1:])
     return Part(fields + fold("Content-Transfer-Encoding", (encoding,)), (data,))
+
+
+def _has_long_line(data: bytes) -> bool:
+    """Whether a line is longer than a message may have; all line ends are CRLF."""
+    return max(map(len, data.split(b"\r\n"))) > _LONGEST_LINE
 
 
 def _file_part(file: Attachment, legacy_names: bool, *, inline: bool = False) -> Part:
@@ -152,7 +157,7 @@ def _enclosed(file: Attachment) -> bytes | None:
     whole = b"".join(source.chunks(CHUNK))
     if re.match(_FIELD, whole) is None or not whole.isascii() or b"\0" in whole:
         return None
-    return None if re.search(_NOT_CRLF, whole) or re.search(_LONG_LINE, whole) else whole
+    return None if re.search(_NOT_CRLF, whole) or _has_long_line(whole) else whole
 
 
 def _file_type(file: Attachment, enclosed: bool, legacy_names: bool) -> list[str]:

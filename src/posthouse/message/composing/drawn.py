@@ -7,7 +7,7 @@ attempts to send it have the same ones (tests/test_layers.py allows the imports 
 from __future__ import annotations
 
 from datetime import datetime
-from secrets import token_hex
+from os import urandom
 
 __all__ = ["date_now", "unique_id"]
 
@@ -19,4 +19,4 @@ def date_now() -> datetime:
 
 def unique_id(domain: str) -> str:
     """An identifier of 128 random bits at a domain, without angle brackets: a Message-ID (RFC 5322 §3.6.4) or a UID."""
-    return f"{token_hex(16)}@{domain}"
+    return f"{urandom(16).hex()}@{domain}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from tempfile import TemporaryFile
 from threading import Lock
 from typing import IO, Protocol
 
@@ -146,6 +145,8 @@ def copy_of(stream: Readable) -> bytes | StreamCopy:
             continue
         held.append(chunk)
         if size > _IN_MEMORY:
+            from tempfile import TemporaryFile  # takes longer than composing a short message
+
             file = TemporaryFile()  # noqa: SIM115 - it lives as long as the attachment
             file.writelines(held)
             held = []
