@@ -33,7 +33,8 @@ class Server:
 
     ``protection`` has TLS and AUTH, ``proxies`` may speak for other clients; ``on_refused`` is given peer and error of
     each connection whose implicit TLS did not come up or whose PROXY header was wrong.  ``greeting_pause``: seconds
-    before 220, in which a client that speaks is refused with 554.
+    before 220, in which a client that speaks is refused with 554.  ``all_commands``: the policy answers every command
+    (``CommandPolicy``).
 
     Raises ``LocalError`` for an ``offer`` of AUTH or STARTTLS, which follow from ``protection``, and of REQUIRETLS:
     sessions have no handler for it.
@@ -58,6 +59,7 @@ class Server:
         proxies: Proxies | None = None,
         greeting_pause: float = 0.0,
         on_refused: Callable[[Endpoint, PosthouseError], object] | None = None,
+        all_commands: bool = False,
     ) -> None:
         limits = limits or Limits()
         offer = offer or Offer(size=limits.message, limits=(("RCPTMAX", limits.recipients),))
@@ -81,6 +83,7 @@ class Server:
             protection,
             proxies,
             greeting_pause,
+            all_commands,
         )
         self._network = network
         self._on_sweep = on_sweep
