@@ -502,7 +502,7 @@ def test_streams_of_other_kinds_are_refused() -> None:
 
 
 def test_a_plain_message_imports_little() -> None:
-    """What only files, JSON, HTML or other domains need is not imported, because ``posthouse.send`` is to start fast."""
+    """What only files, JSON, HTML or other domains need is not imported: ``posthouse.send`` is to start fast."""
     unwanted = (
         "email asyncio ssl json tempfile secrets random hashlib mimetypes dataclasses inspect logging idna html urllib "
         "jinja2 threading posthouse.message.reading posthouse.message.authoring"
