@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from tests.sending.scripted_peer import ScriptedPeer
 
 import posthouse
 
@@ -31,3 +32,22 @@ def test_the_names_are_those_of_the_rooms() -> None:
 def test_other_names_are_not_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'horse'"):
         posthouse.horse  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_sending_a_message_imports_no_event_loop_no_tls_and_no_email() -> None:
+    """The budget of LIBRARY: what these modules cost is more than all of Posthouse that sends a message."""
+    costly = [
+        *("asyncio", "concurrent.futures", "email", "hashlib", "importlib.metadata", "inspect", "logging", "random"),
+        *("ssl", "tempfile"),
+    ]
+    script = (
+        "import sys; import posthouse; "
+        "message = posthouse.Message(sender='a@a.example', to='b@b.example', text='hello'); "
+        "posthouse.send(message, via=sys.argv[1]).raise_for_failures(); "
+        f"print([x for x in {costly} if x in sys.modules])"
+    )
+    with ScriptedPeer({}) as peer:
+        done = subprocess.run(
+            [sys.executable, "-c", script, peer.url], capture_output=True, text=True, timeout=60, check=True
+        )
+    assert done.stdout.strip() == "[]"

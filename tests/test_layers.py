@@ -8,6 +8,7 @@ top-level package.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -65,8 +66,8 @@ RULES: dict[str, Rule] = {
     "message": Rule(
         packages=_set("core codes"),
         third_party=_set("idna jinja2 markdown_it"),
-        never=_set(f"{_OUTSIDE} time random secrets uuid email.utils.make_msgid email.utils.localtime"),
-        exceptions=_set("secrets.token_hex tempfile.TemporaryFile threading.Lock"),  # see MESSAGE_SEAMS
+        never=_set(f"{_OUTSIDE} time random secrets uuid os.urandom email.utils.make_msgid email.utils.localtime"),
+        exceptions=_set("os.urandom tempfile.TemporaryFile threading.Lock"),  # see MESSAGE_SEAMS
         why="date and Message-ID are arguments of a message",
     ),
     "net": Rule(
@@ -159,7 +160,7 @@ RULES: dict[str, Rule] = {
 #: The only files of message that import an exception of its row: what is drawn for a message that names no Message-ID,
 #: and the copy of a stream that is attached.
 MESSAGE_SEAMS: dict[str, str] = {
-    "message/composing/drawn.py": "secrets.token_hex",
+    "message/composing/drawn.py": "os.urandom",
     "message/composing/sources.py": "tempfile.TemporaryFile threading.Lock",
 }
 
@@ -228,6 +229,12 @@ def test_each_exception_of_message_is_in_one_file() -> None:
         if each.package == "message" and each.name in RULES["message"].exceptions:
             found.setdefault(each.file.relative_to(SOURCE).as_posix(), set()).add(each.name)
     assert found == {file: set(names.split()) for file, names in MESSAGE_SEAMS.items()}
+
+
+def test_one_file_of_message_reads_the_clock_and_draws() -> None:
+    drawing = re.compile(r"urandom|\.now\(|\.today\(|utcnow")
+    files = [file for file in (SOURCE / "message").rglob("*.py") if drawing.search(file.read_text(encoding="utf-8"))]
+    assert [file.relative_to(SOURCE).as_posix() for file in files] == ["message/composing/drawn.py"]
 
 
 def test_known_wrong_imports_still_exist() -> None:

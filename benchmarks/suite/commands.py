@@ -1,4 +1,5 @@
-"""Start-up time of the command line: ``posthouse --help`` and ``posthouse send`` beside ``python -c pass``.
+"""Start-up time: ``posthouse --help``, ``posthouse send``, ``import posthouse`` and a program with
+``posthouse.send``, beside ``python -c pass``.
 
 Modules are compiled to bytecode as after an installation, in a directory of this run, whatever the environment says.
 The commands take turns.  The aims are for wall time; processor time is shown because it depends less on other load.
@@ -19,7 +20,13 @@ __all__ = ["start"]
 
 _PASS = "python -c pass"
 _MOST = 60  # times each
-_AIMS = {"posthouse --help": 5.0, "posthouse send": 8.0}
+_IMPORT, _PROGRAM = "import posthouse", "posthouse.send"
+_AIMS = {"posthouse --help": 5.0, "posthouse send": 8.0, _IMPORT: 2.0, _PROGRAM: 8.0}
+_SENDS = """
+import sys, posthouse
+message = posthouse.Message(sender="load@src.test", to="someone@hold.test", subject="load", text="load")
+posthouse.send(message, via=sys.argv[1]).raise_for_failures()
+"""
 
 
 def start(run: Run, found: Found) -> None:
@@ -34,6 +41,8 @@ def start(run: Run, found: Found) -> None:
             _PASS: [sys.executable, "-c", "pass"],
             "posthouse --help": [*posthouse, "--help"],
             "posthouse send": [*posthouse, "send", *message, "--server", f"smtp://127.0.0.1:{sink.port}"],
+            _IMPORT: [sys.executable, "-c", "import posthouse"],
+            _PROGRAM: [sys.executable, "-c", _SENDS, f"smtp://127.0.0.1:{sink.port}"],
         }
         rows = {
             (name, kind): found.row(f"{name}, {kind}", "ms", {_PASS: aim} if kind == "wall" else {}, lower=True)

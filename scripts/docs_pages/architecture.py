@@ -139,8 +139,9 @@ def packages(imports: list[Import], source: Path = SOURCE) -> str:
 
 
 def _sentence(folder: Path) -> str:
-    """The first paragraph of a package's docstring, without the full stop."""
-    docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
+    """The first paragraph of a package's docstring, without the full stop; the package may be one file."""
+    file = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8")))
     return " ".join((docstring or "").split("\n\n")[0].split()).rstrip(".")
 
 

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Self
 
 from posthouse.core import Address, CallbackSink, Envelope, Recipient, Reply, StorageError, Verdict
-from posthouse.net.clock import Clock, SystemClock
+from posthouse.net.clock import Clock
+from posthouse.net.system_clock import SystemClock
 from posthouse.protocol.commands import Greet
 from posthouse.server import CheckFactory, Peer
 from posthouse.service.accounts import AccountStore

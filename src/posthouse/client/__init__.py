@@ -1,4 +1,7 @@
-"""The sending SMTP: sessions, transactions, and one outcome for each recipient."""
+"""The sending SMTP: sessions, transactions, and one outcome for each recipient.
+
+Over budget: what does without an event loop stands in modules of its own, so that blocking code imports no asyncio.
+"""
 
 from typing import TYPE_CHECKING
 

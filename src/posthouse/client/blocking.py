@@ -7,13 +7,13 @@ The transactions, their order, the octets and the time limits are those of ``cli
 from __future__ import annotations
 
 import contextlib
-import inspect
 import socket
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from posthouse.client.base_session import BaseSession
 from posthouse.client.blocking_channel import BlockingChannel
 from posthouse.client.model import (
     CommandStep,
@@ -29,7 +29,6 @@ from posthouse.client.model import (
 )
 from posthouse.client.opening import greet
 from posthouse.client.pipeline import say
-from posthouse.client.session import BaseSession
 from posthouse.client.transfer import Transfer
 from posthouse.core import (
     Broken,
@@ -42,7 +41,7 @@ from posthouse.core import (
     RemoteError,
     Reply,
 )
-from posthouse.net import Clock, Endpoint, SystemClock
+from posthouse.net import BlockingClock, Clock, Endpoint
 from posthouse.net.blocking_connect import connect_blocking
 from posthouse.protocol import Command, Limits, Quit, Tap, Transcript
 
@@ -106,7 +105,7 @@ class BlockingSession(BaseSession):
             return channel.start_tls(*self._handshake_with(step))
         if isinstance(step, WorkStep):
             result = step.call()
-            if inspect.isawaitable(result):
+            if hasattr(result, "__await__"):
                 raise LocalError("a token source that is awaited works in an event loop only")
             return result
         if channel.silent(step.seconds):
@@ -247,7 +246,7 @@ def open_blocking(
 ) -> BlockingSession:
     """Open a session with one host without an event loop: race its addresses, then the dialogue that opens it.
     Arguments and exceptions are those of ``client.connect``; ``dial`` makes the connection, for example by a proxy."""
-    clock = clock or SystemClock()
+    clock = clock or BlockingClock()
     timeouts = timeouts or Timeouts()
     seconds = timeouts.connect if deadline is None else min(timeouts.connect, deadline.left)
     sock, endpoint = dial(endpoints, clock, source=source, timeout=seconds)

@@ -14,9 +14,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from posthouse.client.connector import connect
 from posthouse.client.model import Timeouts
-from posthouse.client.session import Session
 from posthouse.client.tls_policy import TlsMode, TlsPolicy
 from posthouse.core import SettingError, TlsFailed
 from posthouse.net import Clock, Endpoint, Network
@@ -25,6 +23,7 @@ from posthouse.protocol import Transcript
 
 if TYPE_CHECKING:
     from posthouse.client.auth import LoginSettings
+    from posthouse.client.session import Session
 
 __all__ = ["NoSuchHost", "ServerAddress", "locate", "open_session", "parse_server"]
 
@@ -232,6 +231,8 @@ async def open_session(
 
     If TLS is opportunistic and its handshake fails, the session is opened anew in clear, once (RFC 7435).
     """
+
+    from posthouse.client.connector import connect  # imports asyncio, which blocking code does without
 
     async def opened(policy: TlsPolicy | None) -> Session:
         return await connect(

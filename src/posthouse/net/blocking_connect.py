@@ -16,8 +16,7 @@ from collections.abc import Iterable
 
 from posthouse.core import NetworkError, Unreachable
 from posthouse.net.clock import Clock
-from posthouse.net.connect import interleave
-from posthouse.net.stream import Endpoint
+from posthouse.net.stream import Endpoint, interleave
 from posthouse.net.system import address_of, new_socket, unreachable
 
 __all__ = ["connect_blocking"]

@@ -6,12 +6,13 @@ back.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from typing import Protocol
 
-__all__ = ["Clock", "SystemClock", "Timer"]
+from posthouse.core import LocalError
+
+__all__ = ["BlockingClock", "Clock", "Timer"]
 
 
 class Timer(Protocol):
@@ -42,19 +43,15 @@ class Clock(Protocol):
         ...
 
 
-class SystemClock:
-    """``Clock`` of the machine, with timers on the running asyncio loop.
-
-    ``time`` and ``monotonic`` are the functions of the module ``time`` themselves, because they are called several
-    times for each message.
-    """
+class BlockingClock:
+    """``Clock`` of the machine for code without an event loop: it has no timers."""
 
     def __init__(self) -> None:
         self.time: Callable[[], float] = time.time
         self.monotonic: Callable[[], float] = time.monotonic
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        raise LocalError("this clock is for blocking code; an event loop needs a SystemClock")
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
-        return asyncio.get_running_loop().call_later(seconds, callback)
+        raise LocalError("this clock is for blocking code; an event loop needs a SystemClock")

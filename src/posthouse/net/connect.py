@@ -12,27 +12,15 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
-from itertools import chain, zip_longest
 from typing import Generic, TypeVar
 
 from posthouse.core import NetworkError, Unreachable
 from posthouse.net.clock import Clock, Timer
-from posthouse.net.stream import Endpoint, Handler, Network, Stream
+from posthouse.net.stream import Endpoint, Handler, Network, Stream, interleave
 
-__all__ = ["connect_any", "interleave"]
+__all__ = ["connect_any"]
 
 _H = TypeVar("_H", bound=Handler)
-
-
-def interleave(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
-    """The order of attempts: an IPv6 address, another family's, IPv6 again, and so on (RFC 8305 §4).
-
-    Within a family the given order stays; of equal endpoints the first counts.
-    """
-    unique = list(dict.fromkeys(endpoints))
-    six = [endpoint for endpoint in unique if ":" in endpoint.host]
-    rest = [endpoint for endpoint in unique if ":" not in endpoint.host]
-    return [endpoint for endpoint in chain(*zip_longest(six, rest)) if endpoint is not None]
 
 
 async def connect_any(

@@ -6,10 +6,8 @@ This is for programs that name one server (``localhost``, ``mail.example.org``).
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
-import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,6 +34,8 @@ async def addresses_of(host: str, port: int, *, timeout: float = 30.0) -> list[E
     known = _known(host, port)
     if known is not None:
         return known
+    import asyncio  # blocking code does without
+
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout):
@@ -64,6 +64,8 @@ def addresses_blocking(host: str, port: int, *, timeout: float | None = None) ->
     if timeout is None:
         ask()
     else:
+        import threading
+
         thread = threading.Thread(target=ask, name="posthouse-look-up", daemon=True)
         thread.start()
         thread.join(timeout)

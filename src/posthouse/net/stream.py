@@ -22,12 +22,13 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain, zip_longest
 from typing import Final, NamedTuple, Protocol
 
 from posthouse.core import SettingError
 
-__all__ = ["Endpoint", "Handler", "HandlerFactory", "Listener", "Network", "Stream"]
+__all__ = ["Endpoint", "Handler", "HandlerFactory", "Listener", "Network", "Stream", "interleave"]
 
 _HOST_PORT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.%a-zA-Z]+)\]|([^\s:/@\[\]?#]+))(?::([0-9]{1,5}))?")
 _REMEDY: Final = 'write it like "127.0.0.1:25", "[::1]:25" or "unix:/path/of/socket"'
@@ -105,6 +106,17 @@ class Endpoint(NamedTuple):
         if self.is_path or not self.host:
             return self.host or "a local process"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def interleave(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+    """The order of attempts: an IPv6 address, another family's, IPv6 again, and so on (RFC 8305 §4).
+
+    Within a family the given order stays; of equal endpoints the first counts.
+    """
+    unique = list(dict.fromkeys(endpoints))
+    six = [endpoint for endpoint in unique if ":" in endpoint.host]
+    rest = [endpoint for endpoint in unique if ":" not in endpoint.host]
+    return [endpoint for endpoint in chain(*zip_longest(six, rest)) if endpoint is not None]
 
 
 class Stream(Protocol):

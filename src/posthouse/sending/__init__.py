@@ -16,7 +16,6 @@ from posthouse.client.model import (
 )
 from posthouse.client.server_url import NoSuchHost, ServerAddress, parse_server
 from posthouse.core._lazy import lazily
-from posthouse.sending.submit import submit
 
 if TYPE_CHECKING:
     from posthouse.sending.async_client import AsyncClient
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from posthouse.sending.pool import AsyncPool, Pool, PoolStatus, Progress, SendManyOptions
     from posthouse.sending.probe import ProbeReport, probe
     from posthouse.sending.results import Ambiguous, SendFailed, SendResult, UnseenFailureWarning
+    from posthouse.sending.submitting import submit
     from posthouse.sending.transports import Transport
     from posthouse.sending.transports.memory import MemoryTransport, SentMessage, memory
 
@@ -95,6 +95,7 @@ __getattr__ = lazily(
         "pool": "AsyncPool Pool PoolStatus Progress SendManyOptions",
         "probe": "ProbeReport probe",
         "results": "Ambiguous SendFailed SendResult UnseenFailureWarning",
+        "submitting": "submit",
         "transports": "Transport",
         "transports.memory": "MemoryTransport SentMessage memory",
     },

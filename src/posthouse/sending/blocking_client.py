@@ -55,10 +55,10 @@ class Client(ClientBase):
         transcript: TranscriptLike = False,
         **options: Unpack[SendOptions],
     ) -> None:
-        from posthouse.net.clock import SystemClock
+        from posthouse.net.clock import BlockingClock
 
         target = route_of(via, timeout=timeout, credentials=credentials, options=options)
-        super().__init__(server_of(target), SystemClock(), transcript, 2)
+        super().__init__(server_of(target), BlockingClock(), transcript, 2)
         self._other: AsyncClient | None = None
 
     def send(

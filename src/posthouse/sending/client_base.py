@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import os
 import sys
-import threading
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -37,7 +37,7 @@ class ClientBase:
         self._transcript = transcript
         self._record = DialogueRecord(transcript, str(target))
         self._session: BlockingSession | Session | None = None
-        self._lock = threading.Lock()
+        self._lock = _thread.allocate_lock()  # ``threading`` is not imported for it
         self._process = os.getpid()
         frame = sys._getframe(depth)
         self._made = f"{frame.f_code.co_filename}:{frame.f_lineno}"  # for the warning of a client that was not closed

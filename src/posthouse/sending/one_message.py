@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Unpack
 
 from posthouse.core import LocalError
@@ -98,8 +97,8 @@ def _handed_over(transport: Transport, ready: Outgoing) -> SendResult:
     result = transport.deliver(ready.envelope, ready.content)
     if isinstance(result, SendResult):
         return result
-    if inspect.iscoroutine(result):
-        result.close()
+    if (close := getattr(result, "close", None)) is not None:  # a coroutine that will not be awaited
+        close()
     raise LocalError(f"{type(transport).__name__} is asynchronous; use asend, or an asynchronous Client")
 
 

@@ -1,13 +1,13 @@
 """Date and identifiers that a message draws when it is made: the only clock and random source of ``message``.
 
 A message is a value.  Its Date and Message-ID are drawn once, when it is made, and not when it is sent, so that all
-attempts to send it have the same ones (tests/test_layers.py allows the imports in this module alone).
+attempts to send it have the same ones (tests/test_layers.py allows that in this module alone).
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from secrets import token_hex
+from os import urandom
 
 __all__ = ["date_now", "unique_id"]
 
@@ -19,4 +19,4 @@ def date_now() -> datetime:
 
 def unique_id(domain: str) -> str:
     """An identifier of 128 random bits at a domain, without angle brackets: a Message-ID (RFC 5322 §3.6.4) or a UID."""
-    return f"{token_hex(16)}@{domain}"
+    return f"{urandom(16).hex()}@{domain}"

@@ -22,6 +22,13 @@ _TOKEN: Final = re.compile(
     | (?P<special>[<>,;:@()\]]) | (?P<atom>[^\s"()<>,;:@\[\]]++) | (?P<other>.)
     """
 )
+# One mailbox of the usual forms, up to its comma: nothing in it needs a closer look.
+_ATOM: Final = r"""[^\s"\\()<>,;:@\[\]?]++"""
+_HOST: Final = r"[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)*+"
+_USUAL: Final = re.compile(
+    rf"""[ \t]*+(?:(?:"([^"\\@]*+)"|([^"\\()<>,;:@\[\]]*+))[ \t]*+<({_ATOM})@({_HOST})>|({_ATOM})@({_HOST}))"""
+    r"[ \t]*+(?:,|\Z)"
+)
 _IN_COMMENT: Final = re.compile(r"(?s)\\.|[()]")
 _ESCAPED: Final = re.compile(r"(?s)\\(.)")
 _ENCODED_ADDRESS: Final = re.compile(r"=\?[^?\s]+\?[bBqQ]\?[^?]*\?=")
@@ -77,7 +84,7 @@ class _ListReader:
         self._closed = True  # no angle bracket is open
 
     def read(self, value: str) -> list[ReadMailbox]:
-        at, size = 0, len(value)
+        at, size = self._usual(value), len(value)
         while at < size and len(self._found) < _MOST:
             match = _TOKEN.match(value, at)
             assert match is not None  # one of the kinds takes any character
@@ -93,6 +100,24 @@ class _ListReader:
             self._tell("too-many-mailboxes", f"the field has more than {_MOST} mailboxes, and the rest is not read")
         self._end_item()
         return self._found
+
+    def _usual(self, value: str) -> int:
+        """Read mailboxes of the usual forms; returns where another one begins."""
+        at = 0
+        for _ in range(_MOST):
+            match = _USUAL.match(value, at)
+            if match is None:
+                break
+            quoted, phrase, local, domain, bare, bare_domain = match.groups()
+            if bare is not None:
+                self._found.append(ReadMailbox("", Address(bare, bare_domain)))
+            else:
+                name = phrase if quoted is None else quoted
+                if "=?" in name:
+                    name = decode_words(name, self._hints).text
+                self._found.append(ReadMailbox(" ".join(name.split()), Address(local, domain)))
+            at = match.end()
+        return at
 
     def _comment(self, value: str, start: int) -> int:
         """Read a comment from behind its parenthesis on; returns where it ends."""

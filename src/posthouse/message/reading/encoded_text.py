@@ -7,7 +7,6 @@ as well.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from collections.abc import Sequence
@@ -81,18 +80,14 @@ def _from_q(text: str) -> bytes:
 def from_base64(octets: bytes) -> tuple[bytes, bool]:
     """The octets that base64 stands for, and whether it was in order: other characters are left out, padding is
     completed, and base64 behind padding is read on."""
+    lines = octets.translate(None, b" \t\r\n\v\f")
     try:
-        return base64.b64decode(octets, validate=True), True
-    except (binascii.Error, ValueError):
+        return binascii.a2b_base64(lines, strict_mode=True), True
+    except binascii.Error:
         pass
     made: list[bytes] = []
     for piece in octets.split(b"="):
         clean = _NOT_BASE64.sub(b"", piece)
         clean = clean[: len(clean) - (len(clean) % 4 == 1)]
-        made.append(base64.b64decode(clean + b"=" * (-len(clean) % 4)))
-    lines = b"".join(octets.split())
-    try:
-        base64.b64decode(lines, validate=True)
-    except (binascii.Error, ValueError):
-        return b"".join(made), False
-    return b"".join(made), True
+        made.append(binascii.a2b_base64(clean + b"=" * (-len(clean) % 4)))
+    return b"".join(made), False

@@ -42,19 +42,26 @@ class RawField(NamedTuple):
         return _FOLD.sub(b"", self.raw[self.value_at :]).strip(b" \t\r\n")
 
 
-class Section(NamedTuple):
+class Section:
     """The fields of a header section, and where the body behind it begins."""
 
-    fields: tuple[RawField, ...]
-    body: int
+    __slots__ = ("_by_name", "body", "fields")
+
+    def __init__(self, fields: list[RawField], body: int) -> None:
+        self.fields = fields
+        self.body = body
+        self._by_name: dict[str, list[RawField]] = {}
+        for field in fields:
+            self._by_name.setdefault(field.name.lower(), []).append(field)
 
     def first(self, name: str) -> RawField | None:
         """The topmost field of this name (in lower case), or None."""
-        return next((field for field in self.fields if field.name.lower() == name), None)
+        found = self._by_name.get(name)
+        return None if found is None else found[0]
 
     def all(self, name: str) -> list[RawField]:
         """All fields of this name, in lower case."""
-        return [field for field in self.fields if field.name.lower() == name]
+        return self._by_name.get(name, [])
 
 
 def read_section(buffer: Buffer, start: int, end: int, defects: Defects) -> Section:
@@ -62,14 +69,14 @@ def read_section(buffer: Buffer, start: int, end: int, defects: Defects) -> Sect
     found: list[RawField] = []
     at = start
     while at < end:
-        empty = _EMPTY.match(buffer, at, end)
-        if empty is not None:
-            return Section(tuple(found), empty.end())
         match = _FIELD.match(buffer, at, end)
         if match is None:
+            empty = _EMPTY.match(buffer, at, end)
+            if empty is not None:
+                return Section(found, empty.end())
             behind = _behind_no_field(buffer, at, end, bool(found), defects)
             if behind is None:
-                return Section(tuple(found), at)
+                return Section(found, at)
             at = behind
             continue
         if len(found) >= FIELDS_MOST or at - start > HEADER_MOST:
@@ -79,11 +86,11 @@ def read_section(buffer: Buffer, start: int, end: int, defects: Defects) -> Sect
                 f"the header section is longer than {FIELDS_MOST} fields or 1 MiB; the rest of it is not read",
             )
             over = _END.search(buffer, at - 1, end)
-            return Section(tuple(found), over.end() if over is not None else end)
+            return Section(found, over.end() if over is not None else end)
         name = match[1].decode("ascii")
         found.append(RawField(name, match[0], at, match.start(2) - at))
         at = match.end()
-    return Section(tuple(found), min(at, end))
+    return Section(found, min(at, end))
 
 
 def _behind_no_field(buffer: Buffer, at: int, end: int, within: bool, defects: Defects) -> int | None:

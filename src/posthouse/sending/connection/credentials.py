@@ -7,7 +7,6 @@ before that time.  If the server refuses it (535), the function is asked once mo
 
 from __future__ import annotations
 
-import inspect
 import threading
 import time
 from collections.abc import Awaitable
@@ -108,7 +107,7 @@ class _TokenSource:
         if refused is None and (kept := _cache.get(self._key)) is not None:
             return kept
         found = self._function(host, user, refused is not None)
-        return self._awaited(found) if inspect.isawaitable(found) else self._token(found)
+        return self._awaited(found) if isinstance(found, Awaitable) else self._token(found)
 
     async def _awaited(self, found: Awaitable[TokenLike]) -> str:
         return self._token(await found)

@@ -69,12 +69,16 @@ class DialogueRecord:
         """The last 20 lines, with ``S: `` or ``R: `` before each."""
         return tuple(_lines(self._last))[-_TAIL:]
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines that have not been taken, if a transcript was asked for; else no line."""
+        return () if self._all is None else tuple(_lines(self._all))
+
     def take(self) -> tuple[str, ...]:
-        """The lines since this was last asked for, if a transcript was asked for; else no line."""
-        if self._all is None:
-            return ()
-        lines = tuple(_lines(self._all))
-        self._all.clear()
+        """``lines``, and begin anew behind them."""
+        lines = self.lines
+        if self._all is not None:
+            self._all.clear()
         return lines
 
     @property

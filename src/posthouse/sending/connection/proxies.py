@@ -7,8 +7,6 @@ follow at once.
 
 from __future__ import annotations
 
-import base64
-import ipaddress
 from collections.abc import Generator
 from typing import Final, NamedTuple
 
@@ -127,6 +125,8 @@ def _socks(proxy: ProxyAddress, host: str, port: int) -> ProxyDialogue:
 
 
 def _socks_address(host: str) -> bytes:
+    import ipaddress
+
     try:
         packed = ipaddress.ip_address(host.partition("%")[0]).packed
     except ValueError:
@@ -148,6 +148,8 @@ def _http(proxy: ProxyAddress, host: str, port: int) -> ProxyDialogue:
     place = _place(host if ":" in host else _ascii(host).decode(), port)
     lines = [f"CONNECT {place} HTTP/1.1", f"Host: {place}"]
     if proxy.user:
+        import base64
+
         credentials = base64.b64encode(f"{proxy.user}:{proxy.password}".encode()).decode()
         lines.append(f"Proxy-Authorization: Basic {credentials}")
     yield "\r\n".join([*lines, "", ""]).encode()

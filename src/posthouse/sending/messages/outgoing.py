@@ -174,7 +174,7 @@ def _octets_of(message: object) -> Content:
         return _file_at(os.fspath(message))
     if hasattr(message, "as_bytes"):
         if hasattr(message, "get_all"):
-            return Bytes(_with_crlf(_standard(cast(_StandardMessage, message))))
+            return _standard(cast(_StandardMessage, message))
         return Bytes(_with_crlf(message.as_bytes()))
     if hasattr(message, "read"):
         return _from_file(cast(_ReadableFile, message))
@@ -191,24 +191,29 @@ def _with_crlf(data: bytes) -> bytes:
     return data if data.endswith(b"\r\n") else data + b"\r\n"
 
 
-def _standard(message: _StandardMessage) -> bytes:
-    """The octets of a message of the standard library."""
+def _standard(message: _StandardMessage) -> Content:
+    """The content of a message of the standard library.  That library makes an encoded word of an address beyond ASCII,
+    which is no address then (RFC 2047 §5), so such a message is written in UTF-8, and put into ASCII where only domains
+    and names need it."""
     from posthouse.message.reading.address_lists import read_mailboxes
 
     names = ("from", "sender", "to", "cc", "bcc", "reply-to", "resent-from", "resent-to", "resent-cc", "resent-bcc")
     values = [str(value) for name in names for value in message.get_all(name, [])]
-    utf8 = any(
-        each.address is not None and not each.address.is_ascii
-        for value in values
-        if not value.isascii()
-        for each in read_mailboxes(value)
-    )
-    # An address beyond ASCII would become an encoded word, which is no address.
-    policy = message.policy.clone(linesep="\r\n", utf8=True) if utf8 and hasattr(message.policy, "utf8") else None
+    found = [each.address for value in values if not value.isascii() for each in read_mailboxes(value)]
+    beyond = [each for each in found if each is not None and not each.is_ascii]
+    policy = message.policy.clone(linesep="\r\n")
+    if beyond and hasattr(policy, "utf8"):
+        policy = policy.clone(utf8=True)
     try:
-        return message.as_bytes(policy=policy or message.policy.clone(linesep="\r\n"))
-    except (ValueError, LookupError, TypeError, AttributeError, KeyError) as error:
+        written = message.as_bytes(policy=policy)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise LocalError(f"Python's email package cannot write this message: {error}") from error
+    content = Bytes(_with_crlf(written))
+    if not beyond or any(not each.local.isascii() for each in beyond):
+        return content
+    from posthouse.message.composing.internationalized import in_ascii
+
+    return in_ascii(content)
 
 
 def _file_at(path: str) -> Content:

@@ -27,7 +27,7 @@ from posthouse.client.blocking_channel import BlockingChannel
 from posthouse.client.model import Deadline
 from posthouse.client.pipeline import say
 from posthouse.core import NetworkError, RemoteError
-from posthouse.net.clock import SystemClock
+from posthouse.net.system_clock import SystemClock
 from posthouse.protocol import Noop, Quit
 from posthouse.sending.connection.blocking_driver import open_blocking_session
 from posthouse.sending.options import ServerTarget

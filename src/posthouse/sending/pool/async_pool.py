@@ -20,7 +20,7 @@ from posthouse.client.model import Deadline
 from posthouse.client.session import Session
 from posthouse.core import LocalError, NetworkError, RemoteError
 from posthouse.net import SocketNetwork
-from posthouse.net.clock import SystemClock
+from posthouse.net.system_clock import SystemClock
 from posthouse.protocol import Noop
 from posthouse.sending.connection.async_driver import deliver_async, open_async_session
 from posthouse.sending.options import ServerTarget

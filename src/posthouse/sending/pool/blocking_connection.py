@@ -5,7 +5,7 @@ from __future__ import annotations
 from posthouse.client.blocking import BlockingSession
 from posthouse.client.model import Deadline
 from posthouse.core import NetworkError, RemoteError
-from posthouse.net.clock import SystemClock
+from posthouse.net.system_clock import SystemClock
 from posthouse.protocol import Noop
 from posthouse.sending.connection.blocking_driver import deliver_blocking
 from posthouse.sending.pool.pool_base import PoolCall, most_messages_of

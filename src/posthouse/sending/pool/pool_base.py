@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, Typ
 
 from posthouse.client.model import Deadline, SessionRefused
 from posthouse.core import LocalError, Outcome, Phase, Result, SettingError, TimedOut
-from posthouse.net.clock import SystemClock
+from posthouse.net.system_clock import SystemClock
 from posthouse.protocol import Capabilities
 from posthouse.sending.connection.dialogue_record import DialogueRecord
 from posthouse.sending.messages.batches import EnvelopesLike, transactions
