@@ -17,7 +17,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -255,7 +255,7 @@ def library(run: Run, found: Found) -> None:
     TLS."""
     for tls in (False, True):
         over = " over TLS" if tls else ""
-        sides: dict[str, _Send]
+        sides: Mapping[str, _Send]
         for what, sides, aims in (
             ("1 connection, Client", {"posthouse": _blocking_client, "smtplib": _smtplib}, {"smtplib": 1.5}),
             (
