@@ -266,7 +266,9 @@ def test_the_literal_of_this_end(host: str, literal: str) -> None:
         ("bücher.example", "xn--bcher-kva.example"),
     ],
 )
-def test_a_machine_name_that_means_nothing_to_others_is_not_said(name: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_name_that_means_nothing_to_others_is_not_said(
+    name: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: name)
     assert name_for_ehlo() == said
 
