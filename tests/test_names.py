@@ -15,7 +15,10 @@ from docs_pages.imports import SOURCE
 RENAME = "to be renamed"
 
 #: Class names that several modules define, each with the reason.  A leading underscore makes no difference.
-SAME_CLASS: dict[str, str] = {}
+SAME_CLASS: dict[str, str] = dict.fromkeys(
+    ("Envelope", "Mailbox", "Message", "Session", "Sink"),
+    "aiosmtpd's name too: programs written for it import it from posthouse.app.aiosmtpd",
+)
 
 #: File names that stand in several folders, each with the reason.
 SAME_FILE: dict[str, str] = {
@@ -29,6 +32,7 @@ SAME_FILE: dict[str, str] = {
     "reload.py": "a command and its operation: cli has one module per group of commands",
     "results.py": "what one package gives back: the shapes of answers of operations, and the result of one message",
     "session.py": "the client's and the server's end of one SMTP session (RFC 5321 section 3.1)",
+    "smtp.py": "delivery by SMTP, and aiosmtpd's module of that name, for programs written for it",
     "sink.py": "a command and what it runs: cli has one module per group of commands",
     "transaction.py": "the client's and the server's side of one mail transaction (RFC 5321 section 3.3)",
 }

@@ -340,6 +340,22 @@ def test_one_of_all_refuses_only_for_now() -> None:
     assert one(deliver(peers)) == (Result.DEFERRED, 421, "mx2.sina.com")
 
 
+@pytest.mark.parametrize(
+    ("peer", "command"),
+    [
+        (Peer(greeting="554 no mail here"), "the connection"),
+        (Peer(EHLO="550 no"), ""),  # HELO is taken
+        (Peer(EHLO="450 no"), "EHLO"),
+        (Peer(EHLO="502 no", HELO="550 nor so"), "HELO"),
+        (Peer(EHLO="502 no", HELO="450 not now"), "HELO"),
+    ],
+)
+def test_the_command_that_opens_a_session_is_named_if_it_is_refused(peer: Peer, command: str) -> None:
+    (outcome,) = deliver({MX1: peer, MX2: peer})
+    assert outcome.command == command
+    assert ("refused HELO: " in outcome.reason) is (command == "HELO")
+
+
 def test_where_there_is_nowhere_to_go_the_reply_is_ours() -> None:
     assert one(deliver({}, target="nomail.test")) == (Result.FAILED, 556, "")
     assert one(deliver({}, target="nowhere.test")) == (Result.FAILED, 550, "")

@@ -22,7 +22,7 @@ import pytest
 from posthouse import compose, parse_server, submit
 from posthouse.core import Bytes, LocalError, Reply, Result, SettingError
 from posthouse.protocol import Offer
-from posthouse.sandbox import NotSent, Sandbox
+from posthouse.sandbox import NotSent, Sandbox, sandbox_server
 from posthouse.sandbox.sandbox import SandboxTls
 
 LATE = 60.0  # seconds for what is sure to come
@@ -208,6 +208,14 @@ def test_too_large_and_too_many_messages_are_refused() -> None:
         with pytest.raises(smtplib.SMTPDataError, match="The sandbox is full"):
             send(sandbox, "a@example.com")
         assert len(sandbox.messages) == 3
+
+
+def test_the_newest_sessions_are_kept(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox_server, "_SESSIONS_MOST", 3)
+    for _ in range(8):
+        socket.create_connection((sandbox.host, sandbox.port), LATE).close()
+    send(sandbox, "ann@example.com")
+    assert [each.number for each in sandbox.sessions] == [7, 8, 9]
 
 
 def test_a_long_session_keeps_the_beginning_of_its_dialogue(sandbox: Sandbox) -> None:

@@ -81,3 +81,9 @@ every_colour = pytest.mark.parametrize("run", list(COLOURS.values()), ids=list(C
 
 def engine_of(pool: Any) -> Any:
     return pool.engine if hasattr(pool, "engine") else pool._engine
+
+
+def idle_for(pool: Any, seconds: float) -> None:
+    """As if the connections of a pool had been without work for some seconds."""
+    for each in engine_of(pool)._idle:
+        each.idle_since -= seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import threading
@@ -16,6 +17,8 @@ LONG = 60.0
 #: What the script says to a command: a reply, ``CLOSE`` (end without a reply), or an event that is awaited before the
 #: ordinary reply.
 CLOSE = "close"
+#: An ordinary reply, and close_notify behind it.
+NOTIFY = "close_notify"
 Answer = str | threading.Event
 Script = dict[tuple[int, str, int], Answer]  # (session, verb, how often in that session) → the answer
 
@@ -39,6 +42,8 @@ class ScriptedServer:
         self.messages: list[bytes] = []
         self.failures: list[BaseException] = []
         self.most_at_once = 0
+        self.notified = False
+        self.slowly = False  # one octet at a time
         self._open: dict[int, socket.socket] = {}
         self._context = context
         self._changed = threading.Condition()
@@ -120,6 +125,7 @@ class ScriptedServer:
         said = self.dialogues[number]
         counts: dict[str, int] = {}
         verb = "CONNECT"
+        accepted = 0  # recipients
         while True:
             counts[verb] = counts.get(verb, 0) + 1
             answer = self.script.get((number, verb, counts[verb]), "")
@@ -128,9 +134,17 @@ class ScriptedServer:
                 answer = ""
             if answer == CLOSE:
                 return
+            notify, answer = answer == NOTIFY, "" if answer == NOTIFY else answer
+            if verb == "DATA" and not accepted:
+                answer = answer or "503 5.5.1 no recipient"
             reply = answer or ("220 peer.test" if verb == "CONNECT" else _ORDINARY.get(verb, "250 ok"))
-            sock.sendall(reply.encode() + b"\r\n")
-            if reply.startswith("421") or verb == "QUIT":
+            wire = reply.encode() + b"\r\n"
+            for part in (bytes([octet]) for octet in wire) if self.slowly else [wire]:
+                sock.sendall(part)
+            accepted = accepted + reply.startswith("2") if verb == "RCPT" else accepted if verb == "DATA" else 0
+            if notify:
+                self._close_notify(sock)
+            if reply.startswith("421") or verb == "QUIT" or notify:
                 return
             if verb == "DATA" and reply.startswith("354"):
                 content = b""
@@ -151,6 +165,17 @@ class ScriptedServer:
             with self._changed:
                 said.append(verb)
                 self._changed.notify_all()
+
+    def _close_notify(self, sock: socket.socket) -> None:
+        """End the TLS connection, and leave the channel below it open until the client ends it."""
+        assert isinstance(sock, ssl.SSLSocket)
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):
+            sock.unwrap()  # the client's close_notify is not awaited
+        with self._changed:
+            self.notified = True
+            self._changed.notify_all()
+        assert select.select([sock], [], [], LONG)[0]
 
 
 def transactions(number: int) -> list[str]:

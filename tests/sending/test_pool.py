@@ -14,7 +14,7 @@ import pytest
 from posthouse.core import CannotConnect, LocalError, Outcome, Phase, Result, SettingError, TimedOut
 from posthouse.sending import SendResult
 
-from .pool_colours import Colour, engine_of, every_colour
+from .pool_colours import Colour, engine_of, every_colour, idle_for
 from .scripted_server import CLOSE, LONG, MESSAGE, Script, ScriptedServer, transactions
 
 TO_THREE = b"From: langrui@sohu.com\r\nTo: a@sina.com, b@sina.com, c@sina.com\r\nSubject: hi\r\n\r\nhello\r\n"
@@ -121,12 +121,6 @@ def test_a_connection_that_the_server_has_ended_is_noticed_before_it_is_used(run
 
         run(scenario)
         assert server.dialogues == [transactions(1)[:-1], transactions(1)]
-
-
-def idle_for(pool: Any, seconds: float) -> None:
-    """As if the connections of a pool had been without work for some seconds."""
-    for each in engine_of(pool)._idle:
-        each.idle_since -= seconds
 
 
 @every_colour

@@ -175,6 +175,7 @@ def test_nothing_listens(send: Send) -> None:
         ({GREETING: CLOSE}, "greeting", "closed the connection before a session was open"),
         ({GREETING: "SSH-2.0-OpenSSH"}, "greeting", "does not speak SMTP as a client can understand it"),
         ({"EHLO": "421 4.3.2 no", "HELO": "421 4.3.2 no"}, "EHLO", "refused EHLO: 421 4.3.2 no"),
+        ({"EHLO": "502 5.5.1 no", "HELO": "550 5.7.1 nor so"}, "EHLO", "refused HELO: 550 5.7.1 nor so"),
     ],
 )
 def test_no_session_is_an_exception_that_says_how_far_it_came(send: Send, table: Table, phase: str, words: str) -> None:

@@ -510,3 +510,27 @@ def test_advice_names_proxies_that_anybody_is_and_a_pause_that_never_comes() -> 
     for kind, told in (("submission", True), ("mx", False)):
         said = advice(parse(text.format(f'kind = "{kind}"\ngreeting_pause = "3s"')))
         assert any("greeting_pause has no effect" in each for each in said) is told
+
+
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("hostname = mx.test", 'text is written in quotes: hostname = "mx.test"'),
+        ("[relay]\nretry_first = 5m  # soon", 'text is written in quotes: retry_first = "5m"'),
+        ("hostname = “mx.test”", 'write the straight quotes " in place of typographic ones'),
+        ("hostname: mx.test", "a setting is written with =, as in hostname = …"),
+        ("[[listener]]\nvrfy = yes", "yes is written true"),
+        ("[[listener]]\nvrfy = False", "False is written false"),
+        ('hostname = "a.test"\nhostname = "b.test"', "the name stands there a second time"),
+        ("workers = 1\nworkers = 2", "the name stands there a second time"),
+        ('[domain]\nname = "a.test"\n[domain]', "tables of one kind are [[name]]"),
+        ('data_dir = "C:\\Users"', "a backslash in double quotes"),
+        ('hostname = "mx.test', "close the quotes on the same line"),
+        ('信息 = "x"', 'is quoted: "信息" = …'),
+        ('{"hostname": "mx.test"}', "correct that line"),
+    ],
+)
+def test_what_is_not_toml_is_said_with_a_remedy(text: str, remedy: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(text)
+    assert remedy in str(raised.value)

@@ -83,7 +83,8 @@ def _hello(channel: Pipeline, hostname: str) -> Generator[Step, Any, Reply]:
     verb = "LHLO" if channel.sender.lmtp else "EHLO"
     hello: Reply = yield say(channel, Greet(verb, hostname))
     if hello.permanent and verb == "EHLO":
-        hello = yield say(channel, Greet("HELO", hostname))
+        verb = "HELO"
+        hello = yield say(channel, Greet(verb, hostname))
     if not hello.positive:
         raise SessionRefused(f"{channel.peer} refused {verb}: {hello}", hello)
     return hello

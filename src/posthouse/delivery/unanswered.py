@@ -94,9 +94,9 @@ class FailedExchanges:
 
 
 def _refused_command(text: str) -> str:
-    """What the host refused: EHLO or LHLO, or the connection, as the text of ``SessionRefused`` has it."""
+    """What the host refused: EHLO, HELO, LHLO or the connection, as the text of ``SessionRefused`` has it."""
     what = text.partition(" refused ")[2][:4]
-    return what if what in ("EHLO", "LHLO") else "the connection"
+    return what if what in ("EHLO", "HELO", "LHLO") else "the connection"
 
 
 def _refused(

@@ -11,6 +11,7 @@ import os
 import ssl
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -202,6 +203,7 @@ def _written(value: bool) -> str:
     return "true" if value else "false"
 
 
+_lock = threading.Lock()
 _trusted: dict[str, str] = {}
 
 
@@ -210,15 +212,16 @@ def _trusted_file(certificate: str) -> str:
 
     OpenSSL reads the file of ``SSL_CERT_FILE`` in place of the system's, which other connections may need.
     """
-    if certificate not in _trusted:
-        folder = Path(certificate).parent
-        if not folder.name.startswith("posthouse-sandbox-"):
-            return certificate
-        system = ssl.get_default_verify_paths().cafile
-        known = Path(system).read_bytes() if system and os.path.isfile(system) else b""
-        text = Path(certificate).read_bytes()
-        ours = text[text.index(b"-----BEGIN CERTIFICATE") : text.index(b"-----END CERTIFICATE-----") + 26]
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=".pem", delete=False) as file:
-            file.write(known + b"\n" + ours)
-        _trusted[certificate] = file.name
-    return _trusted[certificate]
+    folder = Path(certificate).parent
+    if not folder.name.startswith("posthouse-sandbox-"):
+        return certificate
+    with _lock:
+        if certificate not in _trusted:
+            system = ssl.get_default_verify_paths().cafile
+            known = Path(system).read_bytes() if system and os.path.isfile(system) else b""
+            text = Path(certificate).read_bytes()
+            ours = text[text.index(b"-----BEGIN CERTIFICATE") : text.index(b"-----END CERTIFICATE-----") + 26]
+            with tempfile.NamedTemporaryFile(dir=folder, suffix=".pem", delete=False) as file:
+                file.write(known + b"\n" + ours)
+            _trusted[certificate] = file.name
+        return _trusted[certificate]

@@ -134,29 +134,28 @@ class Sandbox:
         self.stop()
 
     def _make(self) -> SandboxServer:
+        login = None if self.auth == "off" else SandboxLogins(self._users)
+        protection = None if login is None else Protection(None, False, login)
+        if self.tls != "off":
+            from posthouse.net.tls_context import server_context  # imports ssl
+
+            context = server_context(self.certificate)
+            needed = self.tls in ("required", "implicit")
+            protection = Protection(lambda: context, self.tls == "implicit", login, needed)
         return SandboxServer(
             self._store,
             self._faults,
-            network=SocketNetwork(on_error=self._errors.append),
+            network=SocketNetwork(on_error=lambda error: _note(self._errors, error)),
             clock=SystemClock(),
             hostname=_HOSTNAME,
             offer=self._offer,
             lmtp=self.lmtp,
             lenient=self._lenient,
             max_size=self._max_size,
-            protection=self._protection(),
+            protection=protection,
             login_required=self.auth == "required",
             on_error=self._errors.append,
         )
-
-    def _protection(self) -> Protection | None:
-        login = None if self.auth == "off" else SandboxLogins(self._users)
-        if self.tls == "off":
-            return None if login is None else Protection(None, False, login)
-        from posthouse.net.tls_context import server_context  # imports ssl
-
-        context = server_context(self.certificate)
-        return Protection(lambda: context, self.tls == "implicit", login, self.tls in ("required", "implicit"))
 
     # -- where it is ---------------------------------------------------------------------------------------------------
 
@@ -350,6 +349,11 @@ def _none(found: list[CaughtMessage], conditions: Conditions) -> None:
     if found:
         more = f", and {len(found) - 1} more" if len(found) > 1 else ""
         raise NotSent(f"A message came{_with(conditions)}, and none was expected: {found[0]!r}{more}")
+
+
+def _note(errors: list[BaseException], error: BaseException) -> None:
+    if not isinstance(error, OSError):  # that is a client which has gone at once
+        errors.append(error)
 
 
 def _with(conditions: Conditions) -> str:

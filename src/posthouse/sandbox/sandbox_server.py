@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -109,7 +110,8 @@ class SandboxServer(Server):
         self._faults = faults
         self._begun = 0
         self._newest = SandboxSession(0)
-        self._kept: dict[int, SandboxSession] = {}
+        self._kept: list[SandboxSession] = []
+        self._lock = threading.Lock()  # of ``_kept``, which tests read in other threads
         self._waiting: dict[ServerSession, SandboxSession] = {}  # whose connection is not open yet
         self._joined: tuple[ServerSession, SandboxSession] | None = None
         leniency = LENIENT._replace(domain=hostname)
@@ -137,15 +139,17 @@ class SandboxServer(Server):
     @property
     def kept(self) -> tuple[SandboxSession, ...]:
         """The sessions so far, the newest last."""
-        return tuple(self._kept.values())
+        with self._lock:
+            return tuple(self._kept[-_SESSIONS_MOST:])
 
     def _transcript(self) -> Transcript:
         """Called when a session is made: its dialogue."""
         self._begun += 1
         self._newest = session = SandboxSession(self._begun)
-        self._kept[self._begun] = session
-        if len(self._kept) > _SESSIONS_MOST:
-            self._kept = {number: each for number, each in self._kept.items() if number > self._begun - _SESSIONS_MOST}
+        with self._lock:
+            self._kept.append(session)
+            if len(self._kept) >= 2 * _SESSIONS_MOST:
+                del self._kept[:_SESSIONS_MOST]
         return session.note
 
     def session(self) -> Handler:

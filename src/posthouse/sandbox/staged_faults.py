@@ -8,6 +8,7 @@ leaves the moment to those before it.
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -144,13 +145,15 @@ class StagedFaults:
 
     def __init__(self) -> None:
         self._faults: tuple[Fault, ...] = ()  # replaced, never changed: the server reads it in another thread
+        self._lock = threading.Lock()
 
     def on(
         self, stage: str, to: Wanted | None = None, sender: Wanted | None = None, user: Wanted | None = None
     ) -> Fault:
         """A new fault."""
         fault = Fault(stage, to, sender, user, self._remove)
-        self._faults = (fault, *self._faults)
+        with self._lock:
+            self._faults = (fault, *self._faults)
         return fault
 
     def clear(self) -> None:
@@ -158,7 +161,8 @@ class StagedFaults:
         self._faults = ()
 
     def _remove(self, fault: Fault) -> None:
-        self._faults = tuple(each for each in self._faults if each is not fault)
+        with self._lock:
+            self._faults = tuple(each for each in self._faults if each is not fault)
 
     def strike(self, moment: Moment) -> Strike | None:
         found = next((each for each in self._faults if each.matches(moment)), None)

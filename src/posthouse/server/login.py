@@ -15,13 +15,11 @@ from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol import Auth, AuthResponse, Receiver
 from posthouse.protocol.sasl import (
     CANCELLED,
-    MECHANISMS,
     UNAVAILABLE,
     Authenticated,
     Denied,
     Exchange,
     Say,
-    server_exchange,
 )
 from posthouse.server.conduct import Conduct
 from posthouse.server.policy import Answer, LoginTerms, SecuredPolicy
@@ -65,11 +63,10 @@ class LoginCommands:
 
     def auth(self, event: Auth) -> Step:
         """AUTH; the engine has checked that the mechanism is offered and that no login came before."""
-        mechanism = MECHANISMS.get(event.mechanism.upper())
-        if mechanism is None:  # offered, and not known: a mistake in the offer
-            return self._receiver.send(Reply(504, "5.5.4", "Mechanism not available"))
         context = self._terms.context(self._receiver.offer.auth, self.bindings, self.identity)
-        self._exchange = server_exchange(mechanism, event.initial, context)
+        self._exchange = self._terms.exchange(self._policy, event.mechanism.upper(), event.initial, context)
+        if self._exchange is None:  # offered, and not known: a mistake in the offer
+            return self._receiver.send(Reply(504, "5.5.4", "Mechanism not available"))
         return self._go_on(None)
 
     def response(self, event: AuthResponse) -> Step:

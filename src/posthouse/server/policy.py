@@ -16,10 +16,20 @@ from posthouse.core import Envelope, NetworkError, Recipient, Remark, Reply, Ver
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol.commands import Greet, Mail, Rcpt
-from posthouse.protocol.sasl.exchange import Authenticated, Denied, Question
-from posthouse.protocol.sasl.mechanisms import ServerContext
+from posthouse.protocol.sasl.exchange import Authenticated, Denied, Exchange, Question
+from posthouse.protocol.sasl.mechanisms import MECHANISMS, ServerContext, server_exchange
 
-__all__ = ["Answer", "ForwardingPolicy", "Intake", "LoginTerms", "Peer", "Policy", "PolicyFactory", "SecuredPolicy"]
+__all__ = [
+    "Answer",
+    "CommandPolicy",
+    "ForwardingPolicy",
+    "Intake",
+    "LoginTerms",
+    "Peer",
+    "Policy",
+    "PolicyFactory",
+    "SecuredPolicy",
+]
 
 Answer = Verdict | Awaitable[Verdict]
 
@@ -136,6 +146,15 @@ class SecuredPolicy(Policy, Protocol):
         ...
 
 
+class CommandPolicy(SecuredPolicy, Protocol):
+    """The policy of a session in a server with ``all_commands``, which answers every command: the reply of ``greeted``
+    has all lines of EHLO, and NOOP, RSET and QUIT are its own."""
+
+    def command(self, verb: str, text: str) -> Answer:
+        """NOOP, with its text or "", RSET or QUIT."""
+        ...
+
+
 class ForwardingPolicy(SecuredPolicy, Protocol):
     """The policy of a session in a server with ``Proxies``, which has more to tell it."""
 
@@ -164,6 +183,16 @@ class LoginTerms:
     def context(self, offered: tuple[str, ...], bindings: Mapping[str, bytes], identity: str | None) -> ServerContext:
         """What a mechanism must know: fresh random values, and the facts of the channel that are given."""
         raise NotImplementedError
+
+    def exchange(
+        self, policy: SecuredPolicy, mechanism: str, initial: bytes | None, context: ServerContext
+    ) -> Exchange | None:
+        """The server's part of a mechanism that was offered, by its name in upper case; None if it is not known.
+
+        ``policy`` is that of the session.
+        """
+        known = MECHANISMS.get(mechanism)
+        return server_exchange(known, initial, context) if known is not None else None
 
     async def answer(self, question: Question) -> Any:
         """The accounts' answer; an exception becomes 454."""

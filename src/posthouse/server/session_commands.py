@@ -30,7 +30,7 @@ from posthouse.protocol import (
 from posthouse.protocol.proxies import Forwarding
 from posthouse.server.conduct import Conduct
 from posthouse.server.login import LoginCommands
-from posthouse.server.policy import Answer, ForwardingPolicy, Policy, SecuredPolicy
+from posthouse.server.policy import Answer, CommandPolicy, ForwardingPolicy, Policy, SecuredPolicy
 from posthouse.server.settings import SessionSettings
 from posthouse.server.transaction import OUR_VERDICT, ServerTransaction, Step, Waiting
 
@@ -121,21 +121,32 @@ class SessionCommands:
     def _greeted(self, event: Greet, verdict: Verdict) -> Step:
         # RFC 2034 §4: no enhanced code in a reply to HELO or EHLO; in each line of EHLO's it would hide the keyword.
         reply = verdict.reply._replace(enhanced="")
-        if reply.code < 400 and event.verb != "HELO":
+        if reply.code < 400 and event.verb != "HELO" and not self._settings.all_commands:
             reply = _with_keywords(reply, self._receiver.offer)
         return self._given_up(self._receiver.send(reply))
 
     def rset(self, event: Rset) -> Step:
         """RSET."""
+        if self._settings.all_commands:
+            return _ask(self._command("RSET", ""), lambda verdict: self._given_up(self._receiver.send(verdict.reply)))
         return self._given_up(self._receiver.send(_OK))
 
     def noop(self, event: Noop) -> Step:
         """NOOP."""
+        if self._settings.all_commands:
+            answer = self._command("NOOP", event.text)
+            return _ask(answer, lambda verdict: self._conduct.idle(self._receiver.send(verdict.reply)))
         return self._conduct.idle(self._receiver.send(_OK))
 
     def quit(self, event: Quit) -> Step:
         """QUIT."""
+        if self._settings.all_commands:
+            return _ask(self._command("QUIT", ""), lambda verdict: self._receiver.send(verdict.reply))
         return self._receiver.send(Reply(221, "2.0.0", f"{self._settings.hostname} closing connection"))
+
+    def _command(self, verb: str, text: str) -> Answer:
+        """The policy's answer to a command that it answers if it answers all."""
+        return cast(CommandPolicy, self._policy).command(verb, text)
 
     def vrfy(self, event: Vrfy) -> Step:
         """VRFY."""

@@ -90,7 +90,8 @@ class SessionSettings(NamedTuple):
     the exceptions of a policy or an intake, which end as 451 for the client.  ``turns`` has the sessions that have more
     to do than one turn of the loop allows them.
     ``leniency`` says what is tolerated from a peer.  ``proxies`` may speak for other clients; None: nobody may.
-    ``greeting_pause``: seconds before 220, in which a client that speaks is refused.
+    ``greeting_pause``: seconds before 220, in which a client that speaks is refused.  ``all_commands``: the policy is a
+    ``CommandPolicy``.
     """
 
     policy: PolicyFactory
@@ -107,3 +108,4 @@ class SessionSettings(NamedTuple):
     protection: Protection | None = None
     proxies: Proxies | None = None
     greeting_pause: float = 0.0
+    all_commands: bool = False

@@ -158,9 +158,26 @@ def _toml_remedy(text: str, problem: str) -> str:
     """What to do about a fault of TOML's grammar."""
     found = re.search(r"at line ([0-9]+), column ([0-9]+)", problem)
     line = text.splitlines()[int(found[1]) - 1] if found and int(found[1]) <= len(text.splitlines()) else ""
-    for key in re.findall(r"""(?:^|[{,\[.])\s*([^\s"'=,{}\[\]#]+)\s*(?==|\])""", line):
+    for key in re.findall(r"""(?:^|[{,\[.])\s*([^\s"'=,{}\[\]#:]+)\s*(?==|\])""", line):
         if not key.isascii() or re.fullmatch(r"[A-Za-z0-9_.-]+", key) is None:
             return f'a name with other characters than A-Z, a-z, 0-9, "_" and "-" is quoted: "{key}" = …'
+    if re.search("[“”„«»‘’「」＂]", line):
+        return 'write the straight quotes " in place of typographic ones'
+    if (pair := re.match(r"\s*([A-Za-z0-9_-]+)\s*[:：]\s*([^\s#]*)", line)) is not None and "=" not in line:
+        return f"a setting is written with =, as in {pair[1]} = …"
+    # A bare word, which is neither true nor false, no number and no list.
+    if (pair := re.match(r"\s*([A-Za-z0-9_.-]+)\s*=\s*([^\s\"'\[{#][^\s\"'#]*)\s*(?:#.*)?$", line)) is not None:
+        value = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(pair[2].lower(), pair[2].lower())
+        if value in ("true", "false") and value != pair[2]:
+            return f"{pair[2]} is written {value}"
+        if value != pair[2] or "Cannot overwrite" not in problem:
+            return f'text is written in quotes: {pair[1]} = "{pair[2]}"'
+    if "Invalid hex value" in problem or "Unescaped" in problem:
+        return "a backslash in double quotes is written \\\\; in single quotes it stands for itself"
+    if "Illegal character '\\n'" in problem or "Unterminated" in problem:
+        return "close the quotes on the same line"
+    if "Cannot overwrite" in problem or "Cannot declare" in problem or "Cannot mutate" in problem:
+        return "the name stands there a second time: leave one of them out; tables of one kind are [[name]]"
     return "correct that line"
 
 

@@ -168,19 +168,15 @@ class Pool(BasePool[_Connection]):
                 answer = error = None
                 try:
                     if isinstance(step, TakeStep):
-                        answer = self._take_line(step)
+                        answer = Line(self._take(step.call, math.inf, wait=step.wait))
                     elif isinstance(step, ReplaceStep):
                         self._replace(step.line.request, step.call)
                     else:
                         self._wait_for_one(step)
+                except NoneFree:
+                    answer = None
                 except Exception as found:
                     error = found
-
-    def _take_line(self, step: TakeStep) -> Line[_Connection] | None:
-        try:
-            return Line(self._take(step.call, math.inf, wait=step.wait))
-        except NoneFree:
-            return None
 
     def _wait_for_one(self, step: WaitStep[_Connection]) -> None:
         """Send and receive on the connections of a burst until one of its first messages may have ended."""

@@ -26,6 +26,9 @@ __all__ = ["Burst", "BurstConnection", "BurstItem", "BurstPool", "Line", "Replac
 
 #: Messages that stand in line on one connection, the one under way included.
 _DEPTH: Final = 3
+#: How often a message moves to another connection because the message before it was the last of a session; each time
+#: it stands nearer to the front.
+_MOST_MOVES: Final = 2 * _DEPTH
 #: Attempts to open a connection that fail one after another before a burst gives up.
 _MOST_FAILURES: Final = 5
 
@@ -45,7 +48,7 @@ class BurstItem:
     """One message of a burst.  In the end it has ``delivered`` or ``error``; ``begun`` says whether the burst was
     begun, ``tried`` whether a server has seen anything of this message."""
 
-    __slots__ = ("begun", "call", "delivered", "error", "retried", "sending", "tried")
+    __slots__ = ("begun", "call", "delivered", "error", "moves", "retried", "sending", "tried")
 
     def __init__(self, call: PoolCall) -> None:
         self.call = call
@@ -54,6 +57,7 @@ class BurstItem:
         self.sending: PooledSending | None = None
         self.begun = False
         self.retried = False
+        self.moves = 0  # to another connection, because the one that it stood in line for has ended
         self.tried = False
 
 
@@ -219,25 +223,37 @@ class Burst(Generic[C]):
         """Take the messages that have ended out of their lines."""
         for line in list(self._lines):
             again: list[BurstItem] = []
+            first = True
             while line.under_way and line.ended:
                 item = line.under_way.popleft()
+                self._ended(item)
                 used = not line.request.fresh or line.request.messages > 0
-                self._ended(item, again, used)
+                if used and self._goes_again(item, first and not again):
+                    again.append(item)
+                first = False
                 self._pool.carried(line)
                 line.deadline = self._pool.limit_of(line.under_way[0].call) if line.under_way else None
             if again:
                 yield from self._replace(line, again)
 
-    def _ended(self, item: BurstItem, again: list[BurstItem], used: bool) -> None:
+    def _ended(self, item: BurstItem) -> None:
         assert item.sending is not None, "a message that was begun"
         try:
             item.delivered = item.sending.end(self._pool.now())
         except Exception as error:
             item.error = error
-            return
-        if used and not item.retried and may_try_again(item.delivered.outcomes, item.delivered.fault):
-            item.retried = True
-            again.append(item)
+
+    def _goes_again(self, item: BurstItem, first: bool) -> bool:
+        """Whether a message is tried on a fresh connection: once for the message at which the session ended, and for
+        those that stood in line behind it, which the server may not have seen."""
+        delivered = item.delivered
+        if delivered is None or not may_try_again(delivered.outcomes, delivered.fault):
+            return False
+        if first or any(each.reply is not None for each in delivered.outcomes):
+            again, item.retried = not item.retried, True
+            return again
+        item.moves += 1
+        return item.moves <= _MOST_MOVES
 
     def _replace(self, line: Line[C], again: list[BurstItem]) -> _Steps[C]:
         """Try messages once more on a fresh connection; if there is none, what the first attempt gave stays."""

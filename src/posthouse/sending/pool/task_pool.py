@@ -183,19 +183,15 @@ class TaskPool(BasePool[C]):
                 answer = error = None
                 try:
                     if isinstance(step, TakeStep):
-                        answer = await self._take_line(step)
+                        answer = Line(await self._take(step.call, math.inf, wait=step.wait))
                     elif isinstance(step, ReplaceStep):
                         await self._replace(step.line.request, step.call)
                     else:
                         await self._wait_for_one(step)
+                except NoneFree:
+                    answer = None
                 except Exception as found:
                     error = found
-
-    async def _take_line(self, step: TakeStep) -> Line[C] | None:
-        try:
-            return Line(await self._take(step.call, math.inf, wait=step.wait))
-        except NoneFree:
-            return None
 
     async def _wait_for_one(self, step: WaitStep[C]) -> None:
         """Wait until the first message of a line has ended."""
