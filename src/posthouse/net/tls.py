@@ -1,9 +1,9 @@
 """TLS layer of a connection: the handler of the stream below it, and the stream of the handler above it.
 
 A layer is put in when the connection is opened (implicit TLS, RFC 8314; ``TlsNetwork``), or in the middle of it
-(STARTTLS, RFC 3207), with ``start``.  In the first case the handler above gets ``connected`` when the handshake is over,
-and nothing at all if it fails; in the second, ``on_up`` is called.  A handshake that fails or takes too long ends the
-connection.  In TLS 1.3 a client may refuse our certificate when ours is over; ``on_failed`` is called then too.
+(STARTTLS, RFC 3207), with ``start``.  In the first case the handler above gets ``connected`` when the handshake is
+over, and nothing at all if it fails; in the second, ``on_up`` is called.  A handshake that fails or takes too long ends
+the connection.  In TLS 1.3 a client may refuse our certificate when ours is over; ``on_failed`` is called then too.
 """
 
 from __future__ import annotations
@@ -118,14 +118,11 @@ class TlsStream:
         except TlsFailed as error:
             self._fail(error)
             return
-        if engine.state is TlsState.HANDSHAKE:
-            self._send_pending()
-            return
-        if (
-            self.info is None and engine.info is not None
-        ):  # the end of our handshake, or our tickets, go with the first octets of the handler
-            self._came_up()
-        self._deliver()
+        if engine.state is not TlsState.HANDSHAKE:
+            if self.info is None and engine.info is not None:  # our last octets of it go with the handler's first
+                self._came_up()
+            self._deliver()
+        self._send_pending()
 
     def _came_up(self) -> None:
         if self._timer is not None:
