@@ -16,13 +16,10 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import IO
 
-<<<<<<< HEAD
-from tests.client.secured_peers import Connection, Server, pair, transaction
-from tests.sending.scripted_peer import ScriptedPeer
-=======
 import pytest
 from starlette.testclient import TestClient
->>>>>>> main
+from tests.client.secured_peers import Connection, Server, pair, transaction
+from tests.sending.scripted_peer import ScriptedPeer
 
 import posthouse
 from posthouse.net import Endpoint
