@@ -278,3 +278,15 @@ def test_the_help_desk_takes_tickets(tmp_path: Path) -> None:
     assert "help+1@example.com: failed: 554" in answered.stdout, "in SMTP a refusal after the content is for all"
     assert "help+2@example.com: there is no ticket 2" in answered.stdout
     assert "help@elsewhere.example: failed: 550 5.1.1 No such recipient here" in answered.stdout
+
+
+def test_a_bulk_run_that_is_repeated_sends_only_what_is_left(tmp_path: Path) -> None:
+    journal = tmp_path / "run.jsonl"
+    with program(EXAMPLES / "receiver.py", "--bind", "127.0.0.1:0", "--into", tmp_path / "received") as receiver:
+        url = "smtp://" + receiver.until(r"listening on (\S+)")[1]
+        first = run("bulk.py", url, journal, "renping@sina.com", "renping@sina.com")
+        again = run("bulk.py", url, journal, "renping@sina.com", "renping@sina.com", "renping@sina.com")
+        assert receiver.stop() == 0
+    assert first.splitlines() == ["renping@sina.com: delivered"] * 2
+    assert again.splitlines() == ["renping@sina.com: delivered"]
+    assert len(list((tmp_path / "received").iterdir())) == 3
