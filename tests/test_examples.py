@@ -9,14 +9,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from queue import Empty, Queue
 from threading import Thread
 from typing import IO
 
+import pytest
+from starlette.testclient import TestClient
+
 import posthouse
 from posthouse.net import Endpoint
 from posthouse.net.system import reserved_socket
+from posthouse.sandbox import Sandbox
 from posthouse.service.config_file import load
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -145,6 +150,38 @@ def test_a_newsletter_is_composed_for_each_reader() -> None:
         "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
     ):
         assert line in printed
+
+
+def test_the_applications_send_now_and_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.delenv("POSTHOUSE_CONFIG", raising=False)
+    waiting = tmp_path / "posthouse-catcher" / "maildrop"
+    with Sandbox() as server:
+        monkeypatch.setenv("POSTHOUSE_URL", server.url)
+        flask, starlette = import_module("flask_shop"), import_module("starlette_shop")
+        client = flask.app.test_client()
+        assert client.post("/orders/7").json == {"mailed": True}
+        names = {client.post("/newsletter/ann").json["id"] for _ in range(2)}
+        flask.mail.close()
+        with TestClient(starlette.app) as browser:
+            assert browser.get("/now").json() == {"mailed": True}
+            names.add(browser.get("/later").json()["id"])
+        assert len(server.messages) == 3
+    assert {each.name for each in waiting.iterdir()} == names
+    assert len(names) == 2
+
+
+def test_the_log_and_django_are_mailed() -> None:
+    with Sandbox() as server:
+        run("log_mail.py", server.url, "ops@example.org")
+        mailed = len(server.messages)
+        assert mailed <= 2, "the first at once, unless the others were there already, and the rest"
+        pattern = re.compile(r"shop: (?:(\d+) records: )?ERROR root: order")
+        counts = [pattern.match(str(each.subject)) for each in server.messages]
+        assert sum(int(each[1] or 1) for each in counts if each) == 100
+        assert run("django_mail.py", server.url) == "delivered\n"
+        assert len(server.messages) == mailed + 1
 
 
 def test_the_archive_keeps_and_refuses(tmp_path: Path) -> None:

@@ -15,10 +15,13 @@ from docs_pages.imports import SOURCE
 RENAME = "to be renamed"
 
 #: Class names that several modules define, each with the reason.  A leading underscore makes no difference.
-SAME_CLASS: dict[str, str] = dict.fromkeys(
-    ("Envelope", "Mailbox", "Message", "Session", "Sink"),
-    "aiosmtpd's name too: programs written for it import it from posthouse.app.aiosmtpd",
-)
+SAME_CLASS: dict[str, str] = {
+    "Mail": "the command of RFC 5321, and what extensions of Flask and Starlette for mail are called there",
+    **dict.fromkeys(
+        ("Envelope", "Mailbox", "Message", "Session", "Sink"),
+        "aiosmtpd's name too: programs written for it import it from posthouse.app.aiosmtpd",
+    ),
+}
 
 #: File names that stand in several folders, each with the reason.
 SAME_FILE: dict[str, str] = {

@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from posthouse.sending.via import Via
 
-__all__ = ["Digest", "Digests", "RecordGroup", "MailHandler", "Sample"]
+__all__ = ["Digest", "Digests", "MailHandler", "RecordGroup", "Sample"]
 
 _GROUPS: Final = 100
 _RECENT: Final = 50

@@ -433,6 +433,54 @@ def test_a_session_that_cannot_be_resumed_is_no_reason_to_go_in_clear_or_to_wait
     assert all(each[-1].tls for each in sent.connections)
 
 
+@pytest.mark.parametrize("reply", ["530 5.7.0 Must issue a STARTTLS command first", "523 5.7.10 Encryption needed"])
+@pytest.mark.parametrize("how", ["a broken handshake", "454"])
+def test_a_host_that_wants_tls_fails_no_message_because_tls_failed_once(tmp_path: Path, reply: str, how: str) -> None:
+    """The message goes in clear on a new connection, is refused there, waits, and the next attempt has TLS again."""
+    own = pair(tmp_path)
+
+    def script(connection: Connection) -> None:
+        number = len(server.connections)
+        greeted(connection, "STARTTLS")
+        line = connection.line()
+        if line == b"STARTTLS" and number == 1 and how == "454":
+            connection.say(b"454 4.7.0 not now\r\n")
+            line = connection.line()
+        elif line == b"STARTTLS":
+            connection.say(b"220 go\r\n")
+            if number == 1:
+                connection.reset()
+                return
+            connection.handshake(own.server)
+            connection.expect(b"EHLO")
+            connection.say(b"250 mx\r\n")
+            commands(connection)
+            return
+        assert line.startswith(b"MAIL")
+        connection.say(f"{reply}\r\n".encode())
+        connection.expect(b"QUIT")
+        connection.say(b"221 bye\r\n")
+
+    with Server(script) as server:
+        sent = send(server, with_tls(TlsMode.OPPORTUNISTIC), messages=2)
+    assert [each.result for each in sent.outcomes] == [Result.DEFERRED, Result.DELIVERED]
+    assert "takes no mail in clear" in sent.outcomes[0].reason
+    assert reply[:3] in sent.outcomes[0].reason
+    assert sent.last.tls
+
+
+def test_a_host_that_wants_tls_and_offers_none_fails_the_message() -> None:
+    def script(connection: Connection) -> None:
+        greeted(connection, "SIZE")
+        connection.expect(b"MAIL")
+        connection.say(b"530 5.7.0 Must issue a STARTTLS command first\r\n")
+        connection.rest()
+
+    with Server(script) as server:
+        sent = send(server, with_tls(TlsMode.OPPORTUNISTIC))
+    assert sent.outcome.result is Result.FAILED
+
+
 def test_tls_from_the_first_octet(tmp_path: Path) -> None:
     own = pair(tmp_path)
 

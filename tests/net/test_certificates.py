@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from posthouse.core import SettingError
+from posthouse.core import SettingError, TlsFailed
 from posthouse.net.certificates import LOOK_AGAIN, Certificates, KeyPair, make_self_signed, open_to_all, read_facts
 from posthouse.net.tls_context import client_context
-from posthouse.net.tls_engine import TlsEngine, TlsState
+from posthouse.net.tls_engine import Resumable, TlsEngine, TlsState
 
 from .test_tls import issue, shake
 
@@ -227,3 +227,32 @@ def test_openssl_itself_finds_nothing_wrong_with_a_self_made_certificate(tmp_pat
     )
     assert done.stdout.endswith(": OK\n"), done.stdout + done.stderr
     assert done.returncode == 0
+
+
+def test_an_issuer_that_is_taken_out_of_the_file_counts_no_more(authority: trustme.CA, tmp_path: Path) -> None:
+    """Neither in a new handshake, nor in one that would resume a session from before."""
+    other = trustme.CA()
+    pair = made(authority, tmp_path / "a", "h")
+    trusted = tmp_path / "clients.pem"
+    trusted.write_bytes(authority.cert_pem.bytes() + other.cert_pem.bytes())
+    certificates = Certificates([pair], client_ca=str(trusted))
+    settings = client_context(ca=str(tmp_path / "a" / "ca.pem"))
+    other.issue_cert("ann@example.org").configure_cert(settings)
+
+    def verified(now: float, resumed: Resumable | None = None) -> tuple[bool, Resumable | None]:
+        client = TlsEngine(settings, server_side=False, peer="h", server_name="h", resumed=resumed)
+        server = TlsEngine(certificates.context(now), server_side=True, peer="c")
+        try:
+            shake(client, server)
+            client.read(1)  # the tickets
+        except TlsFailed:
+            return False, None
+        return server.info is not None and server.info.verified, client.resumable()
+
+    known, session = verified(0.0)
+    assert known
+    assert session is not None
+    assert verified(1.0, session)[0]
+    trusted.write_bytes(authority.cert_pem.bytes())
+    assert verified(LOOK_AGAIN, session) == (False, None)
+    assert verified(LOOK_AGAIN) == (False, None)

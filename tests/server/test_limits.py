@@ -15,7 +15,7 @@ import pytest
 from posthouse.core import Envelope, Remark, Reply, Verdict
 from posthouse.net import SocketNetwork
 from posthouse.protocol import LENIENT, Limits
-from posthouse.server import Answer, Intake, Server, ServerSession, ServerTimeouts
+from posthouse.server import Answer, Intake, Server, ServerSession, ServerTimeouts, listener
 from posthouse.server.conduct import EXCESS_FACTOR, SMALL_CHUNK
 from posthouse.server.turn_queue import TurnQueue
 from posthouse.testing import ManualClock
@@ -424,6 +424,39 @@ async def sweep(case: Case, seconds: float, octets: bytes = b"") -> None:
         if octets:
             case.session.data_received(octets)
         await case.clock.advance(10.0)
+
+
+def test_many_sessions_are_looked_at_in_parts_and_each_in_time() -> None:
+    """A sweep over all of them at once would keep every client waiting."""
+
+    async def scenario(case: Case) -> None:
+        streams = [CountingStream() for _ in range(3 * listener._SWEPT_AT_ONCE)]
+        for stream in streams:
+            case.server.session().connected(stream)
+        most, ended = 0, 0
+        for _ in range(1_000):
+            await case.clock.advance(0.1)
+            gone = sum(bool(stream.lingers) for stream in streams)
+            most, ended = max(most, gone - ended), gone
+        assert ended == len(streams)
+        assert most <= listener._SWEPT_AT_ONCE
+
+    run(scenario, timeouts=TIMES)
+
+
+def test_sessions_that_end_during_a_sweep_are_not_looked_at() -> None:
+    async def scenario(case: Case) -> None:
+        sessions = []
+        for _ in range(2 * listener._SWEPT_AT_ONCE):
+            sessions.append(case.server.session())
+            sessions[-1].connected(CountingStream())
+        await case.clock.advance(6.0)
+        for session in sessions:
+            session.disconnected(None)
+        await case.clock.advance(200.0)
+        assert case.ended
+
+    run(scenario, timeouts=TIMES)
 
 
 def test_a_connection_refused_at_once_is_not_kept_for_long() -> None:

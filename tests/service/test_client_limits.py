@@ -215,6 +215,7 @@ def test_the_limit_of_an_account_counts_the_login_whatever_it_calls_itself() -> 
     assert now(elsewhere.mail(Mail(address("eve@example.net")))) == Reply(
         450, "4.7.1", "Too many messages by this account within an hour (limit 1); try again later"
     )
+    assert now(logged_in(desks[1], "192.0.2.1", "JOE").mail(Mail(address("eve@example.net")))).code == 450
     assert now(logged_in(desks[1], "192.0.2.1", "ann").mail(Mail(address("eve@example.net")))).code == 250
     assert now(desks[1].session("192.0.2.1").mail(Mail(address("eve@example.net")))).code == 250
 

@@ -77,3 +77,11 @@ def test_workers_count_together() -> None:
 def test_a_client_of_a_unix_socket_is_counted_too() -> None:
     failures = LoginFailures()
     assert [failures.failed("", "", NOW) for _ in range(20)][-1] == 0.5
+
+
+def test_an_account_has_one_count_in_each_spelling_of_its_name() -> None:
+    """A store may take names in any case."""
+    failures = LoginFailures()
+    for name in ("ann@x.test", "ANN@x.test", "Ann@X.test"):
+        assert failures.failed(name, "192.0.2.1", NOW) == 0.0
+    assert failures.failed("aNN@x.test", "192.0.2.1", NOW) == 0.5

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from posthouse.core import Address, Recipient, SettingError
@@ -136,9 +137,14 @@ def test_a_relay_logs_in_at_its_smarthost_and_says_how(tmp_path: Path, via: str)
             assert "certificate of mx.test, verified" in told
             assert "TLSv1.3 TLS_" in told
             assert "mx.test 的证书，已验证" in await story(made, queue_id, "zh")
+            for operation, given in (("explain", {"what": queue_id}), ("queue list", {}), ("queue sites", {})):
+                told += msgspec.json.encode(await done(operation, made.relay, **given)).decode()  # --json
             said = told + made.log.text() + made.far_log.text() + repr(made.relay.config)
-            assert SECRET not in said
-            assert base64.b64encode(f"\0office@here.test\0{SECRET}".encode()).decode() not in said
+            plain = base64.b64encode(f"\0office@here.test\0{SECRET}".encode()).decode()
+            for secret in (SECRET, base64.b64encode(SECRET.encode()).decode(), plain):
+                assert secret not in said
+                for file in (*(tmp_path / "relay").rglob("*"), *(tmp_path / "far").rglob("*")):
+                    assert not file.is_file() or secret.encode() not in file.read_bytes(), file
 
     asyncio.run(scenario())
 

@@ -39,6 +39,10 @@ class RawTls:
     async def shake(self) -> None:
         """The handshake, with the server's tickets."""
         self.writer.write(self.engine.start())
+        await self.finish()
+
+    async def finish(self) -> None:
+        """The rest of a handshake that has begun."""
         while self.engine.state is TlsState.HANDSHAKE:
             data = await self.reader.read(65_536)
             if data:

@@ -129,4 +129,10 @@ class SessionOpener:
         pooled = PooledConnection(session, tape, site, exchange.name, opened)
         if tls is not None:
             pooled.tls, pooled.security = security_of(session, in_clear)
+            pooled.fell_back = not pooled.tls and "STARTTLS" in session.capabilities.keywords
         return pooled
+
+    def try_tls_again(self, pooled: PooledConnection) -> None:
+        """The host takes no mail in clear: forget that TLS failed with it."""
+        pooled.wants_tls()
+        self._in_clear.forget(pooled.mx)

@@ -41,11 +41,14 @@ class PooledConnection:
     """A session with its site, host (``mx``), address (``peer``) and limits (RFC 9422).
 
     ``opened`` and ``idle_since`` are monotonic seconds; ``tls`` and ``security`` as in ``core.ConnectionTrace``.
+    ``fell_back``: the host offers STARTTLS, and the session is in clear because TLS failed there.
     """
 
     __slots__ = (
         "_deferred_all",
         "_took",
+        "_unwanted",
+        "fell_back",
         "idle_since",
         "limits",
         "mx",
@@ -69,13 +72,19 @@ class PooledConnection:
         self.limits = capabilities.limits if "LIMITS" in capabilities.keywords else {}
         self.opened = opened
         self.idle_since = opened
+        self.fell_back = False
+        self._unwanted = False
         self._took = False  # a message
         self._deferred_all = False  # the recipients of the last message
 
     @property
     def useful(self) -> bool:
-        """True unless it has deferred every recipient, and taken no message before."""
-        return self._took or not self._deferred_all
+        """True unless it has deferred every recipient, and taken no message before, or the host wants TLS."""
+        return not self._unwanted and (self._took or not self._deferred_all)
+
+    def wants_tls(self) -> None:
+        """The host takes no mail in clear: the session is of no use."""
+        self._unwanted = True
 
     def judge(self, outcomes: Sequence[Outcome]) -> None:
         """Note what the host made of a message."""

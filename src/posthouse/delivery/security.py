@@ -24,10 +24,12 @@ __all__ = [
     "InClear",
     "RouteSecurity",
     "UNPROVED_MX",
+    "demands_tls",
     "not_ours",
     "refused_by_requiretls",
     "reply_about",
     "security_of",
+    "waiting_for_tls",
 ]
 
 #: Seconds for which a host whose TLS failed gets mail in clear.
@@ -49,6 +51,8 @@ _NO_LOGIN: Final = Reply(451, "4.7.8", "the host did not accept the login of thi
 _UNUSABLE: Final = Reply(451, "4.3.5", "the route of this mail is not usable")
 #: Refusals that ask for a login, or for TLS before it: what is missing is on this side.
 _LOGIN_CODES: Final = (530, 534, 535, 538)
+#: Refusals of mail in clear; 523 is Microsoft's.
+_TLS_CODES: Final = (523, 530, 538)
 
 
 class RouteSecurity(NamedTuple):
@@ -90,6 +94,11 @@ class InClear:
             return why
         del self._hosts[host, port]
         return ""
+
+    def forget(self, host: str) -> None:
+        """Try TLS with this host again at the next connection."""
+        for place in [each for each in self._hosts if each[0] == host]:
+            del self._hosts[place]
 
     def add(self, host: str, port: int, error: PosthouseError) -> None:
         """Remember a host with whom TLS has failed."""
@@ -138,6 +147,22 @@ def refused_by_requiretls(replies: Sequence[Reply]) -> Reply | None:
     """The reply of this side where no host can take a message with REQUIRETLS, given those about each host; None if one
     of them may be able to later."""
     return _NO_ENCRYPTION if all(each in (_NO_TLS, _TLS_FAILED, _NOT_PROVED) for each in replies) else None
+
+
+def demands_tls(outcome: Outcome) -> bool:
+    """Whether a host refuses a recipient for good because the session is in clear (RFC 3207 §4; RFC 5248: X.7.10)."""
+    reply = outcome.reply
+    if outcome.result is not Result.FAILED or reply is None or not outcome.peer:
+        return False
+    return reply.code in _TLS_CODES or reply.enhanced in ("5.7.10", "5.7.11")
+
+
+def waiting_for_tls(outcome: Outcome) -> Outcome:
+    """The outcome of a recipient whose host wants TLS, which failed there: the message waits for another attempt."""
+    if not demands_tls(outcome):
+        return outcome
+    reason = f"{outcome.peer} takes no mail in clear ({outcome.reply}), and TLS with it failed; it is tried again later"
+    return outcome._replace(result=Result.DEFERRED, reason=reason)
 
 
 def not_ours(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:

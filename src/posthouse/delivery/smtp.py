@@ -42,7 +42,14 @@ from posthouse.delivery.model import Deliverer, Delivery, all_of
 from posthouse.delivery.mx import Exchange, IsSelf, NextHops, Undeliverable, next_hops, site_of
 from posthouse.delivery.opener import SessionOpener
 from posthouse.delivery.pool import ConnectionPool, PooledConnection
-from posthouse.delivery.security import UNPROVED_MX, InClear, RouteSecurity, not_ours
+from posthouse.delivery.security import (
+    UNPROVED_MX,
+    InClear,
+    RouteSecurity,
+    demands_tls,
+    not_ours,
+    waiting_for_tls,
+)
 from posthouse.delivery.tracer import AttemptTracer, ConnectionTracer
 from posthouse.delivery.unanswered import FailedExchanges, Found, is_closed, is_unanswered, with_replies
 from posthouse.net import Clock, Network, Resolver
@@ -310,6 +317,12 @@ class SmtpDeliverer(Deliverer):
         try:
             found = await self._hand_over(pooled, delivery)
             pooled.judge(_values(found))
+            if pooled.fell_back and any(map(demands_tls, _values(found))):
+                self._opener.try_tls_again(pooled)
+                if isinstance(found, dict):
+                    found = {place: waiting_for_tls(outcome) for place, outcome in found.items()}
+                else:
+                    found = [waiting_for_tls(outcome) for outcome in found]
             return found
         except BaseException:  # a fault of this side, or a cancellation: the dialogue stopped in the middle
             pooled.session.abort()

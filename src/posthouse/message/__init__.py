@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from posthouse.core._lazy import lazily
 from posthouse.message.compose import Composed, compose, to_crlf
-from posthouse.message.composing.attachment import Attachment
 from posthouse.message.dates import format_date
 from posthouse.message.mailboxes import Mailbox, parse_mailboxes
 
@@ -17,9 +16,10 @@ if TYPE_CHECKING:
     from posthouse.message.authoring.list_fields import ListFields
     from posthouse.message.authoring.replies import forward, reply
     from posthouse.message.authoring.templates import RenderedTemplate, Templates
+    from posthouse.message.composing.attachment import Attachment
     from posthouse.message.conversion import Converted, Unconvertible, convert, downgrade
     from posthouse.message.dsn.model import Action, DeliveryReport, OriginalMessage, RecipientFields, RecipientStatus
-    from posthouse.message.dsn.read import read_report
+    from posthouse.message.dsn.read import read_dsn
     from posthouse.message.dsn.report import compose_report, is_report
     from posthouse.message.headers import (
         Field,
@@ -72,7 +72,7 @@ __all__ = [
     "needs",
     "parse_mailboxes",
     "protocol_name",
-    "read_report",
+    "read_dsn",
     "received",
     "reply",
     "return_path",
@@ -89,9 +89,10 @@ __getattr__ = lazily(
         "authoring.list_fields": "ListFields",
         "authoring.replies": "forward reply",
         "authoring.templates": "RenderedTemplate Templates",
+        "composing.attachment": "Attachment",
         "conversion": "Converted Unconvertible convert downgrade",
         "dsn.model": "Action DeliveryReport OriginalMessage RecipientFields RecipientStatus",
-        "dsn.read": "read_report",
+        "dsn.read": "read_dsn",
         "dsn.report": "compose_report is_report",
         "headers": "Field Split count count_received fields first gap split unfold without",
         "message": "Message",

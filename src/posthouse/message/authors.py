@@ -2,13 +2,16 @@
 
 A submission server that checks them must not read another address than a mail program shows.  So what the grammar does
 not allow is an error and no guess: two From fields, two addresses behind each other, text behind an address.  The
-obsolete forms (§4.4) and groups (RFC 6854) are read.  An address in the place of a display name (``ann@x <bob@x>``)
-breaks the grammar and is common; it counts as one more author.
+obsolete forms (§4.4) and groups (RFC 6854) are read.  Many programs show the display name alone, so an address in it
+counts as one more author: bare (``ann@x.test <bob@x.test>``), quoted, in encoded words (RFC 2047), as the name of a
+group, or in a comment.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterator
 from typing import Final
 
 from posthouse.core import Address
@@ -32,6 +35,8 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _COMMENT: Final = re.compile(r"[^()\\]++|\\.|[()]", re.DOTALL)
+#: An address in a display name, with the letters and signs that other signs are compatible to (``＠``).
+_SHOWN: Final = re.compile(r"""([^\s<>()\[\]",;:@]++)@([^\s<>()\[\]",;:@]+\.[^\s<>()\[\]",;:@.]+)""")
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 
 _Token = tuple[str, str]
@@ -83,8 +88,11 @@ def _folded(name: bytes, lines: list[bytes], at: int) -> bytes:
 def _addresses(name: str, value: bytes) -> list[Address]:
     if len(value) > _FIELD_AT_MOST:
         raise Unreadable(f"{name} is longer than {_FIELD_AT_MOST:,} octets")
+    comments: list[str] = []
     try:
-        found = _List(_tokens(value.decode("utf-8", "replace"))).read()
+        found = _List(_tokens(value.decode("utf-8", "replace"), comments)).read()
+        for comment in comments:
+            found += _shown(comment)
     except ValueError as error:
         raise Unreadable(f"{name} cannot be read: {error}") from error
     if not found:
@@ -94,13 +102,16 @@ def _addresses(name: str, value: bytes) -> list[Address]:
     return found
 
 
-def _tokens(text: str) -> list[_Token]:
-    """The value's tokens without spaces and comments; those of one kind that touch stay apart."""
+def _tokens(text: str, comments: list[str]) -> list[_Token]:
+    """The value's tokens without spaces; those of one kind that touch stay apart.  What stands in parentheses is
+    appended to ``comments``."""
     tokens: list[_Token] = []
     at = 0
     while at < len(text):
         if text[at] == "(":
-            at = _behind_comment(text, at)
+            end = _behind_comment(text, at)
+            comments.append(_ESCAPED.sub(r"\1", text[at:end]))
+            at = end
             continue
         match = _TOKEN.match(text, at)
         if match is None:
@@ -168,6 +179,8 @@ class _List:
         """``name <address>``, or ``<@route:address>``."""
         if ("special", "@") in words:
             self._found.append(_address(words))
+        else:
+            self._found += _shown(_text(words))
         inside = self._until("<>;")
         if self._next() != ">":
             raise ValueError("< stands without >")
@@ -183,6 +196,7 @@ class _List:
     def _open_group(self, words: list[_Token]) -> None:
         if self._in_group or not words or ("special", "@") in words:
             raise ValueError("a colon stands where no group begins")
+        self._found += _shown(_text(words))
         self._in_group = True
 
     def _ended(self, end: str) -> None:
@@ -194,6 +208,26 @@ class _List:
         self._in_group = False
         if self._next() not in ("", ","):
             raise ValueError("text stands behind a group")
+
+
+def _text(words: list[_Token]) -> str:
+    """The display name that these tokens are: a space between two words, none beside a dot."""
+    made = ""
+    for kind, text in words:
+        if made and made[-1] != "." and kind != "special":
+            made += " "
+        made += _ESCAPED.sub(r"\1", text[1:-1]) if kind == "quoted" else text
+    return made
+
+
+def _shown(name: str) -> Iterator[Address]:
+    """The addresses that a person reads in a display name or a comment."""
+    if "=?" in name:
+        from posthouse.message.reading.encoded_text import decode_words
+
+        name = decode_words(name).text
+    for match in _SHOWN.finditer(unicodedata.normalize("NFKC", name)):
+        yield Address(match[1], match[2])
 
 
 def _address(tokens: list[_Token]) -> Address:

@@ -82,6 +82,7 @@ class _Loaded(NamedTuple):
 class Certificates:
     """The certificates of one or several listeners; the first pair serves every name that no other has.
 
+    ``client_ca``: a file (PEM) or folder of the certificates that issue those of clients, looked at like the pairs.
     ``on_problem`` is called with a sentence when a changed pair cannot be used, once for each change.  Raises
     SettingError if a pair cannot be used at the start.
     """
@@ -116,7 +117,7 @@ class Certificates:
         """Load the pairs whose files have changed; True if one is new."""
         changed = False
         for index, each in enumerate(self._loaded):
-            stamp = _stamp(each.pair)
+            stamp = self._stamp(each.pair)
             if stamp == each.stamp or (index in self._complained and self._complained[index] == stamp):
                 continue
             if stamp is None:
@@ -131,20 +132,24 @@ class Certificates:
                 self._complain(index, stamp, why)
         return changed
 
+    def _stamp(self, pair: KeyPair) -> _Stamp:
+        """The stamp of all files that make a context: a client's certificate counts as long as its issuer is named."""
+        return _stamp(pair.certificate, pair.key or pair.certificate, *filter(None, (self._client_ca,)))
+
     def _complain(self, index: int, stamp: _Stamp, sentence: str) -> None:
         self._complained[index] = stamp
         if self.on_problem is not None:
             self.on_problem(sentence)
 
     def _load(self, pair: KeyPair) -> _Loaded:
-        stamp = _stamp(pair)
+        stamp = self._stamp(pair)
         context = server_context(pair.certificate, pair.key, client_ca=self._client_ca)
         facts = read_facts(pair.certificate)
         if facts.weakness:
             raise SettingError(facts.weakness, where=pair.certificate, remedy="use RSA of 2,048 bits or more, or P-256")
         # For channel binding.
         context.end_point = end_point_of(_first_certificate(pair.certificate))
-        if stamp != _stamp(pair):  # replaced while it was read
+        if stamp != self._stamp(pair):  # replaced while it was read
             raise SettingError("the file changed while it was read", where=pair.certificate, remedy="try again")
         context.sni_callback = self._choose
         return _Loaded(pair, context, facts, stamp)
@@ -176,9 +181,9 @@ def _covers(pattern: str, name: str) -> bool:
     return pattern == name
 
 
-def _stamp(pair: KeyPair) -> _Stamp:
+def _stamp(*paths: str) -> _Stamp:
     stamps = []
-    for path in (pair.certificate, pair.key or pair.certificate):
+    for path in paths:
         try:
             found = os.stat(path)
             stamps.append((found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size))

@@ -1,10 +1,9 @@
 """TLS layer of a connection: the handler of the stream below it, and the stream of the handler above it.
 
-A layer is put in when the connection is opened (implicit TLS, RFC 8314), which ``TlsNetwork`` does, or in the middle
-of it (STARTTLS, RFC 3207), with ``start``.  The handler above sees an ordinary stream.  In the first case it gets
-``connected`` when the handshake is over, and nothing at all if the handshake fails; in the second, ``on_up`` is called.
-A handshake that fails or takes too long ends the connection: nothing goes on in clear.  In TLS 1.3 a client may refuse
-our certificate when our handshake is over; ``on_failed`` is called then too, if nothing came before it.
+A layer is put in when the connection is opened (implicit TLS, RFC 8314; ``TlsNetwork``), or in the middle of it
+(STARTTLS, RFC 3207), with ``start``.  In the first case the handler above gets ``connected`` when the handshake is
+over, and nothing at all if it fails; in the second, ``on_up`` is called.  A handshake that fails or takes too long ends
+the connection.  In TLS 1.3 a client may refuse our certificate when ours is over; ``on_failed`` is called then too.
 """
 
 from __future__ import annotations
@@ -114,16 +113,16 @@ class TlsStream:
     def data_received(self, data: bytes) -> None:
         """Ciphertext arrived."""
         engine = self._engine
-        shaking = engine.state is TlsState.HANDSHAKE
         try:
             engine.receive(data)
         except TlsFailed as error:
             self._fail(error)
             return
+        if engine.state is not TlsState.HANDSHAKE:
+            if self.info is None and engine.info is not None:  # our last octets of it go with the handler's first
+                self._came_up()
+            self._deliver()
         self._send_pending()
-        if shaking and engine.state is not TlsState.HANDSHAKE:
-            self._came_up()
-        self._deliver()
 
     def _came_up(self) -> None:
         if self._timer is not None:
@@ -215,7 +214,7 @@ class TlsStream:
             self._below.write(self._engine.write(data))
 
     def resumable(self) -> Resumable | None:
-        """What a client may hand to its next connection with this host; None before the handshake is over."""
+        """As ``TlsEngine.resumable``."""
         return self._engine.resumable()
 
     def pause_reading(self) -> None:

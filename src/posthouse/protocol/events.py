@@ -99,3 +99,6 @@ class AuthResponse(NamedTuple):
     """A line of the SASL exchange, decoded; None if the client cancelled with ``*``."""
 
     data: bytes | None
+
+    def __repr__(self) -> str:
+        return "AuthResponse(None)" if self.data is None else "AuthResponse(…)"  # logs and tracebacks show repr

@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 
 from posthouse.core import LocalError
-from posthouse.protocol.sasl import ChannelBinding, Credentials, choose
+from posthouse.protocol import Auth, AuthResponse
+from posthouse.protocol.sasl import (
+    ChannelBinding,
+    CheckPassword,
+    CheckToken,
+    Credentials,
+    DeriveKey,
+    Forward,
+    Say,
+    ServerContext,
+    choose,
+    derive_keys,
+)
 
 PASSWORD = Credentials("u", "p")
 TOKEN = Credentials("u", token="t")
@@ -53,3 +65,28 @@ def test_nothing_that_fits_says_what_is_offered(offered: list[str]) -> None:
 def test_credentials_do_not_show_their_secret() -> None:
     assert "p4ss" not in repr(Credentials("u", "p4ss"))
     assert "t0ken" not in f"{Credentials('u', token='t0ken')}"
+
+
+def test_no_step_of_an_exchange_shows_its_secret() -> None:
+    """Tracebacks, task names and logs show repr."""
+    secret = "p4ss"
+    octets = secret.encode()
+    keys = derive_keys(secret, b"0123456789abcdef", 4096, "sha256")
+    steps: list[object] = [
+        Say(octets),
+        CheckPassword("u", secret),
+        CheckPassword(secret, "u"),
+        CheckToken("u", secret),
+        DeriveKey("sha256", secret, octets, 4096),
+        Forward("PLAIN", octets),
+        keys,
+        ServerContext(nonce=secret, decoy_secret=octets, bindings={"x": octets}, challenge=secret),
+        AuthResponse(octets),
+        Auth("PLAIN", octets),
+        Credentials("u", secret),
+    ]
+    for step in steps:
+        for shown in (repr(step), f"{step}", repr([step]), repr({"step": step})):
+            assert secret not in shown
+            assert repr(keys.stored_key) not in shown
+    assert "Auth" in repr(AuthResponse(None))

@@ -20,7 +20,7 @@ from posthouse.protocol.sasl import (
     client_exchange,
     server_exchange,
 )
-from posthouse.service.accounts import AccountFile, AccountStore, FileAccounts, account_file, answer, decoy_secret
+from posthouse.service.accounts import AccountFile, AccountStore, FileAccounts, answer, decoy_secret, file_accounts
 from posthouse.service.accounts.account_file import SCRAM_ITERATIONS
 
 NOW = 1_700_000_000.0
@@ -246,7 +246,7 @@ def test_a_changed_password_and_a_locked_account_count_at_once(
 
 
 def test_what_is_remembered_is_bounded_and_no_password(file: AccountFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(account_file, "_REMEMBERED", 2)
+    monkeypatch.setattr(file_accounts, "_REMEMBERED", 2)
     for name in ("b", "c"):
         file.add(name, "correct horse", (), NOW)
     checked = Checked(file, monkeypatch)
@@ -255,3 +255,18 @@ def test_what_is_remembered_is_bounded_and_no_password(file: AccountFile, monkey
     assert checked.checks == 3
     assert set(checked.store._right._digests) == {"b", "c"}
     assert "horse" not in repr(checked.store._right.__dict__)
+
+
+def test_sessions_that_log_in_together_cost_one_check_after_the_other(
+    file: AccountFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two checks run at one time; whoever waits for its turn has the answer of those before it."""
+    checked = Checked(file, monkeypatch)
+
+    async def together() -> list[object]:
+        return list(
+            await asyncio.gather(*(checked.store.check_password("ann@example.org", "correct horse") for _ in range(20)))
+        )
+
+    assert asyncio.run(together()) == [True] * 20
+    assert checked.checks <= file_accounts._CHECKS

@@ -55,6 +55,9 @@ class Say(NamedTuple):
 
     data: bytes | None
 
+    def __repr__(self) -> str:
+        return "Say(…)"  # logs and tracebacks show repr
+
 
 class ScramKeys(NamedTuple):
     """What a server keeps of a password for SCRAM (RFC 5802 §3): it can check a proof, and cannot be used to log in.
@@ -67,6 +70,9 @@ class ScramKeys(NamedTuple):
     iterations: int
     stored_key: bytes
     server_key: bytes
+
+    def __repr__(self) -> str:
+        return f"ScramKeys({self.hash_name!r}, iterations={self.iterations})"  # logs and tracebacks show repr
 
 
 class ChannelBinding(NamedTuple):
@@ -86,6 +92,9 @@ class CheckPassword(NamedTuple):
 
     user: str
     password: str
+
+    def __repr__(self) -> str:
+        return "CheckPassword(…)"  # logs and tracebacks show repr
 
 
 class FindKeys(NamedTuple):
@@ -111,6 +120,9 @@ class CheckToken(NamedTuple):
     user: str
     token: str
 
+    def __repr__(self) -> str:
+        return "CheckToken(…)"  # logs and tracebacks show repr
+
 
 class Forward(NamedTuple):
     """What does the server that keeps the accounts say to this message of the client?  The answer is ``Forwarded``.
@@ -121,6 +133,9 @@ class Forward(NamedTuple):
     mechanism: str
     message: bytes
     exchange: ForwardedExchange | None = None
+
+    def __repr__(self) -> str:
+        return f"Forward({self.mechanism!r})"
 
 
 class ForwardedExchange(Protocol):
@@ -149,6 +164,9 @@ class DeriveKey(NamedTuple):
     password: str
     salt: bytes
     iterations: int
+
+    def __repr__(self) -> str:
+        return f"DeriveKey({self.hash_name!r}, iterations={self.iterations})"
 
     def compute(self) -> bytes:
         """The answer, computed here; it may run in another thread."""

@@ -174,6 +174,9 @@ class ServerContext(NamedTuple):
     decoy_salt: int = 16
     forwarded: Collection[str] = ()
 
+    def __repr__(self) -> str:
+        return f"ServerContext(offered={tuple(self.offered)!r})"  # logs and tracebacks show repr
+
 
 def server_exchange(mechanism: Mechanism, initial: bytes | None, context: ServerContext) -> Exchange:
     """The server's generator of ``mechanism``; ``initial`` is the decoded initial response, None if there was none."""

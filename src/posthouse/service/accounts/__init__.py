@@ -5,14 +5,9 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
-    from posthouse.service.accounts.account_file import (
-        SCRAM_ITERATIONS,
-        Account,
-        AccountFile,
-        FileAccounts,
-        decoy_secret,
-    )
+    from posthouse.service.accounts.account_file import SCRAM_ITERATIONS, Account, AccountFile, decoy_secret
     from posthouse.service.accounts.dovecot import DovecotAccounts
+    from posthouse.service.accounts.file_accounts import FileAccounts
     from posthouse.service.accounts.own_code import OwnAccounts, load_accounts
     from posthouse.service.accounts.store import AccountStore, answer
 
@@ -32,8 +27,9 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "account_file": "Account AccountFile FileAccounts SCRAM_ITERATIONS decoy_secret",
+        "account_file": "Account AccountFile SCRAM_ITERATIONS decoy_secret",
         "dovecot": "DovecotAccounts",
+        "file_accounts": "FileAccounts",
         "own_code": "OwnAccounts load_accounts",
         "store": "AccountStore answer",
     },

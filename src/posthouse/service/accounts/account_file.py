@@ -1,4 +1,4 @@
-"""The built-in store of accounts: a file of its own in the data directory, with no password in it.
+"""The file of the built-in accounts: one of its own in the data directory, with no password in it.
 
 Of each password it keeps SCRAM keys for SHA-256 and SHA-1 (RFC 5803) and an Argon2id hash (RFC 9106): with neither can
 anybody log in, and each mechanism of ``protocol.sasl`` but CRAM-MD5 can be served.  The file is SQLite's, separate from
@@ -7,33 +7,36 @@ the spool, so that a backup of mail holds no accounts.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import hashlib
 import hmac
 import os
 import secrets
 import sqlite3
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from posthouse.core import SettingError, StorageCorrupt, StorageError
 from posthouse.protocol.sasl import NotPrepared, ScramKeys, derive_keys, prepare, read_keys, write_keys
-from posthouse.service.accounts.store import AccountStore, is_address
+from posthouse.service.accounts.store import is_address
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
-__all__ = ["Account", "AccountFile", "FileAccounts", "SCRAM_ITERATIONS", "decoy_secret"]
+__all__ = [
+    "Account",
+    "AccountFile",
+    "SCRAM_ITERATIONS",
+    "StoredAccount",
+    "VERSION",
+    "compared",
+    "decoy_secret",
+    "stored_row",
+]
 
 #: Also to be used for the challenge of an unknown account, which must look like any other.
 SCRAM_ITERATIONS: Final = 10_000
-_VERSION: Final = 1
-#: Password checks at one time: each takes 19 MiB and a core.
-_CHECKS: Final = 2
-#: Right passwords that are remembered, and for how many seconds.
-_REMEMBERED: Final = 10_000
-_REMEMBERED_SECONDS: Final = 600.0
+#: The format of the file.
+VERSION: Final = 1
 _SCHEMA: Final = """
 CREATE TABLE account (
     name       TEXT PRIMARY KEY,
@@ -57,6 +60,19 @@ class Account(NamedTuple):
     active: bool
     made: float
     changed: float
+
+
+class StoredAccount(NamedTuple):
+    """What is stored of an account, with its secrets."""
+
+    sha256: str
+    sha1: str
+    argon2: str
+    identities: tuple[str, ...]
+    active: bool
+
+    def __repr__(self) -> str:
+        return f"StoredAccount(identities={self.identities!r}, active={self.active})"  # logs show repr
 
 
 class AccountFile:
@@ -109,14 +125,14 @@ class AccountFile:
     def remove(self, name: str) -> None:
         """Remove an account.  Raises ``SettingError`` if there is no such account."""
         with self._open() as file:
-            if not file.execute("DELETE FROM account WHERE name = ?", (_compared(name),)).rowcount:
+            if not file.execute("DELETE FROM account WHERE name = ?", (compared(name),)).rowcount:
                 raise _unknown(name)
 
     def _change(self, name: str, assignment: str, values: tuple[object, ...]) -> None:
         with self._open() as file:
             changed = file.execute(
                 f"UPDATE account SET {assignment} WHERE name = ?",
-                (*values, _compared(name)),
+                (*values, compared(name)),
             )
             if not changed.rowcount:
                 raise _unknown(name)
@@ -133,37 +149,35 @@ class AccountFile:
         """One account."""
         with self._open() as file:
             row = file.execute(
-                "SELECT name, identities, active, made, changed FROM account WHERE name = ?", (_compared(name),)
+                "SELECT name, identities, active, made, changed FROM account WHERE name = ?", (compared(name),)
             ).fetchone()
             return None if row is None else _account(row)
 
     def keys(self, name: str, hash_name: str) -> ScramKeys | None:
         """The SCRAM keys of an account that may log in."""
-        column = {"sha256": "sha256", "sha1": "sha1"}[hash_name]
-        text = self._secret(name, column)
+        return self.keys_in(self.stored(name), hash_name)
+
+    def keys_in(self, stored: StoredAccount | None, hash_name: str) -> ScramKeys | None:
+        """The SCRAM keys in what is stored of an account, if it may log in."""
+        if stored is None or not stored.active:
+            return None
         try:
-            return None if text is None else read_keys(text)
+            return read_keys({"sha256": stored.sha256, "sha1": stored.sha1}[hash_name])
         except ValueError as error:
             raise StorageCorrupt(f"{self.path}: the keys of an account cannot be read ({error})") from error
+
+    def stored(self, name: str) -> StoredAccount | None:
+        """What is stored of an account."""
+        with self._open() as file:
+            return stored_row(file, name)
 
     def check(self, name: str, password: str) -> bool:
         """Whether this is the password of an account that may log in; takes as long for one that does not exist."""
         decoy = _decoy()  # made before anything else, so that the first unknown account costs no more than a known one
-        stored = self.hash_of(name)
-        right = _argon2_matches(_compared(password), decoy if stored is None else stored)
-        return right and stored is not None
-
-    def hash_of(self, name: str) -> str | None:
-        """The Argon2id hash of the password of an account that may log in."""
-        return self._secret(name, "argon2")
-
-    def _secret(self, name: str, column: str) -> str | None:
-        with self._open() as file:
-            row = file.execute(
-                f"SELECT {column} FROM account WHERE name = ? AND active",
-                (_compared(name),),
-            ).fetchone()
-            return None if row is None else str(row[0])
+        stored = self.stored(name)
+        active = stored is not None and stored.active
+        right = _argon2_matches(compared(password), decoy if stored is None or not active else stored.argon2)
+        return right and active
 
     # -- the file ------------------------------------------------------------------------------------------------------
 
@@ -190,9 +204,9 @@ class AccountFile:
                 version = file.execute("PRAGMA user_version").fetchone()[0]
                 if version == 0 and make:
                     file.execute(_SCHEMA)
-                    file.execute(f"PRAGMA user_version = {_VERSION}")
-                elif version != _VERSION:
-                    raise StorageError(f"{self.path} has format {version}; this Posthouse reads {_VERSION}")
+                    file.execute(f"PRAGMA user_version = {VERSION}")
+                elif version != VERSION:
+                    raise StorageError(f"{self.path} has format {version}; this Posthouse reads {VERSION}")
                 yield file
                 file.execute("COMMIT")
         except sqlite3.OperationalError as error:
@@ -201,71 +215,20 @@ class AccountFile:
             raise StorageCorrupt(f"{self.path} is damaged: {error}") from error
 
 
-class _RightPasswords:
-    """Passwords that were right within the last ten minutes, as keyed digests in the memory of this process.
-
-    A program that logs in for each message need not pay 30 ms each time.  The digest covers the stored hash, so a
-    changed password is a new one at once; wrong passwords are never remembered and always cost the whole check.
-    """
-
-    def __init__(self, stopwatch: Callable[[], float]) -> None:
-        self._stopwatch = stopwatch
-        self._key = secrets.token_bytes(32)
-        self._digests: dict[str, tuple[bytes, float]] = {}  # by account, the oldest first
-
-    def knows(self, name: str, stored: str, password: str) -> bool:
-        """Whether this password was right, with this hash."""
-        digest, until = self._digests.get(name, (b"", 0.0))
-        return self._stopwatch() < until and hmac.compare_digest(digest, self._digest(stored, password))
-
-    def add(self, name: str, stored: str, password: str) -> None:
-        """Remember a password that is right."""
-        self._digests.pop(name, None)
-        if len(self._digests) >= _REMEMBERED:
-            del self._digests[next(iter(self._digests))]
-        self._digests[name] = self._digest(stored, password), self._stopwatch() + _REMEMBERED_SECONDS
-
-    def _digest(self, stored: str, password: str) -> bytes:
-        return hmac.digest(self._key, f"{stored}\0{_compared(password)}".encode("utf-8", "surrogatepass"), "sha256")
-
-
-class FileAccounts(AccountStore):
-    """``AccountFile`` as the store of a server: its work is done in threads, and password checks two at a time."""
-
-    mechanisms = ("SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN")
-
-    def __init__(self, file: AccountFile, stopwatch: Callable[[], float] = time.monotonic) -> None:
-        self._file = file
-        self._checks = asyncio.Semaphore(_CHECKS)
-        self._right = _RightPasswords(stopwatch)
-
-    async def check_password(self, user: str, password: str) -> bool:
-        stored = await asyncio.to_thread(self._file.hash_of, user)
-        if stored is not None and self._right.knows(user, stored, password):
-            return True
-        async with self._checks:
-            right = await asyncio.to_thread(self._file.check, user, password)
-        if right and stored is not None:
-            self._right.add(user, stored, password)
-        return right
-
-    async def find_keys(self, user: str, hash_name: str) -> ScramKeys | None:
-        return await asyncio.to_thread(self._file.keys, user, hash_name)
-
-    async def knows(self, user: str) -> bool:
-        return await asyncio.to_thread(self._file.find, user) is not None
-
-    async def identities(self, user: str) -> Sequence[str] | None:
-        account = await asyncio.to_thread(self._file.find, user)
-        return account.identities if account is not None and account.active else None
-
-
 # Names and passwords --------------------------------------------------------------------------------------------------
 
 
 def _account(row: tuple[str, str, int, float, float]) -> Account:
     name, identities, active, made, changed = row
     return Account(name, tuple(filter(None, identities.split("\n"))), bool(active), made, changed)
+
+
+def stored_row(file: sqlite3.Connection, name: str) -> StoredAccount | None:
+    """What is stored of an account.  All rows are fetched, so that no lock is left."""
+    query = "SELECT sha256, sha1, argon2, identities, active FROM account WHERE name = ?"
+    for sha256, sha1, argon2, identities, active in file.execute(query, (compared(name),)).fetchall():
+        return StoredAccount(sha256, sha1, argon2, tuple(filter(None, identities.split("\n"))), bool(active))
+    return None
 
 
 def _unknown(name: str) -> SettingError:
@@ -284,7 +247,7 @@ def _prepared_name(name: str) -> str:
     return prepared
 
 
-def _compared(text: str) -> str:
+def compared(text: str) -> str:
     """A name or password as it was stored; one that could not have been stays as it is, and matches nothing."""
     try:
         return prepare(text)

@@ -243,7 +243,7 @@ class SendingLimits:
     def _user_allowance(self, user: str) -> _Allowance:
         settings = self._settings
         return self._allowance(
-            f"login {user}",
+            f"login {user.casefold()}",  # a store may take a name in any case
             "by this account",
             ("max_login_messages_per_hour", settings.max_login_messages_per_hour),
             ("max_login_recipients_per_hour", settings.max_login_recipients_per_hour),

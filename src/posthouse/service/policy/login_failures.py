@@ -41,7 +41,7 @@ class LoginFailures:
         weight = self._add(network, now) // _SHARE
         if user:
             pair = _pair(user, network)
-            weight = max(weight, self._add(f"account {user}", now) // _SHARE, self._add(pair, now))
+            weight = max(weight, self._add(_account(user), now) // _SHARE, self._add(pair, now))
         return _delay(int(weight))
 
     def succeeded(self, user: str, host: str, now: float) -> None:
@@ -71,8 +71,13 @@ def _network(host: str) -> str:
     return f"network {host_of(host) if host else 'unix socket'}"
 
 
+def _account(user: str) -> str:
+    """The name of an account as it is counted: stores that do not look at case would else count each spelling."""
+    return f"account {user.casefold()}"
+
+
 def _pair(user: str, network: str) -> str:
-    return f"account {user} {network}"
+    return f"{_account(user)}\0{network}"
 
 
 def _delay(failures: int) -> float:

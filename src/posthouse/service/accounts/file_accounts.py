@@ -1,0 +1,130 @@
+"""The built-in store of accounts: looks into the account file at once, and checks passwords in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from posthouse.protocol.sasl import ScramKeys
+from posthouse.service.accounts.account_file import VERSION, AccountFile, StoredAccount, compared, stored_row
+from posthouse.service.accounts.store import AccountStore
+
+__all__ = ["FileAccounts"]
+
+#: Password checks at one time: each takes 19 MiB and a core.
+_CHECKS: Final = 2
+#: Right passwords that are remembered, and for how many seconds.
+_REMEMBERED: Final = 10_000
+_REMEMBERED_SECONDS: Final = 600.0
+
+
+class _KeptOpen:
+    """The file, open for reading as long as it is the same file: a look takes some 20 µs, and never waits.
+
+    Raises ``sqlite3.Error`` or ``OSError`` where a look is not possible now, in another thread for example, or while
+    an account is being written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: sqlite3.Connection | None = None
+        self._which = (0, 0)
+
+    def stored(self, name: str) -> StoredAccount | None:
+        """What is stored of an account."""
+        found = os.stat(self._path)
+        if self._file is None or self._which != (found.st_dev, found.st_ino):
+            self.close()
+            uri = f"{self._path.absolute().as_uri()}?mode=ro"
+            file = sqlite3.connect(uri, uri=True, timeout=0, isolation_level=None)
+            if file.execute("PRAGMA user_version").fetchall() != [(VERSION,)]:
+                file.close()
+                raise sqlite3.DatabaseError("another format")
+            self._file, self._which = file, (found.st_dev, found.st_ino)
+        return stored_row(self._file, name)
+
+    def close(self) -> None:
+        """Close it; the next look opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class _RightPasswords:
+    """Passwords that were right within the last ten minutes, as keyed digests in the memory of this process.
+
+    A program that logs in for each message need not pay 30 ms each time.  The digest covers the stored hash, so a
+    changed password is a new one at once; wrong passwords are never remembered and always cost the whole check.
+    """
+
+    def __init__(self, stopwatch: Callable[[], float]) -> None:
+        self._stopwatch = stopwatch
+        self._key = secrets.token_bytes(32)
+        self._digests: dict[str, tuple[bytes, float]] = {}  # by account, the oldest first
+
+    def knows(self, name: str, stored: str, password: str) -> bool:
+        """Whether this password was right, with this hash."""
+        digest, until = self._digests.get(name, (b"", 0.0))
+        return self._stopwatch() < until and hmac.compare_digest(digest, self._digest(stored, password))
+
+    def add(self, name: str, stored: str, password: str) -> None:
+        """Remember a password that is right."""
+        self._digests.pop(name, None)
+        if len(self._digests) >= _REMEMBERED:
+            del self._digests[next(iter(self._digests))]
+        self._digests[name] = self._digest(stored, password), self._stopwatch() + _REMEMBERED_SECONDS
+
+    def _digest(self, stored: str, password: str) -> bytes:
+        return hmac.digest(self._key, f"{stored}\0{compared(password)}".encode("utf-8", "surrogatepass"), "sha256")
+
+
+class FileAccounts(AccountStore):
+    """``AccountFile`` as the store of a server: password checks are done in threads, two at a time."""
+
+    mechanisms = ("SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN")
+
+    def __init__(self, file: AccountFile, stopwatch: Callable[[], float] = time.monotonic) -> None:
+        self._file = file
+        self._kept = _KeptOpen(file.path)
+        self._checks = asyncio.Semaphore(_CHECKS)
+        self._right = _RightPasswords(stopwatch)
+
+    async def check_password(self, user: str, password: str) -> bool:
+        stored = await self._stored(user)
+        active = stored is not None and stored.active
+        if stored is not None and active and self._right.knows(user, stored.argon2, password):
+            return True
+        async with self._checks:
+            if stored is not None and active and self._right.knows(user, stored.argon2, password):
+                return True  # another session has logged in meanwhile
+            right = await asyncio.to_thread(self._file.check, user, password)
+        if right and stored is not None and active:
+            self._right.add(user, stored.argon2, password)
+        return right
+
+    async def find_keys(self, user: str, hash_name: str) -> ScramKeys | None:
+        return self._file.keys_in(await self._stored(user), hash_name)
+
+    async def knows(self, user: str) -> bool:
+        return await self._stored(user) is not None
+
+    async def identities(self, user: str) -> Sequence[str] | None:
+        stored = await self._stored(user)
+        return stored.identities if stored is not None and stored.active else None
+
+    async def _stored(self, user: str) -> StoredAccount | None:
+        """What is stored of an account: looked up at once, or in a thread where that takes time."""
+        try:
+            return self._kept.stored(user)
+        except (sqlite3.Error, OSError):
+            return await asyncio.to_thread(self._file.stored, user)
+
+    async def close(self) -> None:
+        self._kept.close()

@@ -1,0 +1,109 @@
+"""The store over the account file: what it sees of changes, and that it neither waits nor keeps others waiting."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from posthouse.core import StorageError
+from posthouse.service.accounts import AccountFile, FileAccounts
+
+NOW = 1_700_000_000.0
+ANN, BOB = "ann@example.org", "bob@example.org"
+
+
+def made(folder: Path, *names: str) -> AccountFile:
+    file = AccountFile(folder)
+    for name in names:
+        file.add(name, "correct horse", (), NOW)
+    return file
+
+
+def known(store: FileAccounts, *names: str) -> list[bool]:
+    async def ask() -> list[bool]:
+        return [await store.knows(name) for name in names]
+
+    return asyncio.run(ask())
+
+
+def test_a_file_in_the_place_of_another_is_seen_at_once(tmp_path: Path) -> None:
+    """A backup that is put back, with the file before still open here."""
+    file, other = made(tmp_path, ANN), made(tmp_path / "other", BOB)
+    store = FileAccounts(file)
+    assert known(store, ANN, BOB) == [True, False]
+    os.replace(other.path, file.path)
+    assert known(store, ANN, BOB) == [False, True]
+    file.path.unlink()
+    assert known(store, ANN, BOB) == [False, False]
+    made(tmp_path, ANN)
+    assert known(store, ANN, BOB) == [True, False]
+
+
+def test_changes_by_others_are_seen_at_once_and_a_look_leaves_no_lock(tmp_path: Path) -> None:
+    file = made(tmp_path, ANN)
+    store = FileAccounts(file)
+    assert known(store, ANN) == [True]
+    writer = sqlite3.connect(file.path, timeout=0, isolation_level=None)
+    writer.execute("DELETE FROM account")  # would fail at once if a lock were left
+    writer.close()
+    assert known(store, ANN) == [False]
+
+
+def test_while_an_account_is_written_the_event_loop_goes_on(tmp_path: Path) -> None:
+    file = made(tmp_path, ANN)
+    store = FileAccounts(file)
+    writer = sqlite3.connect(file.path, isolation_level=None, check_same_thread=False)
+
+    async def scenario() -> None:
+        async with asyncio.timeout(60):
+            assert await store.knows(ANN)
+            writer.execute("BEGIN EXCLUSIVE")
+            writer.execute("DELETE FROM account")
+            asked = asyncio.create_task(store.knows(ANN))
+            await asyncio.sleep(0)
+            assert not asked.done()
+            writer.execute("COMMIT")
+            assert not await asked
+
+    asyncio.run(scenario())
+    writer.close()
+
+
+def test_another_thread_may_ask(tmp_path: Path) -> None:
+    store = FileAccounts(made(tmp_path, ANN))
+    assert known(store, ANN) == [True]
+
+    async def elsewhere() -> bool:
+        return await asyncio.to_thread(known, store, ANN, BOB) == [True, False]
+
+    assert asyncio.run(elsewhere())
+
+
+def test_a_damaged_file_is_a_fault_of_storage(tmp_path: Path) -> None:
+    file = made(tmp_path, ANN)
+    store = FileAccounts(file)
+    assert known(store, ANN) == [True]
+    shutil.copy(file.path, tmp_path / "copy")
+    (tmp_path / "copy").write_bytes(b"no database, but some text that is long enough" * 100)
+    os.replace(tmp_path / "copy", file.path)
+    with pytest.raises(StorageError):
+        known(store, ANN)
+
+
+def test_a_closed_store_opens_its_file_again(tmp_path: Path) -> None:
+    store = FileAccounts(made(tmp_path, ANN))
+    assert known(store, ANN) == [True]
+    asyncio.run(store.close())
+    assert store._kept._file is None
+    assert known(store, ANN) == [True]
+
+
+def test_what_is_stored_is_not_shown(tmp_path: Path) -> None:
+    stored = made(tmp_path, ANN).stored(ANN)
+    assert stored is not None
+    assert repr(stored) == "StoredAccount(identities=('ann@example.org',), active=True)"
