@@ -156,6 +156,19 @@ def test_unknown_recipients_are_reported_and_the_others_get_it(tmp_path: Path) -
     run(scenario)
 
 
+def test_a_file_that_was_found_before_it_was_told_has_its_queue_id(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with running(tmp_path) as here:
+            left = await here.leave()
+            assert here.names() == []
+            answer = await asyncio.to_thread(here.maildrop._answer_to, left.drop_id, 30.0)
+            assert answer == left
+            unknown = await asyncio.to_thread(here.maildrop._answer_to, "0" * 26, 30.0)
+            assert (unknown.running, unknown.queue_id) == (True, "")
+
+    run(scenario)
+
+
 def test_aliases_lead_where_they_lead(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(tmp_path) as here:

@@ -82,6 +82,7 @@ class Pickup:
         self._connections: set[asyncio.Task[None]] = set()
         self._taking: dict[str, asyncio.Task[str]] = {}
         self._stuck: set[str] = set()  # taken, and cannot be removed
+        self._recent: dict[str, str] = {}  # taken: drop id → queue id, for programs that tell of a file that was found
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._looker: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -268,7 +269,7 @@ class Pickup:
             try:
                 return await self._take_now(name)
             except FileNotFoundError:
-                return ""  # it has been taken meanwhile
+                return self._recent.get(name, "")  # it has been taken meanwhile
             except Malformed as error:
                 await asyncio.to_thread(self._put_aside, name, str(error))
             except (OSError, StorageError) as error:
@@ -296,6 +297,9 @@ class Pickup:
             self._stuck.add(name)
             self._complain(f"{self.path}: {name} is stored and cannot be removed: {error.strerror or error}")
         self._complained = ""
+        self._recent[name] = queue_id
+        if len(self._recent) > _YOUNGEST:
+            del self._recent[next(iter(self._recent))]
         return queue_id
 
     def _retry(self, name: str, reason: str) -> None:
