@@ -80,7 +80,7 @@ def trace_fields() -> str:
     )
     return (
         f"Return-Path: <bounce@example.org>\r\n{hops}{sealed}"
-        "Authentication-Results: in.example.net; dkim=pass header.d=example.org;\r\n spf=pass smtp.mailfrom=a@b.example\r\n"
+        "Authentication-Results: in.example.net; dkim=pass header.d=example.org;\r\n spf=pass\r\n"
         "X-Spam-Status: No, score=-1.9 required=5.0 tests=BAYES_00,DKIM_SIGNED,\r\n\tHTML_MESSAGE autolearn=ham\r\n"
     )
 

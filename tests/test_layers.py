@@ -8,6 +8,7 @@ top-level package.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -228,6 +229,12 @@ def test_each_exception_of_message_is_in_one_file() -> None:
         if each.package == "message" and each.name in RULES["message"].exceptions:
             found.setdefault(each.file.relative_to(SOURCE).as_posix(), set()).add(each.name)
     assert found == {file: set(names.split()) for file, names in MESSAGE_SEAMS.items()}
+
+
+def test_one_file_of_message_reads_the_clock_and_draws() -> None:
+    drawing = re.compile(r"urandom|\.now\(|\.today\(|utcnow")
+    files = [file for file in (SOURCE / "message").rglob("*.py") if drawing.search(file.read_text(encoding="utf-8"))]
+    assert [file.relative_to(SOURCE).as_posix() for file in files] == ["message/composing/drawn.py"]
 
 
 def test_known_wrong_imports_still_exist() -> None:

@@ -14,6 +14,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 #: Page → module, and its function that takes the existing text and returns the new one.
 PAGES = {
+    "api.md": ("docs_pages.api", "page"),
     "architecture.md": ("docs_pages.architecture", "page"),
     "cli.md": ("docs_pages.cli", "page"),
     "configuration.md": ("docs_pages.configuration", "page"),

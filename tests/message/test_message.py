@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import io
+import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -496,3 +499,20 @@ def test_streams_of_other_kinds_are_refused() -> None:
         Attachment(3, name="a")  # type: ignore[arg-type]
     with pytest.raises(LocalError, match="is a str and not int"):
         Attachment(b"x", name=3)  # type: ignore[arg-type]
+
+
+def test_a_plain_message_imports_little() -> None:
+    """What only files, JSON, HTML or other domains need is not imported: ``posthouse.send`` is to start fast."""
+    unwanted = (
+        "email asyncio ssl json tempfile secrets random hashlib mimetypes dataclasses inspect logging idna html urllib "
+        "jinja2 threading posthouse.message.reading posthouse.message.authoring"
+    )
+    script = (
+        "import sys; from posthouse import Message\n"
+        "Message('a@x.example', 'b@x.example', subject='é', text='x').as_bytes()\n"
+        f"print(*[name for name in {unwanted.split()} if name in sys.modules])"
+    )
+    where = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-S", "-c", script]  # site-packages may import anything
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=where)
+    assert done.stdout.split() == []

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from posthouse.core._lazy import lazily
 from posthouse.message.compose import Composed, compose, to_crlf
-from posthouse.message.composing.attachment import Attachment
 from posthouse.message.dates import format_date
 from posthouse.message.mailboxes import Mailbox, parse_mailboxes
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from posthouse.message.authoring.list_fields import ListFields
     from posthouse.message.authoring.replies import forward, reply
     from posthouse.message.authoring.templates import RenderedTemplate, Templates
+    from posthouse.message.composing.attachment import Attachment
     from posthouse.message.conversion import Converted, Unconvertible, convert, downgrade
     from posthouse.message.dsn.model import Action, DeliveryReport, OriginalMessage, RecipientFields, RecipientStatus
     from posthouse.message.dsn.read import read_report
@@ -89,6 +89,7 @@ __getattr__ = lazily(
         "authoring.list_fields": "ListFields",
         "authoring.replies": "forward reply",
         "authoring.templates": "RenderedTemplate Templates",
+        "composing.attachment": "Attachment",
         "conversion": "Converted Unconvertible convert downgrade",
         "dsn.model": "Action DeliveryReport OriginalMessage RecipientFields RecipientStatus",
         "dsn.read": "read_report",

@@ -18,16 +18,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from posthouse.core import Body, Envelope, LocalError, Recipient
-from posthouse.message.composing.attachment import Attachment
 from posthouse.message.composing.bodies import BodyParts, body_part, to_crlf
 from posthouse.message.composing.head_lines import checked_fields, checked_message_id, date_text, foreign_address
 from posthouse.message.composing.pieces import chunked
 from posthouse.message.encode import fold
 from posthouse.message.field_writing import mailbox_field, mailboxes_of, text_field, written_field
 from posthouse.message.mailboxes import MailboxesLike, MailboxLike, parse_mailboxes, with_a_labels
+
+if TYPE_CHECKING:
+    from posthouse.message.composing.attachment import Attachment
 
 __all__ = ["Composed", "compose", "to_crlf"]
 
@@ -88,8 +90,7 @@ def compose(
         lines.append(text_field("Subject", subject, utf8=raw))
     lines.append(fold("Message-ID", (checked_message_id(message_id, utf8=raw),)))
     lines += [written_field(name, value, utf8=raw) for name, value in extra]
-    files = [each if isinstance(each, Attachment) else Attachment(each[1], each[0], *each[2:]) for each in attachments]
-    body = body_part(BodyParts(text, html, files=files, legacy_names=False), message_id)
+    body = body_part(BodyParts(text, html, files=_attached(attachments), legacy_names=False), message_id)
     content = b"".join(chunked((*lines, b"MIME-Version: 1.0\r\n", body.fields, b"\r\n", *body.body)))
     envelope = Envelope(
         sender=with_a_labels(sender[0].address),
@@ -99,3 +100,11 @@ def compose(
         size=len(content),
     )
     return Composed(envelope, content)
+
+
+def _attached(given: Sequence[Attachment | tuple[str, bytes] | tuple[str, bytes, str]]) -> list[Attachment]:
+    if not given:
+        return []
+    from posthouse.message.composing.attachment import Attachment
+
+    return [each if isinstance(each, Attachment) else Attachment(each[1], each[0], *each[2:]) for each in given]

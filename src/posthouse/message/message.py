@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from posthouse.core import Body, Envelope, LocalError, Recipient
-from posthouse.message.composing.attachment import Attachment, AttachmentsLike, InlineLike, attached, inlined
 from posthouse.message.composing.bodies import BodyParts, body_part
 from posthouse.message.composing.drawn import date_now, unique_id
 from posthouse.message.composing.frozen import FrozenValue
@@ -29,7 +28,7 @@ from posthouse.message.composing.head_lines import (
     date_text,
     foreign_address,
 )
-from posthouse.message.composing.pieces import CHUNK, Piece, chunked, join, size_of
+from posthouse.message.composing.pieces import CHUNK, Piece, chunked, file_state, join, size_of
 from posthouse.message.encode import fold
 from posthouse.message.field_writing import mailbox_field, mailboxes_of, text_field, written_field
 from posthouse.message.mailboxes import Mailbox, with_a_labels
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 
     from posthouse.message.authoring.calendar import CalendarEvent
     from posthouse.message.authoring.list_fields import ListFields
+    from posthouse.message.composing.attachment import Attachment, AttachmentsLike, InlineLike
     from posthouse.message.composing.message_changes import MessageChanges
 
 __all__ = ["Message"]
@@ -164,8 +164,8 @@ class Message(FrozenValue):
             subject=checked_text(subject, "subject"),
             text=checked_text(text, "text"),
             html=checked_text(html, "html"),
-            attachments=attached(attachments) if attachments else (),
-            inline=inlined(inline) if inline else (),
+            attachments=_attached(attachments) if attachments else (),
+            inline=_inlined(inline) if inline else (),
             calendar=_calendar(calendar, author, (*receivers, *copied)) if calendar else "",
             headers=checked_fields(headers),
             in_reply_to=checked_ids(in_reply_to, "in_reply_to"),
@@ -341,7 +341,7 @@ class Message(FrozenValue):
 
     def _pieces(self) -> tuple[Piece, ...]:
         """The message in pieces; rendered once, and again when an attached file has changed."""
-        state = tuple(_state_of(each.content) for each in (*self.attachments, *self.inline))
+        state = tuple(file_state(each.content) for each in (*self.attachments, *self.inline))
         if self._plan is not None and self._plan[0] == state:
             return self._plan[1]
         head = self._written() if self._head is None else self._head
@@ -371,21 +371,22 @@ class Message(FrozenValue):
         )
 
 
-def _state_of(content: object) -> object:
-    """What changes when an attached file does: its time and size, None if it cannot be read."""
-    if not isinstance(content, os.PathLike):
-        return None
-    try:
-        status = os.stat(content)
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
-
 def _calendar(given: str | CalendarEvent, organizer: Mailbox, attendees: tuple[Mailbox, ...]) -> str:
     from posthouse.message.authoring.calendar import calendar_text
 
     return calendar_text(given, organizer, attendees)
+
+
+def _attached(given: AttachmentsLike) -> tuple[Attachment, ...]:
+    from posthouse.message.composing.attachment import attached  # a message without files needs none of it
+
+    return attached(given)
+
+
+def _inlined(given: InlineLike) -> tuple[Attachment, ...]:
+    from posthouse.message.composing.attachment import inlined
+
+    return inlined(given)
 
 
 def _urls(given: str | Iterable[str]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Date and identifiers that a message draws when it is made: the only clock and random source of ``message``.
 
 A message is a value.  Its Date and Message-ID are drawn once, when it is made, and not when it is sent, so that all
-attempts to send it have the same ones (tests/test_layers.py allows the imports in this module alone).
+attempts to send it have the same ones (tests/test_layers.py allows that in this module alone).
 """
 
 from __future__ import annotations

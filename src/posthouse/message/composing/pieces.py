@@ -6,17 +6,30 @@ read.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from posthouse.core import LocalError
 from posthouse.message.encode import Base64Encoder
 
-__all__ = ["Base64Piece", "CHUNK", "Part", "Piece", "Source", "chunked", "join", "size_of"]
+__all__ = [
+    "Base64Piece",
+    "CHUNK",
+    "Part",
+    "Piece",
+    "Source",
+    "chunked",
+    "file_state",
+    "has_long_line",
+    "join",
+    "size_of",
+]
 
 #: Octets of the largest chunk of a rendered message.
 CHUNK = 65_536
 _READ = 57 * 836  # octets of a source that are encoded at a time: 65,208 octets of base64
+_LONGEST_LINE = 998  # octets without CRLF (RFC 5322 §2.1.1)
 _LINE = 57  # octets that a line of base64 stands for
 
 
@@ -80,6 +93,11 @@ class Part(NamedTuple):
         return any(isinstance(piece, bytes) and octets in piece for piece in self.body)
 
 
+def has_long_line(data: bytes) -> bool:
+    """Whether a line is longer than a message may have; all line ends are CRLF."""
+    return max(map(len, data.split(b"\r\n"))) > _LONGEST_LINE
+
+
 def join(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
     """The pieces, those of octets that follow each other put together."""
     made: list[Piece] = []
@@ -95,6 +113,17 @@ def join(pieces: Iterable[Piece]) -> tuple[Piece, ...]:
     if held:
         made.append(b"".join(held))
     return tuple(made)
+
+
+def file_state(content: object) -> object:
+    """What changes when an attached file does: its time and size, None if it cannot be read."""
+    if not isinstance(content, os.PathLike):
+        return None
+    try:
+        status = os.stat(content)
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
 
 
 def size_of(pieces: Iterable[Piece]) -> int:

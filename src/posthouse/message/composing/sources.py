@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from threading import Lock
 from typing import IO, Protocol
 
 from posthouse.core import Bytes, LocalError
@@ -74,6 +73,8 @@ class StreamCopy:
     __slots__ = ("_digest", "_file", "_lock", "size")
 
     def __init__(self, file: IO[bytes], size: int, digest: str) -> None:
+        from threading import Lock
+
         self._file = file
         self._lock = Lock()
         self._digest = digest
@@ -132,6 +133,7 @@ def copy_of(stream: Readable) -> bytes | StreamCopy:
         OSError: It cannot be read, or the disk is full.
     """
     from hashlib import sha256
+    from tempfile import TemporaryFile  # slow to import
 
     held: list[bytes] = []
     size = 0
