@@ -8,15 +8,18 @@ from posthouse.core import Bytes, LocalError, PosthouseError
 from posthouse.message import headers as header_section
 from posthouse.message.authors import authors
 from posthouse.message.conversion import convert
-from posthouse.message.dsn.read import read_report
+from posthouse.message.dsn.read import read_dsn
 from posthouse.message.dsn.report import is_report
 from posthouse.message.field_writing import written_field
 from posthouse.message.headers import HEADER_LIMIT
+from posthouse.message.lint import lint_message
+from posthouse.message.lint.finding import MOST_FINDINGS
 from posthouse.message.mailboxes import parse_mailboxes
 from posthouse.message.message_view import view
 from posthouse.message.mime import needs
 from posthouse.message.reading import read
 from posthouse.message.reading.attachment_names import safe_file_name
+from posthouse.message.reports import read_report
 from posthouse.message.structured import first_word, parse_content_type, unquoted, without_comments
 from posthouse.message.submitted import completed
 
@@ -87,9 +90,17 @@ def mime(data: bytes) -> None:
 
 
 def reports(data: bytes) -> None:
-    """Delivery status notifications that others have written."""
+    """Reports that others have written, and what the lint says of any message."""
     is_report(data)
+    status = read_dsn(data)
+    if status is not None:
+        repr(status)
+        assert len(status.recipients) <= len(data)
     report = read_report(data)
     if report is not None:
         repr(report)
         assert len(report.recipients) <= len(data)
+        assert all(0 <= each.bounce.confidence <= 1 for each in report.recipients if each.bounce is not None)
+    findings = lint_message(data, now=0.0, bulk=True)
+    assert len(findings) <= MOST_FINDINGS
+    assert all(1 <= each.line <= data.count(b"\n") + 1 for each in findings)

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from suite import commands, loads, peers, secured
+from suite import clients, commands, loads, peers, secured
 from suite.backlog import backlog
 from suite.idle import Idle, IdleSide
 from suite.latency import Alone, Crowd, Relayed
@@ -162,6 +162,11 @@ SCENARIOS: dict[str, Scenario] = {
         Throughput(
             {"posthouse": loads.posthouse_client(1), "smtplib": loads.smtplib_client()}, {"smtplib": 2.0}
         ).measure,
+    ),
+    "library": Scenario(
+        "Client, Pool and AsyncPool to a receiver that drops, 4 KiB, beside the clients of others",
+        clients.library,
+        limit=600.0,
     ),
     "large": Scenario(
         "50 MiB messages, 4 sessions: stored durably, discarded at once",

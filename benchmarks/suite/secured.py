@@ -28,7 +28,7 @@ from suite.running import Loaded, Start
 #: Starts a server, and gives its ports for STARTTLS and implicit TLS.
 _Starts = Callable[[Path], contextlib.AbstractContextManager[tuple[peers.Side, int, int]]]
 
-__all__ = ["kept", "per_message", "postfix", "posthouse"]
+__all__ = ["kept", "per_message", "postfix", "posthouse", "write_certificate"]
 
 ACCOUNT, PASSWORD = "load@src.test", "a password of the load"
 _THREADS = 20
@@ -54,7 +54,7 @@ max_connections_per_host = 20000
 """
 
 
-def _certificate(home: Path) -> None:
+def write_certificate(home: Path) -> None:
     """A certificate for localhost that signs itself, with its key, in ``cert.pem``."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -88,7 +88,7 @@ def posthouse(home: Path) -> Iterator[tuple[peers.Side, int, int]]:
     starttls, implicit = peers.free_port(), peers.free_port()
 
     def prepare() -> None:
-        _certificate(home)
+        write_certificate(home)
         (home / "data").mkdir()
         AccountFile(home / "data").add(ACCOUNT, PASSWORD, ("*",), time.time())
 
@@ -174,7 +174,7 @@ def postfix(home: Path) -> Iterator[tuple[peers.Side, int, int]]:
             " -o smtpd_tls_wrappermode=yes -o smtpd_sasl_auth_enable=yes\n"
             "tlsmgr unix - - n 1000? 1 tlsmgr\n"
         )
-        with peers.postfix(home, more=settings, services=services, prepare=lambda: _certificate(home)) as side:
+        with peers.postfix(home, more=settings, services=services, prepare=lambda: write_certificate(home)) as side:
             yield side, starttls, implicit
 
 

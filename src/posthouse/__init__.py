@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer
         reply,
     )
     from posthouse.message.reading import ReadMessage, read
+    from posthouse.message.reports import Bounce, BounceKind, MailReport, read_report
     from posthouse.sending import (
         Ambiguous,
         AsyncClient,
@@ -72,6 +73,8 @@ __all__ = [
     "AsyncPool",
     "Attachment",
     "AuthRefused",
+    "Bounce",
+    "BounceKind",
     "CalendarEvent",
     "CannotConnect",
     "Client",
@@ -81,6 +84,7 @@ __all__ = [
     "Envelope",
     "ListFields",
     "LocalError",
+    "MailReport",
     "Message",
     "NetworkError",
     "Outcome",
@@ -110,6 +114,7 @@ __all__ = [
     "forward",
     "parse_server",
     "read",
+    "read_report",
     "reply",
     "send",
     "submit",
@@ -121,6 +126,8 @@ _WHERE = {
     "AsyncClient": "posthouse.sending.async_client",
     "AsyncPool": "posthouse.sending.pool",
     "Attachment": "posthouse.message",
+    "Bounce": "posthouse.message.reports",
+    "BounceKind": "posthouse.message.reports",
     "CalendarEvent": "posthouse.message",
     "Client": "posthouse.sending.blocking_client",
     "ClientBusy": "posthouse.sending.client_base",
@@ -128,6 +135,7 @@ _WHERE = {
     "Message": "posthouse.message",
     "Pool": "posthouse.sending.pool",
     "ReadMessage": "posthouse.message.reading",
+    "MailReport": "posthouse.message.reports",
     "SendFailed": "posthouse.sending.results",
     "SendResult": "posthouse.sending.results",
     "Server": "posthouse.server",
@@ -140,6 +148,7 @@ _WHERE = {
     "forward": "posthouse.message",
     "parse_server": "posthouse.sending",
     "read": "posthouse.message.reading",
+    "read_report": "posthouse.message.reports",
     "reply": "posthouse.message",
     "send": "posthouse.sending.one_message",
     "submit": "posthouse.sending",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import email.utils
 import importlib
 import json
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -375,6 +377,27 @@ def test_check_config(ran, tmp_path: Path) -> None:
     assert "Aliases, lists and moved mailboxes were not followed yet" in ran("check", "config", str(file)).out
     file.write_text('hostname = "mail.example.org"\n')
     assert json.loads(ran("check", "config", "--json", str(file)).out)["usable"] is True
+
+
+def test_check_message(ran, tmp_path: Path) -> None:
+    file = tmp_path / "one.eml"
+    file.write_bytes(b"From: ann@example.org\nTo: bob@example.com\nSubject: \x1b[2J\n\nhello\n")
+    got = ran("check", "message", str(file))
+    assert got.code == 1
+    assert f"{file}:1: error: There is no Date field. [missing-date]" in got.out
+    assert "Add a Date field. (RFC 5322 §3.6)" in got.out
+    assert "1 error, 1 warning." in got.out or "1 warning, 1 error." in got.out
+    found = json.loads(ran("check", "message", "--json", str(file)).out)
+    assert {each["rule"] for each in found} == {"missing-date", "missing-message-id"}
+    now = email.utils.format_datetime(datetime.now(UTC))
+    file.write_bytes(file.read_bytes().replace(b"To:", f"Date: {now}\nTo:".encode()))
+    assert ran("check", "message", str(file)).code == 0
+    assert ran("check", "message", "--strict", str(file)).code == 1
+    assert ran("check", "message", "--bulk", str(file)).code == 1
+    file.write_bytes(file.read_bytes().replace(b"To:", b"Message-ID: <a@example.org>\nTo:"))
+    assert ran("check", "message", "--strict", str(file)).out == f"{file}: nothing found.\n"
+    got = ran("check", "message", str(tmp_path / "none.eml"))
+    assert (got.code, "cannot be read: No such file" in got.err) == (66, True)
 
 
 def test_check_address(ran, tmp_path: Path) -> None:

@@ -250,8 +250,25 @@ def test_the_literal_of_this_end(host: str, literal: str) -> None:
     assert literal_of(host) == literal
 
 
-@pytest.mark.parametrize(("name", "said"), [("vm", ""), ("localhost", ""), ("a.example.org", "a.example.org")])
-def test_an_unqualified_machine_name_is_not_said(name: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("vm", ""),
+        ("localhost", ""),
+        ("localhost.localdomain", ""),
+        ("vm.LOCALHOST", ""),
+        ("192.0.2.1", ""),
+        ("a_b.example.org", ""),
+        ("example..org", ""),
+        ("", ""),
+        ("a.example.org", "a.example.org"),
+        ("A.Example.ORG.", "a.example.org"),
+        ("bücher.example", "xn--bcher-kva.example"),
+    ],
+)
+def test_a_machine_name_that_means_nothing_to_others_is_not_said(
+    name: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: name)
     assert name_for_ehlo() == said
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.core import Address, Bytes, Envelope, Notify, OriginalRecipient, Recipient, Result, Ret
-from posthouse.message import Action, DeliveryReport, read_report
+from posthouse.message import Action, DeliveryReport, read_dsn
 from posthouse.protocol import Offer
 
 from .conftest import Postfix
@@ -109,7 +109,7 @@ async def report_to(host: Host) -> tuple[DeliveryReport, bytes]:
     ((message,),) = messages.values()
     assert list(messages) == ["langrui@home.test"]
     assert message.startswith(b"Return-Path: <>\r\n")
-    report = read_report(message)
+    report = read_dsn(message)
     assert report is not None
     return report, message
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posthouse.core import Address, Body, Bytes, Envelope, LocalError, OriginalRecipient, Recipient, Reply, Ret
-from posthouse.message import Action, Composed, OriginalMessage, RecipientStatus, compose_report, is_report, read_report
+from posthouse.message import Action, Composed, OriginalMessage, RecipientStatus, compose_report, is_report, read_dsn
 from posthouse.message.dsn.read import AT_MOST
 from posthouse.message.dsn.report import LIMIT
 from posthouse.message.dsn.text import wants_chinese
@@ -141,14 +141,14 @@ def test_what_was_not_given_is_not_made_up() -> None:
     ],
 )
 def test_status_agrees_with_the_action(one: RecipientStatus, status: str) -> None:
-    found = read_report(report([one]))
+    found = read_dsn(report([one]))
     assert found is not None
     assert (found.recipients[0].action, found.recipients[0].status) == (one.action, status)
 
 
 def test_a_delay_says_until_when_and_returns_headers_only() -> None:
     late = REFUSED._replace(action=Action.DELAYED, reply=Reply(451, "4.4.1", "not now"), until=NOW + 86_400)
-    found = read_report(report([late]))
+    found = read_dsn(report([late]))
     assert found is not None
     assert found.recipients[0].retry_until == "Mon, 10 Sep 2001 01:46:40 +0000"
     assert found.returned_kind == "text/rfc822-headers"
@@ -184,7 +184,7 @@ def test_nothing_to_say_or_nobody_to_say_it_to() -> None:
 def test_how_much_is_returned(about: OriginalMessage, status: RecipientStatus, kind: str) -> None:
     """RFC 3461 §4.3, §6.2; RFC 8689 §5."""
     made = composed([status], about)
-    found = read_report(made.content)
+    found = read_dsn(made.content)
     assert found is not None
     assert found.returned_kind == kind
     if kind == "message/rfc822":
@@ -212,15 +212,15 @@ def test_whatever_is_returned_the_report_can_travel(content: bytes) -> None:
     made = report(about=original(content))
     assert travels(made)
     assert is_report(made)
-    assert read_report(made) is not None
+    assert read_dsn(made) is not None
 
 
 def test_a_message_with_utf8_headers_comes_back_whole_and_exact() -> None:
     content = "Subject: 你好\r\n\r\nhello\r\n".encode()
-    found = read_report(report(about=original(content)))
+    found = read_dsn(report(about=original(content)))
     assert found is not None
     assert (found.returned_kind, found.returned) == ("message/global", content)
-    found = read_report(report(about=original(content, ret=Ret.HDRS)))
+    found = read_dsn(report(about=original(content, ret=Ret.HDRS)))
     assert found is not None
     assert (found.returned_kind, found.returned) == (
         "message/global-headers",
@@ -231,7 +231,7 @@ def test_a_message_with_utf8_headers_comes_back_whole_and_exact() -> None:
 def test_a_boundary_in_the_message_is_avoided() -> None:
     mark = report().partition(b'boundary="')[2].partition(b'"')[0]
     content = MESSAGE + b"--" + mark + b"\r\nhaha\r\n--" + mark + b"--\r\n"
-    found = read_report(report(about=original(content)))
+    found = read_dsn(report(about=original(content)))
     assert found is not None
     assert found.returned == content
 
@@ -255,7 +255,7 @@ def test_an_address_beyond_ascii_in_seven_bits() -> None:
     assert b"Final-Recipient: utf-8; \\x{4EFB}\\x{5E73}@sina.com\r\n" in made.content
     assert b"Original-Recipient: utf-8;\r\n \\x{4EFB}\\x{2B}\\x{5E73}@" in made.content
     assert b"message/delivery-status\r\n" in made.content
-    found = read_report(made.content)
+    found = read_dsn(made.content)
     assert found is not None
     (one,) = found.recipients
     assert one.final == OriginalRecipient("utf-8", "任平@sina.com")
@@ -266,7 +266,7 @@ def test_an_address_beyond_ascii_in_seven_bits() -> None:
 def test_codes_in_front_of_words_beyond_ascii_stay_readable() -> None:
     made = report([REFUSED._replace(reply=Reply(554, "5.6.3", "a part § 5"))])
     assert b"Diagnostic-Code: smtp; 554 5.6.3 a part =?utf-8?q?" in made
-    found = read_report(made)
+    found = read_dsn(made)
     assert found is not None
     assert found.recipients[0].diagnostic == "554 5.6.3 a part § 5"
 
@@ -279,7 +279,7 @@ def test_a_sender_beyond_ascii_gets_the_forms_of_rfc_6533() -> None:
     assert "To: <郎锐@sohu.com>\r\n".encode() in made.content
     assert b"Content-Type: message/global-delivery-status\r\n" in made.content
     assert "Final-Recipient: utf-8; 任平@sina.com\r\n".encode() in made.content
-    found = read_report(made.content)
+    found = read_dsn(made.content)
     assert found is not None
     assert found.returned_kind == "message/global"
     assert found.recipients[0].original == FOREIGN.recipient.orcpt
@@ -291,7 +291,7 @@ def test_a_sender_beyond_ascii_gets_the_forms_of_rfc_6533() -> None:
 def test_the_text_says_what_happened_why_and_what_to_do() -> None:
     alias = Recipient(Address("robert", "sina.com"), None, OriginalRecipient("rfc822", "bob@example.org"))
     gone = RecipientStatus(alias, Action.FAILED, Reply(451, "4.4.1", "no answer"), "mx.sina.com", NOW, expired=True)
-    found = read_report(report([REFUSED, gone, REFUSED._replace(action=Action.RELAYED)]))
+    found = read_dsn(report([REFUSED, gone, REFUSED._replace(action=Action.RELAYED)]))
     assert found is not None
     text = " ".join(found.text.split())
     assert "This is the mail system at mail.sohu.com." in text
@@ -326,7 +326,7 @@ def test_the_text_says_what_happened_why_and_what_to_do() -> None:
 )
 def test_when_chinese_is_spoken_too(headers: bytes, chinese: bool) -> None:
     assert wants_chinese(headers) is chinese
-    found = read_report(report(about=original(headers + b"\r\nhello\r\n")))
+    found = read_dsn(report(about=original(headers + b"\r\nhello\r\n")))
     assert found is not None
     assert ("你的邮件未能送达" in found.text) is chinese
     assert "could not be delivered" in found.text, "English is always there"
@@ -336,7 +336,7 @@ def test_a_notice_is_no_report_to_anybody_who_looks() -> None:
     made = report(notice=True, to=[Address("postmaster", "sohu.com")], about=original(report()))
     assert parsed(made)["Auto-Submitted"] == "auto-generated"
     assert not is_report(made)
-    found = read_report(made)
+    found = read_dsn(made)
     assert found is not None
     assert "once; nothing more" in found.text
     assert is_report(found.returned), "the postmaster sees the report that could not be sent"
@@ -366,7 +366,7 @@ def test_no_value_breaks_out_of_its_field(reply: str, remote: str, local: str, o
     status = RecipientStatus(recipient, Action.FAILED, Reply(550, "5.1.1", reply), remote, NOW)
     made = report([status], to=[Address("郎锐" if utf8 else "langrui", "sohu.com")])
     assert travels(made, ascii_only=not utf8)
-    found = read_report(made)
+    found = read_dsn(made)
     assert found is not None
     assert [(one.action, one.status) for one in found.recipients] == [("failed", "5.1.1")]
     assert found.returned == MESSAGE
@@ -411,7 +411,7 @@ Subject: hi\r
 
 
 def test_a_report_of_another_kind_of_system() -> None:
-    found = read_report(FOREIGN_REPORT)
+    found = read_dsn(FOREIGN_REPORT)
     assert found is not None
     assert (found.reporting_mta, found.envelope_id, found.text) == ("mx.example.org", None, "Sorry.")
     (one,) = found.recipients
@@ -422,15 +422,15 @@ def test_a_report_of_another_kind_of_system() -> None:
 
 
 def test_what_is_no_delivery_report_is_none() -> None:
-    assert read_report(b"") is None
-    assert read_report(MESSAGE) is None
-    assert read_report(FOREIGN_REPORT.replace(b"report-type=delivery-status", b"report-type=feedback")) is None
-    assert read_report(FOREIGN_REPORT.replace(b"Message/Delivery-Status", b"text/plain")) is None
-    assert read_report(FOREIGN_REPORT.replace(b"boundary=b", b"x=y")) is None
+    assert read_dsn(b"") is None
+    assert read_dsn(MESSAGE) is None
+    assert read_dsn(FOREIGN_REPORT.replace(b"report-type=delivery-status", b"report-type=feedback")) is None
+    assert read_dsn(FOREIGN_REPORT.replace(b"Message/Delivery-Status", b"text/plain")) is None
+    assert read_dsn(FOREIGN_REPORT.replace(b"boundary=b", b"x=y")) is None
 
 
 def test_reading_is_bounded() -> None:
-    found = read_report(Bytes(FOREIGN_REPORT + b"X-Long: x\r\n" * 500_000))
+    found = read_dsn(Bytes(FOREIGN_REPORT + b"X-Long: x\r\n" * 500_000))
     assert found is not None
     assert len(found.returned) <= AT_MOST
 
@@ -438,6 +438,6 @@ def test_reading_is_bounded() -> None:
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=300), st.integers(0, len(FOREIGN_REPORT)), st.integers(0, len(FOREIGN_REPORT)))
 def test_reading_never_raises(noise: bytes, start: int, end: int) -> None:
-    read_report(FOREIGN_REPORT[:start] + noise + FOREIGN_REPORT[end:])
+    read_dsn(FOREIGN_REPORT[:start] + noise + FOREIGN_REPORT[end:])
     is_report(noise)
     wants_chinese(noise)

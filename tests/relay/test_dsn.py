@@ -29,7 +29,7 @@ from posthouse.core import (
 )
 from posthouse.core.event_sink import CallbackSink
 from posthouse.delivery.model import Delivery
-from posthouse.message import Action, DeliveryReport, is_report, read_report
+from posthouse.message import Action, DeliveryReport, is_report, read_dsn
 from posthouse.relay.recording.dsn import DsnWriter, original_of, status_of
 from posthouse.relay.recording.retry import RetrySchedule
 from posthouse.relay.routes import RouteRule, RouteTable
@@ -99,7 +99,7 @@ def reports(
 
 
 def read(report: Report) -> DeliveryReport:
-    found = read_report(report.content)
+    found = read_dsn(report.content)
     assert found is not None
     return found
 
@@ -415,7 +415,7 @@ class RunningRelay:
 
     def reported(self) -> list[DeliveryReport]:
         """The reports that arrived at home."""
-        found = [read_report(job.content) for job, _ in self.home.jobs]
+        found = [read_dsn(job.content) for job, _ in self.home.jobs]
         return [one for one in found if one is not None]
 
 

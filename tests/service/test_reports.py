@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from posthouse.message import DeliveryReport, read_report
+from posthouse.message import DeliveryReport, read_dsn
 from posthouse.service import Daemon, parse
 from posthouse.service.daemon.routing import ConfiguredRouter
 from posthouse.testing import StaticResolver
@@ -108,7 +108,7 @@ class Post:
             assert kept is not None
             assert listed.sender == ""
             assert b"".join(kept[1].chunks()).startswith(b"Return-Path: <>\r\n")
-            report = read_report(kept[1])
+            report = read_dsn(kept[1])
             assert report is not None
             found.append(report)
         return found

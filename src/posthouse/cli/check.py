@@ -1,8 +1,11 @@
-"""``posthouse check``: check a configuration or an address before it is used."""
+"""``posthouse check``: check a configuration, an address or a message before it is used."""
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,12 +15,15 @@ from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import say, table, with_json
 from posthouse.core.errors import SettingError
 
+if TYPE_CHECKING:
+    from posthouse.message.lint import Finding
+
 __all__ = ["check"]
 
 
-@click.group(short_help="Check a configuration or an address before it is used.")
+@click.group(short_help="Check a configuration, an address or a message before it is used.")
 def check() -> None:
-    """Check a configuration or an address before it is used."""
+    """Check a configuration, an address or a message before it is used."""
 
 
 @check.command("config", short_help="Check a configuration file: every error, and what may not be intended.")
@@ -86,3 +92,58 @@ def _checked(options: DaemonOptions, address: str) -> Any:
         raise
     except SettingError as problem:
         return {"address": address, "kind": "invalid", "problem": str(problem)}
+
+
+@check.command("message", short_help="Check a message against the standards and what large receivers demand.")
+@click.argument("file", callback=not_empty)
+@click.option("--bulk/--no-bulk", default=None, help="The message goes to many. Default: as its fields say.")
+@click.option("--strict", is_flag=True, help="End with 1 for warnings too.")
+@with_json
+def message(file: str, bulk: bool | None, strict: bool, as_json: bool) -> int:
+    """Check a message against the standards and what large receivers demand; FILE may be - for standard input.
+
+    Each finding has its line, its rule and a remedy. The exit code is 1 if there are errors, with --strict also if
+    there are warnings.
+    """
+    import time
+
+    from posthouse.message.lint import Level, lint_message
+
+    try:
+        octets = _octets_of(file)
+    except OSError as error:
+        say(
+            f"{file} cannot be read: {error.strerror or error}; give the path of a file that holds a message.", err=True
+        )
+        return exit_codes.NOINPUT
+    found = lint_message(octets, now=time.time(), bulk=bulk)
+    if as_json:
+        print_json([each._asdict() for each in found])
+    else:
+        _show_findings(file, found)
+    grave = (Level.ERROR, Level.WARNING) if strict else (Level.ERROR,)
+    return 1 if any(each.level in grave for each in found) else exit_codes.OK
+
+
+def _octets_of(path: str) -> bytes:
+    if path == "-":
+        if sys.stdin is None:
+            raise OSError("standard input is closed")
+        return sys.stdin.buffer.read()
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _show_findings(file: str, found: Sequence[Finding]) -> None:
+    name = "standard input" if file == "-" else file
+    colours = {"error": "bold red", "warning": "yellow", "note": "cyan"}
+    for each in found:
+        source = f" ({each.source})" if each.source else ""
+        say(f"{name}:{each.line}: {each.level}: {each.text} [{each.rule}]", colours[each.level])
+        say(f"    {each.remedy}{source}")
+    if not found:
+        say(f"{name}: nothing found.", "green")
+        return
+    counts = Counter(str(each.level) for each in found)
+    parts = [f"{count} {level}{'' if count == 1 else 's'}" for level, count in counts.items()]
+    say(f"{name}: {', '.join(parts)}.")

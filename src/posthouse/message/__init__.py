@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from posthouse.message.composing.attachment import Attachment
     from posthouse.message.conversion import Converted, Unconvertible, convert, downgrade
     from posthouse.message.dsn.model import Action, DeliveryReport, OriginalMessage, RecipientFields, RecipientStatus
-    from posthouse.message.dsn.read import read_report
+    from posthouse.message.dsn.read import read_dsn
     from posthouse.message.dsn.report import compose_report, is_report
     from posthouse.message.headers import (
         Field,
@@ -72,7 +72,7 @@ __all__ = [
     "needs",
     "parse_mailboxes",
     "protocol_name",
-    "read_report",
+    "read_dsn",
     "received",
     "reply",
     "return_path",
@@ -92,7 +92,7 @@ __getattr__ = lazily(
         "composing.attachment": "Attachment",
         "conversion": "Converted Unconvertible convert downgrade",
         "dsn.model": "Action DeliveryReport OriginalMessage RecipientFields RecipientStatus",
-        "dsn.read": "read_report",
+        "dsn.read": "read_dsn",
         "dsn.report": "compose_report is_report",
         "headers": "Field Split count count_received fields first gap split unfold without",
         "message": "Message",

@@ -4,6 +4,9 @@ A loop accepts from each listening socket in each of its turns: uvloop one conne
 backlog.  One is too few when hundreds come at once: each turn then also reads what the others have sent, and a client
 waits for as many turns as there are connections before its own.  All at once would be too many.  So a listener takes up
 to ``IN_ONE_TURN`` in a turn.
+
+To look for more costs a system call and an exception where none waits.  A listener that finds none skips the look for
+the next connection, then for the next 3, at most for ``RARELY``; one that finds some looks each time again.
 """
 
 from __future__ import annotations
@@ -17,10 +20,12 @@ from typing import Final
 
 from posthouse.net.stream import Endpoint
 
-__all__ = ["IN_ONE_TURN", "SocketListener"]
+__all__ = ["IN_ONE_TURN", "RARELY", "SocketListener"]
 
 #: Connections that one listener accepts in one turn of the loop.
 IN_ONE_TURN: Final = 32
+#: Connections between two looks for more, at most.
+RARELY: Final = 15
 
 
 class SocketListener:
@@ -44,6 +49,7 @@ class SocketListener:
         self._report = report
         self._server: asyncio.Server | None = None
         self._due = False
+        self._pause = self._left = 0  # connections without a look, and how many of them are left
         self._arriving: set[asyncio.Task[None]] = set()
 
     async def start(self, sock: socket.socket, backlog: int) -> None:
@@ -75,25 +81,33 @@ class SocketListener:
 
     def _accepted(self) -> asyncio.BaseProtocol:
         """The loop has accepted a connection: there may be more, which are taken once in this turn."""
-        if not self._due:
+        if self._left:
+            self._left -= 1
+        elif not self._due:
             self._due = True
             asyncio.get_running_loop().call_soon(self._accept_more)
         return self._factory()
 
     def _accept_more(self) -> None:
         self._due = False
-        loop = asyncio.get_running_loop()
-        for _ in range(IN_ONE_TURN - 1):
-            if self._socket.fileno() < 0:  # closed meanwhile
-                return
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:  # none waits; or no descriptor is left, which the loop meets as well
-                return
-            connection.setblocking(False)
-            task = loop.create_task(self._take(connection))
-            self._arriving.add(task)
-            task.add_done_callback(self._arriving.discard)
+        found = 0
+        while found < IN_ONE_TURN - 1 and self._take_one():
+            found += 1
+        self._pause = self._left = 0 if found else min(2 * self._pause + 1, RARELY)
+
+    def _take_one(self) -> bool:
+        """Accept a connection, if one waits."""
+        if self._socket.fileno() < 0:  # closed meanwhile
+            return False
+        try:
+            connection, _ = self._socket.accept()
+        except OSError:  # none waits; or no descriptor is left, which the loop meets as well
+            return False
+        connection.setblocking(False)
+        task = asyncio.get_running_loop().create_task(self._take(connection))
+        self._arriving.add(task)
+        task.add_done_callback(self._arriving.discard)
+        return True
 
     async def _take(self, connection: socket.socket) -> None:
         try:

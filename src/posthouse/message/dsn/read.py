@@ -23,7 +23,7 @@ from posthouse.message.dsn.model import DeliveryReport, RecipientFields
 from posthouse.message.headers import Field, fields, first, split
 from posthouse.message.structured import ContentType, content_type, first_word, without_comments
 
-__all__ = ["AT_MOST", "read_report"]
+__all__ = ["AT_MOST", "read_dsn"]
 
 #: Octets of a report that are read.
 AT_MOST = 1_048_576
@@ -49,7 +49,7 @@ class _MimePart(NamedTuple):
     body: bytes  # decoded
 
 
-def read_report(content: Content | bytes) -> DeliveryReport | None:
+def read_dsn(content: Content | bytes) -> DeliveryReport | None:
     """The report in this message, or None if it is not a report."""
     data = content[:AT_MOST] if isinstance(content, bytes) else _head(content)
     mbox = _MBOX_LINE.match(data)

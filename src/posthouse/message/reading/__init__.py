@@ -16,7 +16,17 @@ from posthouse.message.reading.defects import Defect
 from posthouse.message.reading.read_message import ReadAttachment, ReadMessage, read_octets
 from posthouse.message.reading.read_part import HeaderField, ReadPart
 
-__all__ = ["Defect", "HeaderField", "ReadAttachment", "ReadMailbox", "ReadMessage", "ReadPart", "read", "read_octets"]
+__all__ = [
+    "Defect",
+    "HeaderField",
+    "ReadAttachment",
+    "ReadMailbox",
+    "ReadMessage",
+    "ReadPart",
+    "Source",
+    "read",
+    "read_octets",
+]
 
 _MAPPED: Final = 1 << 22  # octets of a file from which on it is mapped into memory, not read
 
@@ -25,7 +35,11 @@ class _OpenFile(Protocol):
     def read(self) -> bytes: ...
 
 
-def read(source: bytes | bytearray | memoryview | str | os.PathLike[str] | _OpenFile) -> ReadMessage:
+#: What a message is read from: its octets, an open binary file, or the path of a file.
+Source = bytes | bytearray | memoryview | str | os.PathLike[str] | _OpenFile
+
+
+def read(source: Source) -> ReadMessage:
     """Read a message.
 
     Nothing that a message holds raises; ``defects`` says what is wrong with it.

@@ -154,6 +154,10 @@ def _composed(message: object) -> Outgoing | None:
 
 
 def _without_bcc(content: Content) -> Content:
+    if type(content) is Bytes:  # the name is rarely in the header section, and then nothing has to be split
+        end = content.data.find(b"\r\n\r\n")
+        if b"bcc" not in content.data[: end if end >= 0 else None].lower():
+            return content
     from posthouse.message.headers import without
 
     return without(without(content, b"bcc", _HEAD), b"resent-bcc", _HEAD)

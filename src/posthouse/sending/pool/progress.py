@@ -58,6 +58,8 @@ class ProgressMeter:
 
     def count(self, outcomes: tuple[Outcome, ...], *, skipped: bool = False) -> None:
         """One more message has ended, or was done before."""
+        if self._call is None and self._line is None:
+            return
         now = self.now
         counts = [sum(each.result is result for each in outcomes) for result in Result]
         self.now = Progress(

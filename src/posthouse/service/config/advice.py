@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from importlib.machinery import PathFinder
 from typing import Any
 
+from posthouse.client.hostname import means_something
 from posthouse.core import SettingError
 from posthouse.core.units import size_in_words
 from posthouse.net import Endpoint
@@ -62,7 +63,7 @@ def advice(config: Config) -> list[str]:
         for each in config.domain
         if each.maildir_owner and os.geteuid()
     ]
-    if config.hostname == "localhost" or "." not in config.hostname:
+    if not means_something(config.hostname):
         found.append(f'hostname is "{config.hostname}", which means nothing to other hosts; write a full name.')
     return found
 

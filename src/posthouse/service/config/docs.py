@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from posthouse.service.config.decode import Declared, declared
 from posthouse.service.config.model import Config
+from posthouse.service.config.types import InvalidValue
 
 __all__ = ["SettingDoc", "settings"]
 
@@ -45,6 +46,11 @@ def _documented(kind: type[Struct], path: str) -> Iterator[SettingDoc]:
 def _written(each: Declared) -> str:
     if each.required or (callable(each.default) and each.default is not dict):
         return ""
+    if each.default == "":
+        try:
+            each.setting_type.read("")
+        except InvalidValue:  # "" is how the model has it that the setting was left out
+            return ""
     return each.setting_type.write({} if each.default is dict else each.default)
 
 

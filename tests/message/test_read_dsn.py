@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from posthouse.core import OriginalRecipient
-from posthouse.message import DeliveryReport, is_report, read_report
+from posthouse.message import DeliveryReport, is_report, read_dsn
 from posthouse.message.headers import FIELDS_LIMIT
 
 MESSAGE_GROUP = "Reporting-MTA: dns; mx.x.test\nArrival-Date: Mon, 1 Jan 2024 00:00:00 +0000\n"
@@ -23,7 +23,7 @@ def report(status: str, *, kind: str = KIND, first: str = "Content-Type: text/pl
 
 
 def read(data: bytes) -> DeliveryReport:
-    found = read_report(data)
+    found = read_dsn(data)
     assert found is not None
     return found
 
@@ -131,9 +131,7 @@ def test_a_report_is_known_however_its_type_is_written(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["disposition-notification", "feedback-report", '"x"'])
 def test_a_report_of_another_type_is_none(kind: str) -> None:
-    assert (
-        read_report(report(f"{MESSAGE_GROUP}\n{U}", kind=f"multipart/report; report-type={kind}; boundary=b")) is None
-    )
+    assert read_dsn(report(f"{MESSAGE_GROUP}\n{U}", kind=f"multipart/report; report-type={kind}; boundary=b")) is None
 
 
 def test_line_ends_and_an_mbox_line_do_not_matter() -> None:
