@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import signal
@@ -17,6 +18,8 @@ from typing import IO
 
 import pytest
 from starlette.testclient import TestClient
+from tests.client.secured_peers import Connection, Server, pair, transaction
+from tests.sending.scripted_peer import ScriptedPeer
 
 import posthouse
 from posthouse.net import Endpoint
@@ -122,6 +125,43 @@ def run(name: str, *arguments: object) -> str:
     """What a program prints that ends by itself."""
     command = [sys.executable, EXAMPLES / name, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+
+
+def test_messages_share_a_connection_and_bounce_addresses_name_their_readers() -> None:
+    with ScriptedPeer({"RCPT TO:<bob": "550 5.1.1 unknown"}) as peer:
+        printed = run("one_connection.py", peer.url, "ann@example.net", "bob@example.org")
+    first, second = printed.splitlines()
+    assert first.startswith("ann@example.net: delivered, ")
+    assert second.startswith("bob@example.org: failed, ")
+    (lines,) = peer.dialogues
+    assert "MAIL FROM:<news+ann=example.net@sohu.com>" in lines
+
+
+def test_a_token_is_asked_for_and_used(tmp_path: Path) -> None:
+    certificates = pair(tmp_path, "localhost")
+
+    def serve(connection: Connection) -> None:
+        connection.handshake(certificates.server)
+        connection.say(b"220 mx ready\r\n")
+        connection.expect(b"EHLO")
+        connection.say(b"250-mx\r\n250 AUTH XOAUTH2\r\n")
+        found = connection.expect(b"AUTH XOAUTH2 ")
+        assert b"Bearer the-token" in base64.b64decode(found.split()[2])
+        connection.say(b"235 2.7.0 welcome\r\n")
+        transaction(connection)
+
+    issuer = tmp_path / "token.json"
+    issuer.write_text('{"access_token": "the-token", "expires_at": 4102444800}')
+    with Server(serve) as server:
+        command = [
+            sys.executable,
+            EXAMPLES / "token_sender.py",
+            f"smtps://ann@localhost:{server.port}",
+            "bob@example.org",
+        ]
+        environment = os.environ | {"TOKEN_URL": issuer.as_uri(), "CA_FILE": certificates.ca}
+        sent = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True, env=environment)
+    assert sent.stdout == "<SendResult: 1 delivered>\n"
 
 
 def test_a_report_is_composed_and_answered(tmp_path: Path) -> None:
@@ -238,6 +278,21 @@ def test_the_help_desk_takes_tickets(tmp_path: Path) -> None:
     assert "help+1@example.com: failed: 554" in answered.stdout, "in SMTP a refusal after the content is for all"
     assert "help+2@example.com: there is no ticket 2" in answered.stdout
     assert "help@elsewhere.example: failed: 550 5.1.1 No such recipient here" in answered.stdout
+
+
+def test_the_help_desk_behind_the_queue(tmp_path: Path) -> None:
+    text = (EXAMPLES / "tickets.toml").read_text(encoding="utf-8")
+    text = text.replace("/var/lib/posthouse", str(tmp_path / "data")).replace("127.0.0.1:2525", "127.0.0.1:0")
+    configuration = tmp_path / "tickets.toml"
+    configuration.write_text("workers = 1\n" + text, encoding="utf-8")
+    where = {"PYTHONPATH": f"{EXAMPLES}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    with program("-m", "posthouse", "run", "--config", configuration, **where) as daemon:
+        server = daemon.until(r"^listening on (\S+)")[1]
+        assert send(server, "help@example.com", "help+7@example.com").returncode == 0, "both are in the queue"
+        lines = {daemon.until(r" (delivered|failed) id=")[1] for _ in range(2)}
+        assert daemon.stop() == 0
+    assert lines == {"delivered", "failed"}
+    assert any("there is no ticket 7" in line for line in daemon.seen)
 
 
 def test_a_bulk_run_that_is_repeated_sends_only_what_is_left(tmp_path: Path) -> None:

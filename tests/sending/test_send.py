@@ -317,3 +317,14 @@ def test_cancelled_at_each_await_point_the_connection_is_closed() -> None:
         assert lines[:1] in ([], ["EHLO [127.0.0.1]"]) or lines[0].startswith("EHLO ")
         assert lines.count("QUIT") <= 1
         assert len([line for line in lines if line.startswith("MAIL")]) <= 2
+
+
+# Known refusals ---------------------------------------------------------------------------------------------------
+
+
+def test_a_known_refusal_is_explained(send: Send) -> None:
+    with ScriptedPeer({CONTENT: "550 5.7.26 This mail is unauthenticated. gsmtp"}) as peer:
+        result = send(MESSAGE, peer.url)
+    reason = result.outcomes[0].reason
+    assert "said: 550 5.7.26" in reason
+    assert reason.endswith("publish these records for the domain in From.")

@@ -106,6 +106,8 @@ class BlockingSession(BaseSession):
         if isinstance(step, WorkStep):
             result = step.call()
             if hasattr(result, "__await__"):
+                if (close := getattr(result, "close", None)) is not None:
+                    close()
                 raise LocalError("a token source that is awaited works in an event loop only")
             return result
         if channel.silent(step.seconds):

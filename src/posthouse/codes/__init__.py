@@ -9,6 +9,7 @@ from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
     from posthouse.codes.command_words import ALL_COMMANDS, CommandEntry, command
+    from posthouse.codes.known_refusals import KNOWN_REFUSALS, KnownRefusal, known_refusal, known_refusal_in
     from posthouse.codes.leniencies import LENIENCIES, LeniencyEntry, remark_in_brief, remark_text
     from posthouse.codes.lookup import (
         ALL_BASIC,
@@ -31,6 +32,8 @@ __all__ = [
     "BasicCode",
     "CommandEntry",
     "EnhancedCode",
+    "KNOWN_REFUSALS",
+    "KnownRefusal",
     "LENIENCIES",
     "LeniencyEntry",
     "REGISTRY",
@@ -42,6 +45,8 @@ __all__ = [
     "explain_reply",
     "guess_enhanced",
     "guess_reply",
+    "known_refusal",
+    "known_refusal_in",
     "lookup",
     "near",
     "remark_in_brief",
@@ -53,6 +58,7 @@ __getattr__ = lazily(
     __name__,
     {
         "command_words": "ALL_COMMANDS CommandEntry command",
+        "known_refusals": "KNOWN_REFUSALS KnownRefusal known_refusal known_refusal_in",
         "leniencies": "LENIENCIES LeniencyEntry remark_in_brief remark_text",
         "lookup": "ALL_BASIC ALL_ENHANCED REGISTRY explain_enhanced explain_reply guess_enhanced guess_reply"
         " lookup near sentence",

@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from posthouse.codes.basic import BASIC_CODES
 from posthouse.codes.enhanced import ENHANCED_CODES
+from posthouse.codes.known_refusals import known_refusal
 from posthouse.codes.model import BasicCode, EnhancedCode, Registration, Text, Whose
 from posthouse.codes.policy import POLICY_CODES
 from posthouse.core.reply import Reply
@@ -307,7 +308,8 @@ _RESPONSIBLE = Text(
 
 
 def sentence(reply: Reply, lang: str = "en", *, content_over: bool = False) -> str:
-    """One sentence that explains ``reply`` in ``lang`` (``en`` or ``zh``).
+    """One sentence that explains ``reply`` in ``lang`` (``en`` or ``zh``); that of a large provider's own refusal, if
+    it is one that is known.
 
     The enhanced code is explained if it is more specific than the basic code: 5.1.1 for 550 5.1.1, but 503 for 503
     5.5.1.  An enhanced code is ignored if its class is not the first digit of the basic code (RFC 2034 §4).
@@ -315,6 +317,9 @@ def sentence(reply: Reply, lang: str = "en", *, content_over: bool = False) -> s
     """
     if content_over and reply.code == 250:
         return _RESPONSIBLE.said(lang)
+    known = known_refusal(reply)
+    if known is not None:
+        return known.advice.said(lang)
     basic = explain_reply(reply.code) or guess_reply(reply.code)
     if basic is None:
         return _NO_CODE.said(lang)

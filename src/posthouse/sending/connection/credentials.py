@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Generator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
@@ -95,6 +95,22 @@ def login_of(server: ServerAddress, credentials: CredentialsLike | None) -> Logi
     return LoginSettings(Credentials(*credentials), None, mechanisms, server.allow_plain_text)
 
 
+class _AwaitedToken:
+    """The token of a function that is awaited."""
+
+    def __init__(self, found: Awaitable[TokenLike], read: Callable[[TokenLike], str]) -> None:
+        self._found = found
+        self._read = read
+
+    def __await__(self) -> Generator[Any, Any, str]:
+        return self._read((yield from self._found.__await__()))
+
+    def close(self) -> None:
+        """Give it up, because no event loop is there to await it."""
+        if (close := getattr(self._found, "close", None)) is not None:
+            close()
+
+
 class _TokenSource:
     """``client.auth.TokenSource`` over a user's function: called with None, or with the token that was refused."""
 
@@ -107,10 +123,7 @@ class _TokenSource:
         if refused is None and (kept := _cache.get(self._key)) is not None:
             return kept
         found = self._function(host, user, refused is not None)
-        return self._awaited(found) if isinstance(found, Awaitable) else self._token(found)
-
-    async def _awaited(self, found: Awaitable[TokenLike]) -> str:
-        return self._token(await found)
+        return _AwaitedToken(found, self._token) if isinstance(found, Awaitable) else self._token(found)
 
     def _token(self, found: TokenLike) -> str:
         if isinstance(found, str):

@@ -13,9 +13,11 @@ from posthouse.core import (
     CannotConnect,
     Closed,
     NetworkError,
+    Outcome,
     Phase,
     PosthouseError,
     RemoteError,
+    Reply,
     TimedOut,
     TLSFailed,
     Unreachable,
@@ -23,7 +25,7 @@ from posthouse.core import (
 from posthouse.net.hosts import NoSuchHost
 from posthouse.sending.connection.dialogue_record import DialogueRecord
 
-__all__ = ["opening_failure"]
+__all__ = ["advice_for", "opening_failure", "with_advice"]
 
 
 def opening_failure(error: PosthouseError, record: DialogueRecord, deadline: Deadline) -> PosthouseError:
@@ -32,7 +34,24 @@ def opening_failure(error: PosthouseError, record: DialogueRecord, deadline: Dea
     if not found.phase:
         found.phase = _phase(error, record)
     found.transcript = record.tail
+    if isinstance(found, RemoteError) and found.reply is not None and (advice := advice_for(found.reply)):
+        found.args = (f"{found}.  {advice}",)
     return found
+
+
+def advice_for(reply: Reply) -> str:
+    """What to do about a refusal of a large provider that is known, in one sentence; "" for others."""
+    from posthouse.codes.known_refusals import known_refusal  # a table, which few sessions need
+
+    known = known_refusal(reply)
+    return "" if known is None else known.advice.en
+
+
+def with_advice(outcome: Outcome) -> Outcome:
+    """The outcome; of a refusal that is known, with what to do about it in ``reason``."""
+    if outcome.reply is None or outcome.reply.code < 400 or not (advice := advice_for(outcome.reply)):
+        return outcome
+    return outcome._replace(reason=f"{outcome.reason}.  {advice}")
 
 
 def _sorted(error: PosthouseError, deadline: Deadline) -> PosthouseError:

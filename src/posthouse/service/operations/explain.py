@@ -170,12 +170,15 @@ def _said(found: SettingText, lang: str) -> SettingText:
 
 
 def _codes(code: str, lang: str) -> list[CodeEntry]:
+    from posthouse.codes.known_refusals import known_refusal_in
     from posthouse.codes.lookup import lookup, near  # a large table
     from posthouse.codes.model import BasicCode
 
     known = lookup(code)
     if not known:
         raise _nothing_known(code, near(code))
+    refusal = known_refusal_in(code)
+    advice = "" if refusal is None else f"{refusal.provider}: {refusal.advice.said(lang)}"
     return [
         CodeEntry(
             code=str(each.code),
@@ -185,7 +188,7 @@ def _codes(code: str, lang: str) -> list[CodeEntry]:
             next_step=each.next_step.said(lang),
             source=each.source,
             occasion=each.occasion.said(lang) if isinstance(each, BasicCode) and each.occasion is not None else "",
-            note=each.note.said(lang) if each.note is not None else "",
+            note=advice or (each.note.said(lang) if each.note is not None else ""),
             registered=each.registered,
         )
         for each in known
