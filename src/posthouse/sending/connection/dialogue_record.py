@@ -36,6 +36,8 @@ class DialogueRecord:
         self._log = _logger()
         self._peer = peer
         self._said = b""
+        #: The last reply of the peer, if there was one.
+        self.last_reply: Reply | None = None
 
     def said(self, wire: bytes) -> None:
         """Lines that leave together."""
@@ -48,6 +50,7 @@ class DialogueRecord:
 
     def heard(self, reply: Reply) -> None:
         """A reply arrived."""
+        self.last_reply = reply
         self._keep(reply)
         if self._call is not None or self._log is not None:
             for line in heard_lines(reply):
