@@ -280,6 +280,21 @@ def test_the_help_desk_takes_tickets(tmp_path: Path) -> None:
     assert "help@elsewhere.example: failed: 550 5.1.1 No such recipient here" in answered.stdout
 
 
+def test_the_help_desk_behind_the_queue(tmp_path: Path) -> None:
+    text = (EXAMPLES / "tickets.toml").read_text(encoding="utf-8")
+    text = text.replace("/var/lib/posthouse", str(tmp_path / "data")).replace("127.0.0.1:2525", "127.0.0.1:0")
+    configuration = tmp_path / "tickets.toml"
+    configuration.write_text("workers = 1\n" + text, encoding="utf-8")
+    where = {"PYTHONPATH": f"{EXAMPLES}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    with program("-m", "posthouse", "run", "--config", configuration, **where) as daemon:
+        server = daemon.until(r"^listening on (\S+)")[1]
+        assert send(server, "help@example.com", "help+7@example.com").returncode == 0, "both are in the queue"
+        lines = {daemon.until(r" (delivered|failed) id=")[1] for _ in range(2)}
+        assert daemon.stop() == 0
+    assert lines == {"delivered", "failed"}
+    assert any("there is no ticket 7" in line for line in daemon.seen)
+
+
 def test_a_bulk_run_that_is_repeated_sends_only_what_is_left(tmp_path: Path) -> None:
     journal = tmp_path / "run.jsonl"
     with program(EXAMPLES / "receiver.py", "--bind", "127.0.0.1:0", "--into", tmp_path / "received") as receiver:

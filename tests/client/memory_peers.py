@@ -9,9 +9,8 @@ import asyncio
 import errno
 import socket
 from typing import Any, Protocol
-from unittest import mock
 
-from posthouse.client import blocking, connect, open_blocking
+from posthouse.client import connect, open_blocking
 from posthouse.core import Broken, PosthouseError
 from posthouse.net import Endpoint, Handler, SystemClock
 
@@ -166,9 +165,8 @@ def deliver_in_memory(kind: str, wire: Wire, **settings: Any) -> Any:
     left, right = socket.socketpair()
     with left, right:
         right.send(b"x")
-        with mock.patch.object(blocking, "connect_blocking", return_value=(_Socket(wire, left), SERVER)):
-            session = open_blocking([SERVER], **settings)
-        with session:
+        fake: Any = _Socket(wire, left)
+        with open_blocking([SERVER], dial=lambda *places, **rest: (fake, SERVER), **settings) as session:
             return session.deliver(ENVELOPE, MESSAGE)
 
 

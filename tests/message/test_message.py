@@ -125,6 +125,8 @@ def test_it_does_not_change() -> None:
     assert (other.subject, other.text, other.message_id, other.date) == ("b", "a", message.message_id, message.date)
     assert message.subject == ""
     assert other != message
+    assert message.__replace__(subject="b") == message.replace(subject="b")
+    assert Attachment(b"x", name="a").__replace__(name="b") == Attachment(b"x", name="b")
 
 
 def test_its_representation_has_no_content() -> None:
@@ -429,6 +431,13 @@ def test_a_path_is_read_when_the_message_is_sent(tmp_path: Path, monkeypatch: py
     file.mkdir()
     with pytest.raises(LocalError, match="is not a file"):
         message.as_bytes()
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    for name in ("a.txt", "a.bin", "a.eml"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(LocalError, match="is not a file"):
+            made(attachments=[tmp_path / name]).as_bytes()
 
 
 def test_a_file_that_changes_while_it_is_sent_is_an_error(tmp_path: Path) -> None:

@@ -207,6 +207,8 @@ class Message(FrozenValue):
             given |= {"html": None, "text": None}
         return type(self)(**{**given, **changes})  # type: ignore[arg-type]
 
+    __replace__ = replace  # copy.replace of Python 3.13
+
     def __repr__(self) -> str:
         number = len(self.to) + len(self.cc) + len(self.bcc)
         return f"<Message {self.message_id} from {self.sender.address} to {number} recipient{'s' * (number != 1)}>"

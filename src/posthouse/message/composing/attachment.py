@@ -88,6 +88,8 @@ class Attachment(FrozenValue):
             content_id=self.content_id if content_id is None else content_id,
         )
 
+    __replace__ = replace  # copy.replace of Python 3.13
+
     def _key(self) -> tuple[object, ...]:
         return (content_key(self.content), self.name, self.content_type, self.content_id)
 

@@ -43,12 +43,12 @@ class FileSource:
         return status.st_size
 
     def chunks(self, at_most: int) -> Iterator[bytes]:
+        if os.path.exists(self._path) and not os.path.isfile(self._path):
+            raise _not_a_file(self._path)  # opening a pipe would wait for its writer
         try:
             with open(self._path, "rb") as file:
                 while chunk := file.read(at_most):
                     yield chunk
-        except IsADirectoryError as error:
-            raise _not_a_file(self._path) from error
         except OSError as error:
             raise _unreadable(self._path, error) from error
 
