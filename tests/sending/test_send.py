@@ -140,7 +140,8 @@ def test_a_time_limit_at_rcpt_is_a_deferral(send: Send) -> None:
 
 
 def test_a_time_limit_before_a_session_is_an_exception(send: Send) -> None:
-    with ScriptedPeer({"EHLO": HANG}) as peer, pytest.raises(TimedOut, match=r"0\.2 seconds .* the last reply was 220 ") as raised:
+    late = r"0\.2 seconds .* the last reply was 220 "
+    with ScriptedPeer({"EHLO": HANG}) as peer, pytest.raises(TimedOut, match=late) as raised:
         send(MESSAGE, peer.url, timeout="0.2s")
     assert isinstance(raised.value, TimeoutError)
     assert raised.value.phase == "EHLO"
