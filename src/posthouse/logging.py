@@ -29,6 +29,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -47,6 +48,9 @@ _SHOWN: Final = 20  # groups that one mail shows in full
 
 #: Characters that a message's text cannot have, or that steer a terminal.
 _NOT_TEXT: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+#: What a mail needs besides the message.
+_NEEDED: Final = ("posthouse.sending.one_message", "posthouse.sending.connection.blocking_driver")
 
 _ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
@@ -200,7 +204,12 @@ class MailHandler(logging.Handler):
         from posthouse.message import Message
 
         self._sender, self._to = sender, to if isinstance(to, str) else list(to)
-        Message(self._sender, self._to, text="")  # a wrong address is told now, and not when something fails
+        # A wrong address is told now, and not when something fails.  What a mail needs is imported and used once,
+        # because a thread that imports lets others wait for the interpreter.
+        message = Message(self._sender, self._to, text="")
+        message.as_bytes()
+        for name in _NEEDED:
+            import_module(name)
         self._via = via
         self._prefix = subject or socket.gethostname()
         self._intervals = intervals

@@ -117,7 +117,9 @@ def test_a_connection_that_the_server_has_ended_is_noticed_before_it_is_used(run
                 server.hang_up(0, farewell)
                 server.wait_until(lambda: not server.is_open(0))
                 idle_for(pool, 2.0)
-                assert (await pool.send(MESSAGE)).ok
+                result = await pool.send(MESSAGE, transcript=True)
+                assert result.ok
+                assert " ".join(result.transcript).count("MAIL FROM") == 1, "nothing was sent to the dead one"
 
         run(scenario)
         assert server.dialogues == [transactions(1)[:-1], transactions(1)]
@@ -318,6 +320,58 @@ def test_a_greeting_that_does_not_come_is_a_time_out_that_names_the_phase(run: C
             run(scenario)
         finally:
             never.set()
+
+
+@every_colour
+def test_a_short_delay_after_a_failure_is_waited_for(run: Colour) -> None:
+    with ScriptedServer({(0, "CONNECT", 1): "421 4.3.2 starting"}) as server:
+
+        async def scenario(make: Any) -> None:
+            async with make(server.url) as pool:
+                with pytest.raises(CannotConnect, match="starting"):
+                    await pool.send(MESSAGE)
+                assert (await pool.send(MESSAGE)).ok
+                assert pool.status[3:] == (0, 0.0)
+
+        run(scenario)
+        assert server.dialogues[1] == transactions(1)
+
+
+@every_colour
+def test_the_rate_is_kept_by_waiting(run: Colour) -> None:
+    with ScriptedServer() as server:
+
+        async def scenario(make: Any) -> None:
+            async with make(server.url, size=2, rate="2/100ms") as pool:
+                for _ in range(3):
+                    assert (await pool.send(MESSAGE)).ok
+                sent = [(list(engine_of(pool)._sent), each.ok) async for each in pool.send_many([MESSAGE] * 6)]
+                assert all(ok for _, ok in sent)
+                assert all(len(times) <= 2 for times, _ in sent)
+
+        run(scenario)
+        assert len(server.messages) == 9
+
+
+@every_colour
+def test_a_call_does_not_wait_for_a_connection_beyond_its_time_limit(run: Colour) -> None:
+    with ScriptedServer() as server:
+
+        async def scenario(make: Any) -> None:
+            async with make(server.url, size=1) as pool:
+                assert (await pool.send(MESSAGE)).ok
+                engine = engine_of(pool)
+                taken = engine.ask(time.monotonic())
+                with pytest.raises(
+                    TimedOut, match=r"no connection of the pool was free within 0\.2 s: 1 of 1 are in use"
+                ):
+                    await pool.send(MESSAGE, timeout=0.2)
+                assert pool.status[:3] == (1, 0, 0)
+                engine.give_back(taken, time.monotonic(), usable=True)
+                assert (await pool.send(MESSAGE)).ok
+
+        run(scenario)
+        assert server.dialogues == [transactions(2)]
 
 
 # -- values ------------------------------------------------------------------------------------------------------------

@@ -444,7 +444,9 @@ def test_a_close_notify_of_an_idle_connection_is_noticed(run: Colour, tmp_path: 
                 assert (await pool.send(MESSAGE)).ok
                 server.wait_until(lambda: server.notified)
                 idle_for(pool, 2.0)
-                assert (await pool.send(MESSAGE)).ok
+                result = await pool.send(MESSAGE, transcript=True)
+                assert result.ok
+                assert " ".join(result.transcript).count("MAIL FROM") == 1, "nothing was sent to the dead one"
 
         run(scenario)
     assert server.dialogues[:2] == [transactions(2)[:-1], transactions(1)]

@@ -101,6 +101,24 @@ def test_ahead_0_takes_the_next_message_when_the_result_of_the_last_is_known(run
 
 
 @every_colour
+def test_a_source_that_is_slow_holds_no_connection(run: Colour) -> None:
+    """emark#96: connected first, then rendered for a minute."""
+    with ScriptedServer() as server:
+
+        async def scenario(make: Any) -> None:
+            async with make(server.url) as pool:
+
+                def source() -> Iterator[bytes]:
+                    for number in range(20):
+                        assert pool.status.in_use == 0
+                        yield numbered(number)
+
+                assert [each.ok async for each in pool.send_many(source())] == [True] * 20
+
+        run(scenario)
+
+
+@every_colour
 def test_closed_early_the_source_is_closed_and_the_connections_are_given_back(run: Colour) -> None:
     with ScriptedServer() as server:
         closed: list[bool] = []
