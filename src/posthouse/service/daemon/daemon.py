@@ -370,12 +370,6 @@ class Daemon:
         if self._pickup is not None and policy is not None:
             await self._pickup.open(Terms(self.config.hostname, policy.settings.max_message_size))
 
-    async def _tell_programs(self) -> None:
-        """Tell programs of this machine what has changed for the messages that they leave."""
-        policy = self._generation.local_policy
-        if self._pickup is not None and policy is not None:
-            await self._pickup.change(Terms(self.config.hostname, policy.settings.max_message_size))
-
     # -- change ----------------------------------------------------------------------------------------------------
 
     def prepare(self, config: Config) -> Generation:
@@ -416,7 +410,7 @@ class Daemon:
         if self._timer is not None:
             self._timer.cancel()
         self._look_at_certificates()
-        await self._tell_programs()
+        await self._open_pickup()
         self.worker.wake()
 
     def _let_go(self) -> None:

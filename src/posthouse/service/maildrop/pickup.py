@@ -93,8 +93,11 @@ class Pickup:
 
     async def open(self, terms: Terms) -> None:
         """Make the directory, listen, and take what is there.  A failure is logged, and tried again every 60 s; the
-        daemon works without."""
+        daemon works without.  A second call tells programs what has changed of the daemon."""
         self._terms = terms
+        if self._looker is not None:
+            await self._tell_changes()
+            return
         begun = await self._begin()
         self._looker = asyncio.ensure_future(self._run(begun))
 
@@ -128,9 +131,7 @@ class Pickup:
             os.close(self._lock)
             self._lock = None
 
-    async def change(self, terms: Terms) -> None:
-        """Tell programs what has changed of the daemon."""
-        self._terms = terms
+    async def _tell_changes(self) -> None:
         if self._lock is not None:
             try:
                 await asyncio.to_thread(self._tell)
