@@ -29,6 +29,14 @@ def test_the_names_are_those_of_the_rooms() -> None:
     assert set(posthouse.__all__) <= set(dir(posthouse))
 
 
+def test_testing_needs_no_import_of_its_own() -> None:
+    script = (
+        "import sys; import posthouse; assert 'posthouse.testing' not in sys.modules; print(posthouse.testing.Sandbox)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert "posthouse.sandbox.sandbox.Sandbox" in done.stdout
+
+
 def test_other_names_are_not_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'horse'"):
         posthouse.horse  # type: ignore[attr-defined]  # noqa: B018

@@ -142,7 +142,7 @@ RULES: dict[str, Rule] = {
         never=_set("sqlite3 smtplib"),
         why="a face shows the operations of the service",
     ),
-    "__init__": Rule(packages=_layers(0, 7), why="layer 7 is above all packages"),
+    "__init__": Rule(packages=_layers(0, 7) | {"testing"}, why="layer 7 is above all packages, and names testing"),
     "__main__": Rule(packages=_layers(0, 7), third_party=_set("uvloop"), why="layer 7 is above all packages"),
     "django": Rule(packages=_layers(0, 6), third_party=_set("django"), why="an integration knows its framework alone"),
     "flask": Rule(packages=_layers(0, 6), third_party=_set("flask"), why="an integration knows its framework alone"),

@@ -156,7 +156,12 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """A name of ``__all__``, imported from the package that defines it."""
+    """A name of ``__all__``, imported from the package that defines it; ``posthouse.testing`` too, without an import of
+    its own."""
+    if name == "testing":
+        import posthouse.testing
+
+        return posthouse.testing
     if name not in __all__:
         raise AttributeError(f"module 'posthouse' has no attribute {name!r}")
     import importlib

@@ -293,3 +293,46 @@ def test_it_can_be_left_out(
     done = run_apart(pytester, *arguments, **installed, **environment)
     assert "fixture 'smtp_sandbox' not found" in done.stdout
     assert "1 passed, 1 error" in done.stdout
+
+
+def test_django_and_flask_send_to_the_sandbox(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+import flask, pytest
+from django.conf import settings
+settings.configure(EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend")
+from django.core.mail import send_mail
+
+def test_django(smtp_sandbox):
+    assert send_mail("Hi", "text", "a@example.org", ["b@example.com"]) == 1
+    smtp_sandbox.assert_sent(to="b@example.com", subject="Hi", count=1)
+
+@pytest.mark.smtp_sandbox(tls="starttls", auth="required")
+def test_django_with_tls_and_a_login(smtp_sandbox):
+    send_mail("Hi", "text", "a@example.org", ["b@example.com"])
+    session = smtp_sandbox.assert_sent(count=1).session
+    assert session.tls and session.user == smtp_sandbox.username
+
+def test_django_is_as_before():
+    assert "locmem" in settings.EMAIL_BACKEND
+    assert (settings.EMAIL_HOST, settings.EMAIL_PORT) == ("localhost", 25)
+
+application = flask.Flask("mail")
+
+@pytest.fixture
+def context():
+    with application.app_context():
+        yield
+
+def test_flask(context, smtp_sandbox):
+    assert application.config["MAIL_PORT"] == smtp_sandbox.port
+    fresh = flask.Flask("fresh")
+    fresh.config.from_prefixed_env()
+    assert (fresh.config["MAIL_PORT"], fresh.config["MAIL_USE_TLS"]) == (smtp_sandbox.port, False)
+
+def test_flask_is_as_before():
+    assert "MAIL_PORT" not in application.config
+"""
+    )
+    done = run_apart(pytester, *OURS, "-p", "no:anyio", "-p", "no:xdist", "-p", "no:hypothesispytest")
+    assert " 5 passed" in done.stdout, done.stdout

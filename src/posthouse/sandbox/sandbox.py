@@ -265,7 +265,7 @@ class Sandbox:
             raise NotSent(f"No message came within {timeout:g} s{_with(conditions)}.\n{self._report(conditions)}")
         return found
 
-    def expect_none(self, *, within: float, **wanted: Unpack[WantedMessage]) -> None:
+    def expect_none(self, within: float = 0.5, **wanted: Unpack[WantedMessage]) -> None:
         """Watch for ``within`` seconds that no such message comes.
 
         A message that ``wait_for`` or ``assert_sent`` has returned is expected.  Any other is not, even if it came
@@ -275,7 +275,7 @@ class Sandbox:
         conditions = Conditions(wanted)
         _none(self._store.wait_unexpected(conditions, within), conditions)
 
-    async def await_none(self, *, within: float, **wanted: Unpack[WantedMessage]) -> None:
+    async def await_none(self, within: float = 0.5, **wanted: Unpack[WantedMessage]) -> None:
         """``expect_none``, awaited, on asyncio."""
         __tracebackhide__ = True  # pytest shows the line of the test
         conditions = Conditions(wanted)
