@@ -10,16 +10,16 @@ import inspect
 import re
 from collections.abc import Iterator
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
-import posthouse
 from docs_pages.imports import SOURCE
 from docs_pages.markdown import GENERATED
 
 __all__ = ["named", "page"]
 
 _TEXT = Path(__file__).with_name("api_text.md")
-_NAMES = re.compile(r"<!-- names: ([\w ]+) -->")
+_NAMES = re.compile(r"<!-- names(?: of (posthouse\.[\w.]+))?: ([\w ]+) -->")
 _SECTION = re.compile(r"(Args|Raises|Returns|Yields):")
 
 Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -28,13 +28,20 @@ Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 def page(_existing: str) -> str:
     """The page."""
     text = _TEXT.read_text(encoding="utf-8")
-    text = _NAMES.sub(lambda found: "\n\n".join(_entry(name) for name in found[1].split()), text)
+    text = _NAMES.sub(
+        lambda found: "\n\n".join(_entry(name, found[1] or "posthouse") for name in found[2].split()), text
+    )
     return f"{GENERATED}\n\n{text}"
 
 
+def _entries(found: re.Match[str]) -> str:
+    return "\n\n".join(_entry(name, found[1] or "posthouse") for name in found[2].split())
+
+
 def named() -> list[str]:
-    """The names that have an entry on the page."""
-    return [name for found in _NAMES.findall(_TEXT.read_text(encoding="utf-8")) for name in found.split()]
+    """The names of ``posthouse`` itself that have an entry on the page."""
+    found = _NAMES.findall(_TEXT.read_text(encoding="utf-8"))
+    return [name for package, names in found for name in names.split() if not package]
 
 
 @cache
@@ -51,11 +58,11 @@ def _definition(found: object) -> Definition:
     raise LookupError(f"{found!r} is not defined where it says")
 
 
-def _entry(name: str) -> str:
+def _entry(name: str, package: str) -> str:
     """One name: its signature, its docstring, and what a class has."""
-    found = getattr(posthouse, name)
+    found = getattr(import_module(package), name)
     node = _definition(found)
-    lines = [f"#### `posthouse.{name}`", "", "```text", *_signature(node, name), "```", ""]
+    lines = [f"#### `{package}.{name}`", "", "```text", *_signature(node, name), "```", ""]
     lines += _markdown(ast.get_docstring(node) or "")
     if isinstance(node, ast.ClassDef) and (members := list(_members(found))):
         lines += ["", *members]
@@ -73,7 +80,8 @@ def _signature(node: Definition, name: str) -> list[str]:
         return _call(name, made.args, "")
     fields = [ast.unparse(each) for each in node.body if isinstance(each, ast.AnnAssign)]
     values = [ast.unparse(each) for each in node.body if isinstance(each, ast.Assign) and "Enum" in bases]
-    if "NamedTuple" in bases and fields:
+    is_value = "NamedTuple" in bases or any("dataclass" in ast.unparse(each) for each in node.decorator_list)
+    if is_value and fields:
         return [f"{name}(", *(f"    {each}," for each in fields), ")"]
     return [f"class {name}({bases})" if bases else f"class {name}", *(f"    {each}" for each in values)]
 

@@ -29,6 +29,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -47,6 +48,9 @@ _SHOWN: Final = 20  # groups that one mail shows in full
 
 #: Characters that a message's text cannot have, or that steer a terminal.
 _NOT_TEXT: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+
+#: What a mail needs besides the message.
+_NEEDED: Final = ("posthouse.sending.one_message", "posthouse.sending.connection.blocking_driver")
 
 _ExcInfo = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
 
@@ -200,7 +204,11 @@ class MailHandler(logging.Handler):
         from posthouse.message import Message
 
         self._sender, self._to = sender, to if isinstance(to, str) else list(to)
-        Message(self._sender, self._to, text="")  # a wrong address is told now, and not when something fails
+        # A wrong address is told now, and not when something fails; what a mail needs is imported now, because a thread
+        # that imports lets others wait for the interpreter.
+        Message(self._sender, self._to, text="").as_bytes()
+        for name in _NEEDED:
+            import_module(name)
         self._via = via
         self._prefix = subject or socket.gethostname()
         self._intervals = intervals
@@ -344,7 +352,7 @@ def _places(at: TracebackType | None) -> tuple[tuple[str, int, str], ...]:
     found: deque[tuple[str, int, str]] = deque(maxlen=_FRAMES)
     while at is not None:
         code = at.tb_frame.f_code
-        found.append((code.co_filename, at.tb_lineno, code.co_qualname if hasattr(code, "co_qualname") else ""))
+        found.append((code.co_filename, at.tb_lineno, code.co_qualname))
         at = at.tb_next
     return tuple(found)
 
@@ -369,12 +377,8 @@ def _text(digest: Digest) -> str:
         if group.records > 1:
             times = f"{group.records:,} times, {_moment(sample.at)} to {_moment(group.last)}"
         lines += [times, "", sample.message, *_traceback(sample), "", "-" * 60]
-    left = len(digest.groups) - _SHOWN
-    if left > 0:
-        rest = list(digest.groups.values())[_SHOWN:]
-        lines += [
-            f"{each.records:,} × {each.sample.level} {each.sample.place}: {each.sample.message[:200]}" for each in rest
-        ]
+    if rest := list(digest.groups.values())[_SHOWN:]:
+        lines += [f"{each.records:,} × {each.sample.place}: {each.sample.message[:200]}" for each in rest]
     if digest.others:
         lines.append(f"{digest.others:,} more records in further groups")
     lines += ["", "The last groups to begin:"]

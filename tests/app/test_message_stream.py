@@ -10,6 +10,7 @@ import pytest
 
 from posthouse import Envelope, LocalError, Reject
 from posthouse.app import App, AppServer, MessageStream
+from posthouse.app.message_stream import IncomingStream
 from posthouse.core import Broken, Content
 
 from .app_harness import CONTENT, Client, run, sent, with_server
@@ -175,7 +176,7 @@ def test_a_refusal_by_another_handler_breaks_what_follows() -> None:
 
 def test_a_stream_is_read_once() -> None:
     async def main() -> None:
-        stream = MessageStream()
+        stream = IncomingStream()
         stream.put(b"x")
         stream.end()
         assert [each async for each in stream] == [b"x"]

@@ -185,3 +185,57 @@ def test_the_standard_library_agrees(values: dict[str, Any]) -> None:
         assert isinstance(decoded, bytes)
         assert decoded.decode().replace("\r\n", "\n") == ended(message.text)
     assert [defect for part in read.walk() for defect in part.defects] == []
+
+
+# Whatever is given --------------------------------------------------------------------------------------------------
+
+SIGNS = 'a@.<>,:;"\\ ()é漢\r\n\t\0\x7f\x85\u2028\ud800=?%/-_X'
+TAME = 'a@.<>,"\\ ()é=?%X'
+NASTY = st.one_of(*(st.text(st.sampled_from(signs), max_size=12) for signs in (SIGNS, TAME, "ab é")))
+WHERE = st.one_of(NASTY, st.just("a@b.example"), st.builds(Address, NASTY, st.one_of(NASTY, st.just("ü.example"))))
+SENDER = st.one_of(*[st.just("a@b.example")] * 4, WHERE)
+OTHERS: dict[str, Any] = {
+    "to": st.one_of(NASTY, st.just("c@d.example"), st.lists(WHERE, max_size=2)),
+    "bcc": st.lists(WHERE, max_size=2),
+    "reply_to": st.lists(WHERE, max_size=2),
+    "subject": NASTY,
+    "text": NASTY,
+    "html": NASTY,
+    "headers": st.dictionaries(st.one_of(NASTY, st.sampled_from(["X-A", "List-Id", "Keywords", "Sender"])), NASTY),
+    "in_reply_to": NASTY,
+    "references": st.lists(NASTY, max_size=2),
+    "message_id": NASTY,
+    "unsubscribe": st.builds("https://{}".format, NASTY),
+    "mailing_list": st.builds(posthouse.ListFields, st.one_of(NASTY, st.just("a.b")), NASTY),
+    "attachments": st.dictionaries(NASTY, NASTY, max_size=2),
+    "flowed": st.booleans(),
+}
+ANYTHING = st.lists(st.sampled_from(sorted(OTHERS)), max_size=3, unique=True).flatmap(
+    lambda names: st.fixed_dictionaries({"sender": SENDER, **{name: OTHERS[name] for name in names}})
+)
+FIELDS = (
+    "date from to reply-to subject message-id in-reply-to references list-id list-unsubscribe list-unsubscribe-post "
+    "mime-version content-type content-transfer-encoding"
+)
+WRITTEN = frozenset(FIELDS.split())
+
+
+@given(ANYTHING)
+@settings(deadline=None, max_examples=400)
+def test_what_is_wrong_is_refused_when_the_message_is_made(values: dict[str, Any]) -> None:
+    try:
+        message = Message(**values)
+    except posthouse.LocalError:
+        return
+    octets = message.as_bytes()
+    assert not needs((octets,)).binary
+    assert message.size == len(octets)
+    if message.recipients:
+        assert message.envelope.recipients == message.recipients
+    names = [
+        line.partition(b":")[0].lower().decode()
+        for line in octets.partition(b"\r\n\r\n")[0].split(b"\r\n")
+        if line[:1] != b" "
+    ]
+    assert set(names) <= WRITTEN | {name.lower() for name, _ in message.headers}
+    assert len(names) == len(set(names))

@@ -114,6 +114,39 @@ def test_a_second_task_is_told_that_the_client_is_busy() -> None:
         asyncio.run(run(peer.url))
 
 
+def test_a_client_begins_anew_when_its_event_loop_is_closed() -> None:
+    async def close() -> None:
+        await client.close()
+
+    with ScriptedPeer({}) as peer:
+        client = posthouse.AsyncClient(peer.url)
+        for _ in range(2):
+            assert asyncio.run(client.send(MESSAGE)).ok
+        asyncio.run(client.send(MESSAGE)).raise_for_failures()
+        asyncio.run(close())
+    assert [len([line for line in lines if line == "DATA"]) for lines in peer.dialogues] == [1, 1, 1]
+
+
+def test_a_client_of_one_loop_is_not_used_in_another_that_runs() -> None:
+    with ScriptedPeer({}) as peer:
+        client = posthouse.AsyncClient(peer.url)
+        with asyncio.Runner() as first, asyncio.Runner() as second:
+            assert first.run(client.send(MESSAGE)).ok
+            with pytest.raises(LocalError, match="open in another event loop"):
+                second.run(client.send(MESSAGE))
+            first.run(client.close())
+    assert len(peer.dialogues) == 1
+
+
+def test_another_process_leaves_the_connection_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a fork nothing may be sent on a connection that two processes share."""
+    with ScriptedPeer({}) as peer, posthouse.Client(peer.url) as client:
+        assert client.send(MESSAGE).ok
+        monkeypatch.setattr("os.getpid", lambda: 1)
+        assert client.send(MESSAGE).ok
+    assert [lines[-1] == "QUIT" for lines in peer.dialogues] == [False, True]
+
+
 def test_a_client_that_was_not_closed_is_warned_of_with_its_place() -> None:
     with ScriptedPeer({}) as peer:
         client = posthouse.Client(peer.url)

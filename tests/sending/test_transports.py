@@ -13,8 +13,10 @@ from tests.sending.scripted_peer import ScriptedPeer
 import posthouse
 from posthouse import LocalError, SendResult, SettingError
 from posthouse.core import Content, Envelope, Outcome, Result
-from posthouse.sending import memory
+from posthouse.sending import memory, parse_server
+from posthouse.sending.options import target_of
 from posthouse.sending.transports.exchangers import AsyncMxTransport, MxTransport
+from posthouse.sending.via import default_via
 from posthouse.testing import StaticResolver
 
 MESSAGE = b"From: ann@a.example\nTo: b@b.example\nBcc: c@c.example\nSubject: hi\n\nhello\n"
@@ -108,6 +110,54 @@ def test_a_wrong_url_is_named(send: Send, url: str, words: str) -> None:
     with pytest.raises(SettingError, match=words) as raised:
         send(MESSAGE, url)
     assert isinstance(raised.value, ValueError)
+
+
+def test_options_stand_in_the_url_or_beside_it() -> None:
+    target = target_of(
+        "smtp+starttls://ann:p%3Fw@mx.example?reply_timeout=2m&tls=require&source=127.0.0.1&timeout=90",
+        options={"local_name": "me.example", "final_timeout": 5},
+    )
+    assert (target.server.user, target.server.password, target.server.tls) == ("ann", "p?w", "require")
+    assert (target.timeout, target.source, target.local_name) == (90.0, "127.0.0.1", "me.example")
+    assert (target.timeouts.connect, target.timeouts.command, target.timeouts.final) == (20.0, 120.0, 5.0)
+    assert "p?w" not in repr(target)
+    assert target_of("smtp://mx.example?timeout=9", timeout="1m").timeout == 60.0
+    assert target_of("lmtp+unix:///run/lmtp?timeout=9").server == parse_server("lmtp:/run/lmtp")
+    for url in ("smtp://u:p?w=x@mx.example", "smtp://mx.example?colour=red"):
+        with pytest.raises(SettingError) as raised:
+            target_of(url)
+        assert "p?w" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [
+        ({"EMAIL_HOST": "mx.example"}, "smtp://mx.example"),
+        ({"EMAIL_HOST": "mx.example", "EMAIL_PORT": "2525", "EMAIL_TIMEOUT": "9"}, "smtp://mx.example:2525?timeout=9"),
+        (
+            {
+                "EMAIL_HOST": "mx.example",
+                "EMAIL_USE_TLS": "True",
+                "EMAIL_HOST_USER": "a@b",
+                "EMAIL_HOST_PASSWORD": "p:/",
+            },
+            "smtp+starttls://a%40b:p%3A%2F@mx.example",
+        ),
+        ({"EMAIL_HOST": "::1", "EMAIL_USE_SSL": "1", "EMAIL_USE_TLS": "0"}, "smtps://[::1]"),
+    ],
+)
+def test_settings_of_django_name_a_server(settings: dict[str, str], url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("POSTHOUSE_URL", "EMAIL_PORT", "EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD", "EMAIL_USE_SSL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("posthouse.sending.via._django_setting", lambda: None)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    assert default_via() == url
+    target_of(url)
+    monkeypatch.setenv("EMAIL_USE_SSL", "1")
+    monkeypatch.setenv("EMAIL_USE_TLS", "1")
+    with pytest.raises(SettingError, match="exclude each other"):
+        default_via()
 
 
 def test_direct_delivery_asks_the_dns() -> None:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from posthouse.service.policy.login_failures import FREE, LONGEST, NETWORK_AT_MOST, LoginFailures
+import asyncio
+
+from posthouse.net import SystemClock
+from posthouse.protocol.sasl import CheckPassword
+from posthouse.service.accounts import AccountStore
+from posthouse.service.policy.login_failures import FREE, GUESSES_FROM, LONGEST, NETWORK_AT_MOST, LoginFailures
+from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.shared_counts import SharedCounts
 
 NOW = 7_200.0
@@ -85,3 +91,48 @@ def test_an_account_has_one_count_in_each_spelling_of_its_name() -> None:
     for name in ("ann@x.test", "ANN@x.test", "Ann@X.test"):
         assert failures.failed(name, "192.0.2.1", NOW) == 0.0
     assert failures.failed("aNN@x.test", "192.0.2.1", NOW) == 0.5
+
+
+class Slow(AccountStore):
+    """Accounts whose check ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.running = self.most = 0
+        self.go_on = asyncio.Event()
+
+    async def check_password(self, user: str, password: str) -> bool:
+        self.running += 1
+        self.most = max(self.most, self.running)
+        await self.go_on.wait()
+        self.running -= 1
+        return password == "right"
+
+
+def test_passwords_from_a_network_that_guesses_are_checked_one_at_a_time() -> None:
+    """A flood of guesses must not take the processor from the logins of all others."""
+
+    async def scenario() -> None:
+        store, clock = Slow(), SystemClock()
+        failures = LoginFailures()
+        logins = Logins(store, decoy_secret=b"", failures=failures, clock=clock, hostname="mx.test")
+        for number in range(GUESSES_FROM + 1):
+            failures.failed(f"user{number}", "2001:db8::1", clock.monotonic())
+
+        def asked(host: str, password: str) -> asyncio.Task[object]:
+            return asyncio.create_task(logins.answer_to(host, CheckPassword("ann", password)))
+
+        guesses = [asked(f"2001:db8::{number:x}", "wrong") for number in range(1, 50)]
+        owners = [asked(f"192.0.2.{number}", "right") for number in range(5)]
+        neighbour = asked("2001:db8::ffff", "right")
+        gone = guesses.pop()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert store.running == 1 + len(owners)
+        gone.cancel()
+        store.go_on.set()
+        assert await asyncio.gather(*owners, neighbour) == [True] * 6
+        assert await asyncio.gather(*guesses) == [False] * len(guesses)
+        assert store.most <= 1 + len(owners)
+        assert not logins._turns, "nothing is kept of who does not wait"
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from posthouse.app.answers import CRASHED, OK, TOO_LATE, reply_of
-from posthouse.app.message_stream import MessageStream
+from posthouse.app.message_stream import IncomingStream
 from posthouse.app.received_content import read_content
 from posthouse.app.registered_handler import Given, RegisteredHandler, is_coroutine_function
 from posthouse.app.registrations import HandlerCall, Middleware, Registrations
@@ -197,7 +197,7 @@ class MessageDispatch:
         self._session = session
         self._envelope = envelope
         self._whole, self._each = dispatcher.handlers_of(envelope)
-        self._under_way: dict[int, tuple[MessageStream, asyncio.Task[Reply]]] = {}
+        self._under_way: dict[int, tuple[IncomingStream, asyncio.Task[Reply]]] = {}
         self._read: ReadMessage | None = None
         self._aborted = False
         everyone = [*self._whole, *(each for each in self._each if each is not None)]
@@ -210,7 +210,7 @@ class MessageDispatch:
                 self._begin_stream(matched)
 
     def _begin_stream(self, matched: _Matched) -> None:
-        stream = MessageStream()
+        stream = IncomingStream()
         call = self._call(matched, None)
         given = self._given(matched) | {Given.STREAM: stream}
         handler = matched.handler
@@ -243,7 +243,7 @@ class MessageDispatch:
                 whole = verdict
         return [whole if each is None else _or(await self._verdict(each, content), whole) for each in self._each]
 
-    def _stream_ended(self, call: HandlerCall, task: asyncio.Task[Reply], stream: MessageStream) -> None:
+    def _stream_ended(self, call: HandlerCall, task: asyncio.Task[Reply], stream: IncomingStream) -> None:
         """Take no more octets for a handler; log its exception, if no verdict will be made of it."""
         stream.abandon()
         error = None if task.cancelled() else task.exception()

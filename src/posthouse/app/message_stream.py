@@ -13,7 +13,7 @@ from typing import Final
 
 from posthouse.core import Broken, LocalError
 
-__all__ = ["MessageStream"]
+__all__ = ["IncomingStream", "MessageStream"]
 
 #: Octets that may wait for the handler.
 _WAITING: Final = 1_048_576
@@ -37,8 +37,6 @@ class MessageStream:
         self._iterated = False
         self._arrived: asyncio.Future[None] | None = None
         self._room: asyncio.Future[None] | None = None
-
-    # -- the handler's side ------------------------------------------------------------------------------------------
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """The pieces in order."""
@@ -72,7 +70,9 @@ class MessageStream:
             self._room = None
         return piece
 
-    # -- the session's side ------------------------------------------------------------------------------------------
+
+class IncomingStream(MessageStream):
+    """The side of a stream that the session fills."""
 
     def put(self, piece: bytes) -> asyncio.Future[None] | None:
         """Give the next octets; a future means that the handler has to be waited for."""

@@ -185,6 +185,8 @@ class Message(FrozenValue):
             self._set_markdown(markdown)
         self._forget()
         self._set(_head=self._written())
+        for each in self.bcc:  # the header section has no part of them
+            with_a_labels(each.address)
         if check_inline and (self.inline or (self.html and "cid:" in self.html)):
             from posthouse.message.composing.inline_ids import check_inline as check
 

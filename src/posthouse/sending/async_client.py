@@ -103,10 +103,13 @@ class AsyncClient(ClientBase):
         return session, False
 
     def _stay_in_loop(self) -> None:
-        """Raise ``LocalError`` in another event loop than that of the connection."""
+        """Begin anew if the event loop of the connection is closed.  Raises ``LocalError`` if it is another that is
+        not."""
         loop = asyncio.get_running_loop()
-        if self._session is not None and self._loop is not loop:
-            raise LocalError("this client is open in another event loop; make one for each loop, or use a Pool")
+        if self._session is not None and self._loop is not None and self._loop is not loop:
+            if not self._loop.is_closed():
+                raise LocalError("this client is open in another event loop; make one for each loop, or use a Pool")
+            self._forget()
         self._loop = loop
 
     def _drop(self) -> None:
@@ -117,6 +120,7 @@ class AsyncClient(ClientBase):
     async def close(self) -> None:
         """End the connection: send QUIT and await its reply for at most 1 s.  The client can be used again."""
         with self._used():
+            self._stay_in_loop()
             session, self._session = self._session, None
             if session is not None:
                 try:

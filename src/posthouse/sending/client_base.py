@@ -50,14 +50,22 @@ class ClientBase:
     @contextlib.contextmanager
     def _used(self) -> Iterator[None]:
         """Be the one user of the client.  Raises ``ClientBusy``."""
-        if self._process != os.getpid():
-            raise LocalError("this client was made in another process; make one in each process")
+        if self._process != os.getpid():  # after a fork the connection belongs to the process that opened it
+            self._process = os.getpid()
+            self._lock = _thread.allocate_lock()
+            self._forget()
         if not self._lock.acquire(blocking=False):
             raise ClientBusy("this client is sending a message for another caller; use one for each, or a Pool")
         try:
             yield
         finally:
             self._lock.release()
+
+    def _forget(self) -> None:
+        """Close the descriptor of the connection, and send nothing on it."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.forget()
 
     def _begin(self, timeout: float | str | None) -> tuple[Deadline, float]:
         """The time limit of a call that begins now, and when that is on the monotonic clock."""
@@ -73,13 +81,11 @@ class ClientBase:
         return f"<{type(self).__name__} {self._target} {state}>"
 
     def __del__(self) -> None:
-        session = getattr(self, "_session", None)
-        if session is None:
+        if getattr(self, "_session", None) is None:
             return
         text = f"{self!r} was not closed; it was made at {self._made}.  Use it in a with statement, or call close()"
         warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
-        with contextlib.suppress(Exception):  # an event loop may be closed
-            session.abort()
+        self._forget()
 
 
 def tried_in_vain(outcomes: tuple[Outcome, ...]) -> bool:

@@ -40,7 +40,7 @@ class LoginCommands:
     client certificate.
     """
 
-    __slots__ = ("_conduct", "_exchange", "_policy", "_receiver", "_terms", "bindings", "identity", "user")
+    __slots__ = ("_conduct", "_exchange", "_policy", "_receiver", "_terms", "bindings", "host", "identity", "user")
 
     def __init__(self, receiver: Receiver, policy: SecuredPolicy, terms: LoginTerms, conduct: Conduct) -> None:
         self._receiver = receiver
@@ -50,6 +50,8 @@ class LoginCommands:
         self._exchange: Exchange | None = None
         self.bindings: Mapping[str, bytes] = {}
         self.identity: str | None = None
+        #: The client's address.
+        self.host = ""
         #: The account that has logged in, empty before.
         self.user = ""
 
@@ -88,7 +90,7 @@ class LoginCommands:
             return self._ended(end.value)
         if isinstance(step, Say):
             return self._receiver.send(Reply(334, "", base64.b64encode(step.data or b"").decode()))
-        asked: Awaitable[Any] = self._terms.answer(step)
+        asked: Awaitable[Any] = self._terms.answer_to(self.host, step)
         return Waiting(asked, self._go_on, _NO_ANSWER)
 
     def _ended(self, outcome: Authenticated | Denied | None) -> Step:

@@ -198,6 +198,10 @@ class LoginTerms:
         """The accounts' answer; an exception becomes 454."""
         raise NotImplementedError
 
+    async def answer_to(self, host: str, question: Question) -> Any:
+        """As ``answer``, for a client at ``host``: clients that guess may be made to wait for each other."""
+        return await self.answer(question)
+
 
 class PolicyFactory(Protocol):
     """Makes a session's policy."""

@@ -209,7 +209,9 @@ class ServerSession:
         else:
             conduct.tell(policy)
         self._transaction = transaction = ServerTransaction(receiver, policy, settings, conduct)
-        self._commands = SessionCommands(receiver, policy, settings, transaction, conduct)
+        self._commands = commands = SessionCommands(receiver, policy, settings, transaction, conduct)
+        if commands.login is not None:
+            commands.login.host = who.host
         if claim is not None:
             cast(ForwardingPolicy, policy).named(claim.by, claim.name, claim.helo, claim.protocol)
         self._welcome = policy.connected()

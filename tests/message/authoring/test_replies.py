@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import posthouse
 from posthouse import Attachment, LocalError, Message, forward, reply
@@ -169,3 +171,59 @@ def test_an_original_may_be_broken() -> None:
     made = forward(source, ME, "b@y.example", html='<img src="cid:a b">')
     assert [each.content for each in made.attachments] == [b"x"]
     assert len(posthouse.read(made.as_bytes()).attachments) == 1
+
+
+NAMES = "From Reply-To To Cc Subject Message-ID References In-Reply-To Date"
+HEADER = st.sampled_from(NAMES.split())
+PIECES = st.sampled_from(
+    [
+        b"<",
+        b">",
+        b"@",
+        b"a@b.example",
+        b"\xff",
+        b"=?utf-7?q?+2AA-?=",
+        b"=?utf-8?q?=E2=80=A8=0A?=",
+        b",",
+        b" ",
+        b"\xe4\xbd\xa0",
+        b"x" * 1000,
+        b"<1@x.example>",
+        b"\x85",
+        b"(",
+        b'"',
+        b"Re: ",
+        b"\r\n\t",
+        b"\0",
+    ]
+)
+FIELDS = st.lists(st.tuples(HEADER, st.lists(PIECES, max_size=8)), max_size=8)
+PART = st.sampled_from(
+    [
+        b"Content-Type: text/html; charset=utf-7\n\n+2AA-<img src='cid:a b'><img src=cid:c>",
+        b"Content-Type: image/png; name*=utf-7''+2AA-\nContent-ID: <c>\n\nx",
+        b'Content-Type: image/png\nContent-ID: <\xff>\nContent-Disposition: attachment; filename="\xe2\x80\xa8"\n\nx',
+        b'Content-Type: a/b/c; charset="x\ny"\nContent-Disposition: attachment\n\nx',
+        b"Content-Type: message/rfc822\n\nSubject: \xff\n\nx",
+        b"\n\xff\xfe\0begin 644 a\n",
+    ]
+)
+
+
+@given(FIELDS, st.lists(PART, max_size=4), st.booleans())
+@settings(deadline=None, max_examples=150)
+def test_whatever_the_original_is_only_a_missing_address_is_an_error(
+    fields: list[tuple[str, list[bytes]]], parts: list[bytes], attach: bool
+) -> None:
+    head = b"".join(name.encode() + b": " + b"".join(pieces) + b"\n" for name, pieces in fields)
+    body = b"".join(b"--b\n" + part + b"\n" for part in parts)
+    source = posthouse.read(head + b"Content-Type: multipart/mixed; boundary=b\n\n" + body)
+    made = [forward(source, ME, "b@y.example", text="x", as_attachment=attach)]
+    refused = "no address"
+    try:
+        made.append(reply(source, ME, text="x", html="<p>x", everyone=True))
+    except LocalError as error:
+        refused = str(error)
+    assert "no address" in refused
+    for each in made:
+        assert posthouse.read(each.as_bytes()).message_id == each.message_id

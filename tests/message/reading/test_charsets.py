@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import posthouse
 from posthouse.message.reading.charsets import codec_of, decode, guess
 
 JAPANESE = "日本語のテキストです。"
@@ -131,3 +132,11 @@ def test_anything_is_decoded(octets: bytes, label: str, hints: list[str]) -> Non
 def test_what_was_encoded_is_read_back(text: str, charset: str) -> None:
     clean = text.encode("utf-8", "ignore").decode()
     assert decode(clean.encode(charset), charset).text == clean
+
+
+def test_half_a_character_is_none() -> None:
+    """UTF-7 can spell a surrogate without the other, which no program can write in UTF-8."""
+    halved, whole = decode(b"a+2AA-b", "utf-7"), decode(b"+2D3cqg-", "utf-7")
+    assert (halved.text, halved.damaged) == ("a\ufffdb", True)
+    assert (whole.text, whole.damaged) == ("\U0001f4aa", False)
+    assert posthouse.read(b"Subject: =?utf-7?q?+2AA-?=\n\n").subject == "\ufffd"

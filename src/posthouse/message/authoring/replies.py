@@ -162,10 +162,15 @@ def _usable(found: Iterable[ReadMailbox]) -> list[Mailbox]:
     kept: dict[str, Mailbox] = {}
     for each in found:
         try:
-            kept.setdefault(_key(each), one_mailbox(each, "the original"))
+            kept.setdefault(_key(each), one_mailbox((_printable(each.name), each.address, ""), "the original"))
         except LocalError:
             continue
     return list(kept.values())
+
+
+def _printable(text: str) -> str:
+    """The text without what cannot stand in a header field, on one line."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def _answered(source: ReadMessage, mine: set[str], *, everyone: bool) -> tuple[list[Mailbox], list[Mailbox]]:
@@ -190,7 +195,7 @@ def _ids(found: Iterable[str]) -> list[str]:
     kept: list[str] = []
     for each in found:
         try:
-            kept += checked_ids([each], "the original") if each else ()
+            kept += checked_ids([each], "the original") if each and each.isascii() else ()
         except LocalError:
             continue
     return kept
@@ -207,7 +212,7 @@ def _thread(source: ReadMessage) -> list[str]:
 
 def _prefixed(prefix: str, known: re.Pattern[str], subject: str) -> str:
     """The subject with the prefix once, in place of those that it has."""
-    return prefix + known.sub("", " ".join(subject.split()), count=1)
+    return prefix + known.sub("", _printable(subject), count=1)
 
 
 # What is quoted ------------------------------------------------------------------------------------------------------
@@ -257,10 +262,11 @@ def _carried(part: ReadAttachment) -> Attachment:
     label = next((each.value for each in part.headers if each.name.lower() == "content-type"), "")
     charset = re.search(r"(?i);\s*charset\s*=\s*\"?([a-z0-9_.:-]{1,40})", label)
     kind = f"{part.type}; charset={charset[1]}" if charset and part.type.startswith("text/") else part.type
+    name = _printable(part.filename)
     try:
-        return Attachment(part.content, part.filename, kind)
+        return Attachment(part.content, name, kind)
     except LocalError:  # a type that is none
-        return Attachment(part.content, part.filename, "application/octet-stream")
+        return Attachment(part.content, name, "application/octet-stream")
 
 
 def _as_attachment(source: ReadMessage) -> Attachment:
@@ -272,5 +278,5 @@ def _as_attachment(source: ReadMessage) -> Attachment:
     made = convert(Bytes(octets))
     if not isinstance(made, Unconvertible):
         octets = b"".join(made.chunks())
-    name = re.sub(r'[\x00-\x1f\x7f-\x9f\\/:*?"<>|]+', " ", source.subject).strip()[:60]
+    name = re.sub(r'[\\/:*?"<>|]+', " ", _printable(source.subject)).strip()[:60]
     return Attachment(octets, f"{name or 'message'}.eml", "message/rfc822")

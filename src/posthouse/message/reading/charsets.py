@@ -96,6 +96,9 @@ def codec_of(label: str) -> tuple[str, ...]:
     return ()
 
 
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
 def decode(octets: bytes, label: str = "", hints: Sequence[str] = ()) -> Decoded:
     """The text of octets under a label; never raises.
 
@@ -104,6 +107,8 @@ def decode(octets: bytes, label: str = "", hints: Sequence[str] = ()) -> Decoded
     codecs_of_label = codec_of(label)
     for codec in codecs_of_label:
         text = _strictly(octets, codec)
+        if text is not None and "7" in codec and _SURROGATE.search(text):  # UTF-7 can spell half a character
+            return Decoded(_SURROGATE.sub("\ufffd", text), codec, damaged=True)
         if text is not None:
             return Decoded(text, codec)
     if octets.isascii() and b"\x1b" not in octets:
@@ -114,7 +119,8 @@ def decode(octets: bytes, label: str = "", hints: Sequence[str] = ()) -> Decoded
         return guess(octets, hints)
     if _strictly(octets, "utf-8") is not None:  # the most frequent of wrong labels
         return Decoded(octets.decode("utf-8"), "utf-8", guessed=True)
-    return Decoded(octets.decode(codecs_of_label[0], "replace"), codecs_of_label[0], damaged=True)
+    text = octets.decode(codecs_of_label[0], "replace")
+    return Decoded(_SURROGATE.sub("\ufffd", text), codecs_of_label[0], damaged=True)
 
 
 def _says_nothing(label: str) -> bool:

@@ -36,6 +36,7 @@ class DialogueRecord:
         self._log = _logger()
         self._peer = peer
         self._said = b""
+        self._heard: Reply | None = None
 
     def said(self, wire: bytes) -> None:
         """Lines that leave together."""
@@ -48,6 +49,7 @@ class DialogueRecord:
 
     def heard(self, reply: Reply) -> None:
         """A reply arrived."""
+        self._heard = reply
         self._keep(reply)
         if self._call is not None or self._log is not None:
             for line in heard_lines(reply):
@@ -80,6 +82,11 @@ class DialogueRecord:
         if self._all is not None:
             self._all.clear()
         return lines
+
+    @property
+    def last_reply(self) -> Reply | None:
+        """The last reply of the peer; None if there was none."""
+        return self._heard
 
     @property
     def opening_phase(self) -> Phase:

@@ -34,6 +34,8 @@ def opening_failure(error: PosthouseError, record: DialogueRecord, deadline: Dea
     if not found.phase:
         found.phase = _phase(error, record)
     found.transcript = record.tail
+    if isinstance(found, TimedOut) and record.last_reply is not None:
+        found.args = (f"{found}; the last reply was {record.last_reply}",)
     if isinstance(found, RemoteError) and found.reply is not None and (advice := advice_for(found.reply)):
         found.args = (f"{found}.  {advice}",)
     return found

@@ -29,5 +29,9 @@ class PooledRecord(DialogueRecord):
         return self.current.take()
 
     @property
+    def last_reply(self) -> Reply | None:
+        return self.current.last_reply
+
+    @property
     def opening_phase(self) -> Phase:
         return self.current.opening_phase

@@ -410,6 +410,7 @@ class Daemon:
         if self._timer is not None:
             self._timer.cancel()
         self._look_at_certificates()
+        await self._open_pickup()
         self.worker.wake()
 
     def _let_go(self) -> None:

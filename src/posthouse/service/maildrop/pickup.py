@@ -8,7 +8,8 @@ file in ``data_dir`` has the queue id that a key led to, for 7 days.
 **Who may write.**  A maildrop that other users may write into must have the sticky bit, or they could remove each
 other's mail; without it none is taken.  Files that no program of ours has written are given another name and logged.
 
-One process of a daemon runs the pickup.  At most 8 files are taken at one time, and the directory is looked at every
+One process of a daemon runs the pickup, and holds a lock on the directory: two daemons that were given one maildrop
+would take a message twice.  At most 8 files are taken at one time, and the directory is looked at every
 60 s, because a program may have been unable to tell.
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import stat
@@ -29,6 +31,7 @@ from posthouse.service.maildrop.drop_file import DropFile
 from posthouse.service.maildrop.form import ARRIVING, DROP_ID, TERMS, Malformed
 from posthouse.service.maildrop.local_intake import Taken
 from posthouse.service.maildrop.maildrop import Terms, own_directory, socket_path
+from posthouse.service.process import forks
 from posthouse.spool.history import Accepted
 from posthouse.spool.interface import SpoolQueries
 
@@ -38,6 +41,7 @@ __all__ = ["KEYS", "Pickup"]
 KEYS: Final = "maildrop.keys"
 _AT_ONCE: Final = 8
 _LOOK: Final = 60.0  # seconds between two looks at the directory
+_LOCK: Final = "pickup.lock"
 _LATER: Final = 10.0  # seconds until the next try for what could not be stored
 _CONNECTIONS: Final = 200
 _PATIENCE: Final = 30.0  # seconds for a program to say a name
@@ -78,24 +82,38 @@ class Pickup:
         self._connections: set[asyncio.Task[None]] = set()
         self._taking: dict[str, asyncio.Task[str]] = {}
         self._stuck: set[str] = set()  # taken, and cannot be removed
+        self._recent: dict[str, str] = {}  # taken: drop id → queue id, for programs that tell of a file that was found
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._looker: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._complained = ""
+        self._lock: int | None = None
+        self._terms = Terms()
+        self._descriptors: set[int] = set()
 
     async def open(self, terms: Terms) -> None:
-        """Make the directory, listen, and take what is there.  A failure is logged; the daemon works without."""
+        """Make the directory, listen, and take what is there.  A failure is logged, and tried again every 60 s; the
+        daemon works without.  A second call tells programs what has changed of the daemon."""
+        self._terms = terms
+        if self._looker is not None:
+            await self._tell_changes()
+            return
+        begun = await self._begin()
+        self._looker = asyncio.ensure_future(self._run(begun))
+
+    async def _begin(self) -> bool:
         try:
-            await asyncio.to_thread(self._prepare, terms)
+            await asyncio.to_thread(self._prepare)
             await self._listen()
         except OSError as error:
             self._complain(f"{self.path} cannot be used: {error.strerror or error}")
-            return
-        self._looker = asyncio.ensure_future(self._run())
+            return False
+        return True
 
     async def close(self) -> None:
         """Stop listening, and finish the files under way."""
         if self._server is not None:
+            forks.private.difference_update(self._descriptors)
             self._server.close()
             with contextlib.suppress(OSError), socket_path(self.path) as path:
                 os.unlink(path)
@@ -108,10 +126,21 @@ class Pickup:
         for task in ending:
             task.cancel()
         await asyncio.gather(*ending, return_exceptions=True)
+        if self._lock is not None:
+            forks.private.discard(self._lock)
+            os.close(self._lock)
+            self._lock = None
 
-    def tell(self, terms: Terms) -> None:
-        """Write what has changed of the daemon.  Blocking; raises ``OSError``."""
-        facts = {"hostname": terms.hostname, "max_message_size": terms.max_message_size}
+    async def _tell_changes(self) -> None:
+        if self._lock is not None:
+            try:
+                await asyncio.to_thread(self._tell)
+            except OSError as error:
+                self._complain(f"{self.path} cannot be written: {error.strerror or error}")
+
+    def _tell(self) -> None:
+        """Write what programs should know of the daemon.  Raises ``OSError``."""
+        facts = {"hostname": self._terms.hostname, "max_message_size": self._terms.max_message_size}
         new = os.path.join(self.path, f".{TERMS}")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(new)
@@ -125,7 +154,7 @@ class Pickup:
 
     # -- the directory -----------------------------------------------------------------------------------------------
 
-    def _prepare(self, terms: Terms) -> None:
+    def _prepare(self) -> None:
         own_directory(self.path)
         own_directory(self._keys)
         place = os.stat(self.path)
@@ -133,8 +162,23 @@ class Pickup:
             raise OSError(errno.EPERM, "it belongs to another user than the daemon's; give it to that one (chown)")
         if place.st_mode & 0o022 and not place.st_mode & stat.S_ISVTX:
             raise OSError(errno.EPERM, "others may remove files in it; set the sticky bit (mode 3733)")
-        self.tell(terms)
+        self._take_lock()
+        self._tell()
         self._sweep()
+
+    def _take_lock(self) -> None:
+        """Hold the lock on the directory, which the kernel drops with the process."""
+        if self._lock is not None:
+            return
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(os.path.join(self.path, _LOCK), flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise OSError(errno.EBUSY, "another daemon takes from it; give each its own maildrop") from error
+        self._lock = descriptor
+        forks.private.add(descriptor)  # a child that an operator's code forks must not hold it
 
     def _sweep(self) -> None:
         """Remove files that were never completed, and keys that are too old."""
@@ -160,7 +204,13 @@ class Pickup:
                     break
         return [name for _, name in sorted(found)]
 
-    async def _run(self) -> None:
+    async def _run(self, begun: bool) -> None:
+        while not begun:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK):
+                    await self._wake.wait()
+            self._wake.clear()
+            begun = await self._begin()
         with contextlib.suppress(StorageError):
             await self._forget_what_was_taken()
         swept = self._clock.monotonic()
@@ -220,7 +270,7 @@ class Pickup:
             try:
                 return await self._take_now(name)
             except FileNotFoundError:
-                return ""  # it has been taken meanwhile
+                return self._recent.get(name, "")  # it has been taken meanwhile
             except Malformed as error:
                 await asyncio.to_thread(self._put_aside, name, str(error))
             except (OSError, StorageError) as error:
@@ -248,6 +298,9 @@ class Pickup:
             self._stuck.add(name)
             self._complain(f"{self.path}: {name} is stored and cannot be removed: {error.strerror or error}")
         self._complained = ""
+        self._recent[name] = queue_id
+        if len(self._recent) > _YOUNGEST:
+            del self._recent[next(iter(self._recent))]
         return queue_id
 
     def _retry(self, name: str, reason: str) -> None:
@@ -307,6 +360,8 @@ class Pickup:
                 os.unlink(path)  # of a daemon before this one, which holds the lock on data_dir
             self._server = await asyncio.start_unix_server(self._connected, path=path, limit=256)
             os.chmod(path, 0o666)
+            self._descriptors = {each.fileno() for each in self._server.sockets}
+            forks.private.update(self._descriptors)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

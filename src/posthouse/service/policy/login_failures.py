@@ -14,10 +14,12 @@ from typing import Final
 from posthouse.service.policy.client_limits import host_of
 from posthouse.service.policy.shared_counts import SharedCounts
 
-__all__ = ["FREE", "LONGEST", "LoginFailures", "NETWORK_AT_MOST"]
+__all__ = ["FREE", "GUESSES_FROM", "LONGEST", "LoginFailures", "NETWORK_AT_MOST"]
 
 #: Failures that cost nothing: people mistype.
 FREE: Final = 3
+#: Failures of one network, over all accounts, from which it counts as one that guesses.
+GUESSES_FROM: Final = 10
 #: Seconds that an answer waits at most; longer, and clients give up and come back at once.
 LONGEST: Final = 10.0
 #: Failures of one network, over all accounts, from which its failed logins end the session (421).
@@ -52,6 +54,10 @@ class LoginFailures:
             self._forgiven[pair] = self._forgiven.pop(pair, 0.0) + failures
             if len(self._forgiven) > _FORGIVEN_AT_MOST:
                 self._forgiven.popitem(last=False)
+
+    def guesses(self, host: str, now: float) -> bool:
+        """Whether a network has failed more often than people mistype."""
+        return self._of(_network(host), now) > GUESSES_FROM
 
     def is_barred(self, host: str, now: float) -> bool:
         """Whether a network has guessed so often that a failure ends its session."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -10,10 +11,20 @@ from posthouse.core import Address, Reply, StorageError, Verdict
 from posthouse.net.clock import Clock
 from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol.grammar import lookup_domain
-from posthouse.protocol.sasl import ANY_SECRET, MECHANISMS, Authenticated, Denied, Question, ScramKeys, ServerContext
+from posthouse.protocol.sasl import (
+    ANY_SECRET,
+    MECHANISMS,
+    Authenticated,
+    CheckPassword,
+    Denied,
+    Question,
+    ScramKeys,
+    ServerContext,
+)
 from posthouse.server.policy import LoginTerms
 from posthouse.service.accounts import SCRAM_ITERATIONS, AccountStore, answer
 from posthouse.service.config.security_types import ANY_MECHANISMS
+from posthouse.service.policy.client_limits import host_of
 from posthouse.service.policy.login_failures import LoginFailures
 
 __all__ = ["AnyAccounts", "DEFAULT_MECHANISMS", "Logins", "may_send_as"]
@@ -73,6 +84,7 @@ class Logins(LoginTerms):
         self._clock = clock
         self._hostname = hostname
         self._by_common_name = by_common_name
+        self._turns: dict[str, tuple[asyncio.Lock, int]] = {}  # of networks that guess: their sessions that wait
         #: Of the last keys of a real account: the challenge for an unknown one must look like it.
         self._iterations, self._salt = SCRAM_ITERATIONS, 16
         served = {*store.mechanisms, *(f"{each}-PLUS" for each in store.mechanisms if each.startswith("SCRAM-"))}
@@ -113,6 +125,22 @@ class Logins(LoginTerms):
         if isinstance(found, ScramKeys):
             self._iterations, self._salt = found.iterations, min(64, len(found.salt))
         return found
+
+    async def answer_to(self, host: str, question: Question) -> Any:
+        """As ``answer``.  Passwords from a network that guesses are checked one at a time: a check costs processor time
+        and memory, and the logins of all others would wait behind a flood of them."""
+        if not isinstance(question, CheckPassword) or not self.failures.guesses(host, self._clock.monotonic()):
+            return await self.answer(question)
+        network = host_of(host) if host else ""
+        turn, waiting = self._turns.get(network, (asyncio.Lock(), 0))
+        self._turns[network] = turn, waiting + 1
+        try:
+            async with turn:
+                return await self.answer(question)
+        finally:
+            turn, waiting = self._turns.pop(network)
+            if waiting > 1:
+                self._turns[network] = turn, waiting - 1
 
     async def logged_in(self, outcome: Authenticated, host: str) -> tuple[Verdict, Sequence[str]]:
         """The verdict on a right password, and as whom the account may send."""
