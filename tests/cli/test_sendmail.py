@@ -148,6 +148,17 @@ def test_a_maildrop_that_cannot_be_written_is_a_temporary_failure(sent: Run, tmp
     assert "start the daemon once" in missing.err
 
 
+def test_a_configuration_that_is_wrong_or_missing(ran: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text("data_dir = 5\n")
+    for config in (wrong, tmp_path / "missing.toml"):
+        monkeypatch.setenv("POSTHOUSE_CONFIG", str(config))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(CASE_20)))
+        done = ran("sendmail", "-t")
+        assert done.code == 78
+        assert config.name in done.err
+
+
 def test_a_message_larger_than_the_daemon_takes(sent: Run, tmp_path: Path) -> None:
     place = tmp_path / "maildrop"
     place.mkdir()

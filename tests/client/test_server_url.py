@@ -79,6 +79,15 @@ def test_no_text_of_a_server_has_its_password() -> None:
     login = server.login()
     assert login is not None
     assert login.credentials.password == "hunter2"
+    for wrong in (
+        "//joe:hunter2@h",
+        "smtps://joe:hunter2@h:x",
+        "http://joe:hunter2@h",
+        "smtps://joe:hunter2@h?tls=off",
+    ):
+        with pytest.raises(SettingError) as caught:
+            parse_server(wrong)
+        assert "hunter2" not in f"{caught.value} {caught.value!r}"
     with pytest.raises(SettingError, match="the password of joe is missing"):
         parse_server("smtps://joe@mail.example.org").login()
     assert parse_server("smtps://mail.example.org").login() is None

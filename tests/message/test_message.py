@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 
 import posthouse
-from posthouse import Address, Attachment, LocalError, Message
+from posthouse import Address, Attachment, CalendarEvent, LocalError, Message
 from posthouse.core import Body, Content
 from posthouse.message import Mailbox, needs
 from posthouse.message.authoring.list_fields import ListFields
+from posthouse.message.lint import lint_message
 
 DATE = datetime(2026, 11, 23, 16, 0, tzinfo=UTC)
 BASIC: dict[str, Any] = {"sender": "朗瑞 <langrui@sohu.com>", "to": "renping@sina.com"}
@@ -111,6 +112,13 @@ def test_each_field_is_written(tmp_path: Path) -> None:
         "X-Note: again",
     ):
         assert line in lines
+
+
+def test_our_own_rules_for_messages_find_nothing(tmp_path: Path) -> None:
+    event = CalendarEvent("Tea", DATE, description="é" * 100)
+    flowed = made(subject="x", html="<p>é</p>", flowed=True, text="a " * 100, calendar=event)
+    for message in (made(subject="x", text="y"), full(tmp_path), flowed):
+        assert list(lint_message(message.as_bytes())) == []
 
 
 def test_it_does_not_change() -> None:

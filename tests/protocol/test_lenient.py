@@ -320,7 +320,11 @@ def test_8_bit_content_is_remarked_only_where_mail_did_not_announce_it() -> None
         (b"From langrui@sohu.com Thu Jan  1 00:00:00 1970", True),
         (b"From - Tue Mar  3 10:00:00 2026", True),
         (b"From MAILER-DAEMON Fri, 3 Mar 2026 10:00:00", True),
+        (b">From langrui@sohu.com Thu Jan  1 00:00:00 1970", True),
+        (b">>From - Tue Mar  3 10:00:00 2026", True),
         (b"From: langrui@sohu.com", False),
+        (b"> From - Tue Mar  3 10:00:00 2026", False),
+        (b">>>", False),
         (b"From now on we meet on Mondays", False),
         (b"From ", False),
         (b"Fro", False),
@@ -340,6 +344,18 @@ def test_the_from_line_of_an_mbox_becomes_a_field(line: bytes, is_mbox: bool) ->
         in_transaction(), [b"BDAT 2\r\n%s" % data[:2], b"BDAT %d LAST\r\n%s" % (len(data) - 2, data[2:])]
     )
     assert content == expected
+
+
+@pytest.mark.parametrize("number", [2, 3, 10, 12])
+def test_several_from_lines_of_an_mbox_become_fields(number: int) -> None:
+    """A message that was copied from one mbox file to another has one for each; more than ten are no header."""
+    line, rest = b">From - Tue Mar  3 10:00:00 2026\r\n", b"Subject: x\r\n\r\nFrom - Tue Mar  3 10:00:00 2026\r\n"
+    known = min(number, 10)
+    expected = (b"X-Mailbox-Line: " + line) * known + line * (number - known) + rest
+    for pieces in cuts(line * number + rest + b".\r\n")[:200]:
+        content, _, remarks = dotted(pieces)
+        assert content == expected
+        assert [(each.kind, each.line, each.times) for each in remarks] == [("mbox-from", 1, known)]
 
 
 def test_a_strict_receiver_remarks_nothing_and_keeps_the_from_line() -> None:

@@ -139,6 +139,8 @@ def parse_server(url: str) -> ServerAddress:
     scheme, rest = (match["scheme"].lower(), match["rest"]) if match else ("smtp", text)
     if scheme not in _PORTS:
         raise SettingError(f'"{scheme}" is not a protocol to send mail by', where=shown, remedy=_REMEDY)
+    if match is None and text.startswith("//"):
+        raise SettingError("there is no protocol before //", where=shown, remedy=_REMEDY)
     if rest.startswith("/") and len(rest) > 1:
         if scheme in ("smtps", "smtp+starttls"):
             raise SettingError("a socket of this machine needs no TLS", where=shown, remedy=_REMEDY)

@@ -171,7 +171,7 @@ KNOWN_REFUSALS: tuple[KnownRefusal, ...] = (
         Text(
             "Yahoo holds mail of this host back for its volume or for complaints: send less at a time and try again "
             "after some hours.",
-            "Yahoo 因发信量或投诉而暂缓该主机的邮件：请减少每次的发信量，数小时后再试。",
+            "Yahoo 因发信量或投诉而暂缓该主机的邮件：请减少每次的发信量，数小时后重试。",
         ),
     ),
     KnownRefusal(

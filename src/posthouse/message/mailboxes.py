@@ -164,6 +164,9 @@ def with_a_labels(address: Address) -> Address:
     try:
         import idna  # its tables are large, and hardly any domain needs them
 
+        # What the mapping leaves out shows nothing, and came into the address by accident or to mislead.
+        if not all(idna.uts46_remap(sign, std3_rules=True, transitional=False) for sign in address.domain):
+            raise ValueError("a character that shows nothing")
         mapped = idna.uts46_remap(address.domain, std3_rules=True, transitional=False)
         labels = [label if label.isascii() else idna.alabel(label).decode("ascii") for label in mapped.split(".")]
     except ValueError as error:  # idna.IDNAError is one

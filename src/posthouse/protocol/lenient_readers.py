@@ -36,8 +36,10 @@ _MOST_CR: Final = 8
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _BARE_CR: Final = re.compile(rb"\r(?!\n)")
 _STUFFED_LF: Final = re.compile(rb"(?<!\r)\n\.\.")
-# The first line of a message in an mbox file: "From sender weekday month day time …".
-_MBOX: Final = re.compile(rb"From [^ \r\n]+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +[A-Z0-9]")
+# The first line of a message in an mbox file: "From sender weekday month day time …".  A program that took it for text
+# has put ">" in front of it, or another such line above it.
+_MBOX: Final = re.compile(rb">*+From [^ \r\n]+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +[A-Z0-9]")
+_MBOX_LINES: Final = 10
 _LONGEST_OPENING: Final = 998
 # What a client that ends its lines with LF takes for the end of content.
 _LF_ENDS: Final = (b"\n.\n", b"\n.\r\n")
@@ -53,7 +55,18 @@ class ContentNormaliser:
     comes by BDAT, for which a strict receiver has other replies.
     """
 
-    __slots__ = ("_chunked", "_found", "_held", "_lines", "_octets", "_opening", "_seven_bit", "ended_by_lf", "kept")
+    __slots__ = (
+        "_chunked",
+        "_found",
+        "_held",
+        "_lines",
+        "_mbox_lines",
+        "_octets",
+        "_opening",
+        "_seven_bit",
+        "ended_by_lf",
+        "kept",
+    )
 
     def __init__(self, *, seven_bit: bool, chunked: bool = False) -> None:
         self._seven_bit = seven_bit
@@ -62,6 +75,7 @@ class ContentNormaliser:
         self._lines = 0  # so far; -1 behind the octets whose lines are counted
         self._octets = 0
         self._opening = True
+        self._mbox_lines = 0
         self._held = b""  # the beginning of the first line, while it may become a "From " line
         #: True if the last octets of DATA are an end of content, were LF a line end: the client may wait for a reply.
         self.ended_by_lf = False
@@ -130,15 +144,24 @@ class ContentNormaliser:
     def _opened(self, piece: bytes, over: bool) -> bytes:
         """The content's beginning: nothing while it may still become a "From " line."""
         head = self._held + piece
-        if not over and len(head) < _LONGEST_OPENING and b"\n" not in head and b"From ".startswith(head[:5]):
-            self._held = head
-            return b""
-        self._opening = False
         self._held = b""
-        if not head.startswith(b"From ") or _MBOX.match(head) is None:
-            return head
-        self._note("mbox-from", None, 1, 1)
-        return b"X-Mailbox-Line: " + head
+        done = b""
+        while True:
+            end = head.find(b"\n") + 1
+            if not over and not end and len(head) < _LONGEST_OPENING and b"From ".startswith(head.lstrip(b">")[:5]):
+                self._held = head
+                return done
+            if _MBOX.match(head) is None or self._mbox_lines == _MBOX_LINES:
+                self._opening = False
+                return done + head
+            self._mbox_lines += 1
+            self._note("mbox-from", None, 1, 1)
+            cut = end or len(head)
+            done += b"X-Mailbox-Line: " + head[:cut]
+            head = head[cut:]
+            if not end:
+                self._opening = False
+                return done
 
     def end(self) -> bytes:
         """What is still held back, now that the last chunk has ended."""
