@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import anyio
 import pytest
 
+from posthouse.client.blocking_channel import BlockingChannel
+from posthouse.net.tls import TlsStream
 from posthouse.sending import SendResult
 from posthouse.sending.pool import AsyncPool, Pool
 from posthouse.sending.pool.anyio_pool import AnyioPool
+
+from .scripted_server import LONG
 
 
 class AwaitedPool:
@@ -87,3 +92,14 @@ def idle_for(pool: Any, seconds: float) -> None:
     """As if the connections of a pool had been without work for some seconds."""
     for each in engine_of(pool)._idle:
         each.idle_since -= seconds
+
+
+def arrived(pool: Any) -> None:
+    """Wait until what the server has sent to each idle connection is on this machine's socket; nothing is read."""
+    for each in engine_of(pool)._idle:
+        channel = each.connection.session._channel
+        if isinstance(channel, BlockingChannel):
+            assert select.select([channel], [], [], LONG)[0]
+        else:
+            stream = channel._stream.below if isinstance(channel._stream, TlsStream) else channel._stream
+            assert select.select([stream._transport.get_extra_info("socket")], [], [], LONG)[0]

@@ -97,6 +97,7 @@ class ScriptedServer:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             thread = threading.Thread(target=self._session, args=(sock, len(self.dialogues)))
             self.dialogues.append([])
             self._open[len(self.dialogues) - 1] = sock

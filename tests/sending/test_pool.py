@@ -14,7 +14,7 @@ import pytest
 from posthouse.core import CannotConnect, LocalError, Outcome, Phase, Result, SettingError, TimedOut
 from posthouse.sending import SendResult
 
-from .pool_colours import Colour, engine_of, every_colour, idle_for
+from .pool_colours import Colour, arrived, engine_of, every_colour, idle_for
 from .scripted_server import CLOSE, LONG, MESSAGE, Script, ScriptedServer, transactions
 
 TO_THREE = b"From: langrui@sohu.com\r\nTo: a@sina.com, b@sina.com, c@sina.com\r\nSubject: hi\r\n\r\nhello\r\n"
@@ -116,6 +116,7 @@ def test_a_connection_that_the_server_has_ended_is_noticed_before_it_is_used(run
                 assert (await pool.send(MESSAGE)).ok
                 server.hang_up(0, farewell)
                 server.wait_until(lambda: not server.is_open(0))
+                arrived(pool)
                 idle_for(pool, 2.0)
                 result = await pool.send(MESSAGE, transcript=True)
                 assert result.ok

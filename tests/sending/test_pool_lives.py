@@ -23,7 +23,7 @@ from posthouse.sending import UnseenFailureWarning
 from posthouse.sending.pool import AsyncPool, Pool
 from posthouse.sending.pool.anyio_pool import AnyioPool
 
-from .pool_colours import Colour, every_colour, idle_for
+from .pool_colours import Colour, arrived, every_colour, idle_for
 from .scripted_server import LONG, MESSAGE, NOTIFY, ScriptedServer, transactions
 
 
@@ -443,6 +443,7 @@ def test_a_close_notify_of_an_idle_connection_is_noticed(run: Colour, tmp_path: 
                 assert (await pool.send(MESSAGE)).ok
                 assert (await pool.send(MESSAGE)).ok
                 server.wait_until(lambda: server.notified)
+                arrived(pool)
                 idle_for(pool, 2.0)
                 result = await pool.send(MESSAGE, transcript=True)
                 assert result.ok

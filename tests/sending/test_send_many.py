@@ -16,9 +16,15 @@ from typing import Any
 
 import pytest
 
-from posthouse.core import CannotConnect, LocalError, Phase, Result
+from posthouse.client.model import Deadline
+from posthouse.core import CannotConnect, LocalError, Phase, Result, TimedOut
+from posthouse.net import SystemClock
+from posthouse.sending.connection.dialogue_record import DialogueRecord
+from posthouse.sending.messages.outgoing import outgoing
 from posthouse.sending.pool import AsyncPool, Pool, Progress
+from posthouse.sending.pool.burst import BurstItem, TakeStep, burst
 from posthouse.sending.pool.journal import Journal
+from posthouse.sending.pool.pool_base import PoolCall
 
 from .pool_colours import Colour, engine_of, every_colour
 from .scripted_server import CLOSE, LONG, MESSAGE, Script, ScriptedServer, transactions
@@ -302,6 +308,28 @@ def test_a_server_that_is_down_is_tried_5_times_and_then_told(run: Colour, monke
         run(scenario)
         assert len(taken) < 10
         assert len(server.dialogues) <= 8
+
+
+def test_a_message_does_not_pay_for_the_time_of_those_before_it() -> None:
+    """Each message of a burst has the whole of its time limit when its own turn to take a connection comes."""
+    clock = SystemClock()
+    now = 1_000.0
+    clock.monotonic = lambda: now
+    calls = [PoolCall(outgoing(MESSAGE), Deadline(clock, 30.0), 0.0, DialogueRecord()) for _ in range(2)]
+
+    class FakePool:
+        def renewed(self, call: PoolCall) -> PoolCall:
+            return call._replace(deadline=Deadline(clock, call.deadline.seconds), began=clock.monotonic())
+
+    steps = burst(FakePool(), [BurstItem(each) for each in calls])  # type: ignore[arg-type]
+    first = next(steps)
+    assert isinstance(first, TakeStep)
+    now += 100.0
+    second = steps.throw(TimedOut("no connection was free"))
+    assert isinstance(second, TakeStep)
+    assert (first.call.deadline.left, second.call.deadline.left) == (0.0, 30.0)
+    assert second.call.began == first.call.began + 100.0
+    steps.close()
 
 
 # -- progress ----------------------------------------------------------------------------------------------------------

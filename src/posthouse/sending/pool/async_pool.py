@@ -182,9 +182,12 @@ class AsyncPool(TaskPool[_Connection]):
 
     def _close_leaving(self) -> None:
         super()._close_leaving()
-        if self._sweeper is None and self._loop is not None and (moment := self._engine.expires()) < math.inf:
-            seconds = max(0.0, moment - time.monotonic())
-            self._sweeper = self._loop.call_later(seconds, _sweep, weakref.ref(self))
+        loop = self._loop
+        if self._sweeper is None and loop is not None and not loop.is_closed():
+            moment = self._engine.expires()
+            if moment < math.inf:
+                seconds = max(0.0, moment - time.monotonic())
+                self._sweeper = loop.call_later(seconds, _sweep, weakref.ref(self))
 
     def swept(self) -> None:
         """Close the connections that have been idle for long enough; a timer calls this."""

@@ -205,9 +205,9 @@ class Pool(BasePool[_Connection]):
         """Seconds on the monotonic clock."""
         return time.monotonic()
 
-    def limit_of(self, call: PoolCall) -> Deadline:
-        """The time limit of a call that begins now."""
-        return Deadline(self._clock, call.deadline.seconds)
+    def renewed(self, call: PoolCall) -> PoolCall:
+        """The call as if it began now."""
+        return call._replace(deadline=Deadline(self._clock, call.deadline.seconds), began=time.monotonic())
 
     def another(self, line: Line[_Connection]) -> float:
         """Whether the connection of the line may carry one more message; as ``PoolEngine.another``."""

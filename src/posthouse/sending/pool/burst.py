@@ -107,8 +107,8 @@ class BurstPool(Protocol[C]):
         """Seconds on the monotonic clock."""
         ...
 
-    def limit_of(self, call: PoolCall) -> Deadline:
-        """The time limit of a call that begins now."""
+    def renewed(self, call: PoolCall) -> PoolCall:
+        """The call as if it began now: a message does not pay for those before it."""
         ...
 
 
@@ -193,14 +193,15 @@ class Burst(Generic[C]):
             return
         item.tried = True
         if not line.under_way:
-            line.deadline = self._pool.limit_of(item.call)
+            line.deadline = self._pool.renewed(item.call).deadline
         line.under_way.append(item)
 
     def _take(self) -> _Steps[C]:
         """Take one more connection for the first message that waits."""
-        wait = not self._lines
+        item = self._waiting[0]
+        item.call = self._pool.renewed(item.call)
         try:
-            line: Line[C] | None = yield TakeStep(self._waiting[0].call, wait)
+            line: Line[C] | None = yield TakeStep(item.call, not self._lines)
         except Exception as error:
             self._failed(error)
             return
@@ -232,7 +233,7 @@ class Burst(Generic[C]):
                     again.append(item)
                 first = False
                 self._pool.carried(line)
-                line.deadline = self._pool.limit_of(line.under_way[0].call) if line.under_way else None
+                line.deadline = self._pool.renewed(line.under_way[0].call).deadline if line.under_way else None
             if again:
                 yield from self._replace(line, again)
 
@@ -259,6 +260,7 @@ class Burst(Generic[C]):
         """Try messages once more on a fresh connection; if there is none, what the first attempt gave stays."""
         if line.under_way:  # cannot be: a connection that has ended ends all that were under way
             return
+        again[0].call = self._pool.renewed(again[0].call)
         try:
             yield ReplaceStep(line, again[0].call)
         except Exception:
