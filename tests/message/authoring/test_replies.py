@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import posthouse
@@ -234,6 +234,7 @@ PART = st.sampled_from(
 
 
 @given(FIELDS, st.lists(PART, max_size=4), st.booleans())
+@example([("From", [b"a@b.example", b"\x85"])], [], False)  # a domain that has no A-labels
 @settings(deadline=None, max_examples=150)
 def test_whatever_the_original_is_only_a_missing_address_is_an_error(
     fields: list[tuple[str, list[bytes]]], parts: list[bytes], attach: bool

@@ -15,7 +15,7 @@ from posthouse.message.composing.attachment import Attachment
 from posthouse.message.composing.given_mailboxes import Addressee, Addressees, given_mailboxes, one_mailbox
 from posthouse.message.composing.head_lines import checked_ids
 from posthouse.message.composing.inline_ids import shown_ids
-from posthouse.message.mailboxes import Mailbox
+from posthouse.message.mailboxes import Mailbox, with_a_labels
 from posthouse.message.message import Message
 from posthouse.message.reading.address_lists import ReadMailbox
 from posthouse.message.reading.read_message import ReadAttachment, ReadMessage, read_octets
@@ -164,7 +164,9 @@ def _usable(found: Iterable[ReadMailbox]) -> list[Mailbox]:
     kept: dict[str, Mailbox] = {}
     for each in found:
         try:
-            kept.setdefault(_key(each), one_mailbox((_printable(each.name), each.address, ""), "the original"))
+            mailbox = one_mailbox((_printable(each.name), each.address, ""), "the original")
+            with_a_labels(mailbox.address)  # a domain that has none cannot be written to
+            kept.setdefault(_key(each), mailbox)
         except LocalError:
             continue
     return list(kept.values())
