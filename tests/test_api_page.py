@@ -56,7 +56,11 @@ def test_the_examples_run(number: int) -> None:
 def test_pyright_accepts_a_users_program(tmp_path: Path) -> None:
     """In its strict mode.  mypy reads the same program in ``scripts/check``."""
     settings = {
-        "include": [str(ROOT / "tests/typing/user_program.py"), str(ROOT / "examples/tickets.py")],
+        "include": [
+            str(ROOT / "tests/typing/user_program.py"),
+            str(ROOT / "tests/typing/sending_program.py"),
+            str(ROOT / "examples/tickets.py"),
+        ],
         "extraPaths": [str(ROOT / "src")],
         "typeCheckingMode": "strict",
         "pythonVersion": "3.11",

@@ -7,6 +7,7 @@ again, so what was verified once counts: for the same name, port and policy only
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
@@ -112,7 +113,8 @@ class TlsPolicy:
         key = self.name_for(host), port
         self._sessions.pop(key, None)
         if len(self._sessions) >= _MOST_SESSIONS:
-            self._sessions.popitem(last=False)
+            with contextlib.suppress(KeyError):  # threads may share a policy
+                self._sessions.popitem(last=False)
         self._sessions[key] = (now + _SESSION_SECONDS, session)
 
     def name_for(self, host: str) -> str:

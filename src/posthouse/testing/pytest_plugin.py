@@ -1,7 +1,8 @@
 """Plugin for pytest (entry point ``posthouse``): the fixture ``smtp_sandbox``.
 
 pytest loads this module in each of its runs, in whatever project.  So it imports nothing of Posthouse until a test asks
-for the fixture, has no automatic fixture and no hook around tests.
+for the fixture, has no automatic fixture and no hook around tests.  It has no assertions for pytest to rewrite, so that
+no run warns where it was imported before (PYTEST_DONT_REWRITE).
 """
 
 from __future__ import annotations

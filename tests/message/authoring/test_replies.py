@@ -129,6 +129,29 @@ def test_a_reply_in_html_quotes_html_with_its_pictures() -> None:
     assert "a &lt; b" in plain.html
 
 
+@pytest.mark.parametrize(
+    ("html", "want"),
+    [
+        ("<p>x", "<p>x"),
+        ("<html><head><title>t</title></head><p>x</html>", "<p>x"),
+        ("<!DOCTYPE html><HTML lang=x><Body class='a'>x</BODY ></html>", "x"),
+        ("<head>no end", "<head>no end"),
+        ("<body>no end", "no end"),
+        ("<header>x</header>", "<header>x</header>"),
+    ],
+)
+def test_html_is_quoted_without_what_makes_a_document(html: str, want: str) -> None:
+    source = posthouse.read(f"From: a@y.example\nContent-Type: text/html\n\n{html}".encode())
+    assert reply(source, ME, html="").html == f'<p>a@y.example wrote:</p><blockquote type="cite">{want}</blockquote>'
+
+
+@pytest.mark.parametrize("piece", ["<head", "<body ", "<body <", "</head", "<!doctype ", "<html", "<head><body"])
+def test_html_of_many_pieces_takes_no_long_time(piece: str) -> None:
+    """A quadratic search takes minutes here, and the test would exceed its time limit."""
+    octets = b"From: a@y.example\nContent-Type: text/html\n\n" + piece.encode() * 200_000
+    assert reply(posthouse.read(octets), ME, html="").html is not None
+
+
 def test_a_forwarded_message_has_everything() -> None:
     source = with_picture()
     made = forward(source, ME, "bob@y.example", text="See below")

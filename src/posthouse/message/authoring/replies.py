@@ -32,8 +32,10 @@ _REFERENCES = 100
 # What mail programs write in front of the subject of a reply, and of a forwarded message.
 _RE = re.compile(r"(?i)^(?:\s*(?:re|aw|antw|sv|vs|ref|rif|odp|回复|答复|回覆|答覆|返信)(?:\[\d{1,4}\])?\s*[:：])+\s*")
 _FWD = re.compile(r"(?i)^(?:\s*(?:fwd|fw|wg|tr|vb|转发|轉寄|轉發)(?:\[\d{1,4}\])?\s*[:：])+\s*")
-_BODY = re.compile(r"(?is)<body\b[^>]{0,4096}>(.*?)(?:</body\s*>|\Z)")
-_DOCUMENT = re.compile(r"(?is)<!doctype[^>]{0,1000}>|</?(?:html|body)\b[^>]{0,4096}>|<head\b.*?</head\s*>")
+# Each is searched for once from a place on, so that many of them take no long time.
+_HEAD, _END_OF_HEAD = re.compile(r"(?i)<head\b"), re.compile(r"(?i)</head\s{0,20}>")
+_BODY, _END_OF_BODY = re.compile(r"(?i)<body\b[^<>]{0,4096}+>"), re.compile(r"(?i)</body\s{0,20}>")
+_DOCUMENT = re.compile(r"(?i)<!doctype\b[^<>]{0,1000}+>|</?(?:html|body)\b[^<>]{0,4096}+>")
 
 
 def reply(
@@ -233,8 +235,14 @@ def _html_of(source: ReadMessage) -> str:
     """The HTML of the original without what belongs to a whole document, or its text as HTML."""
     if source.html is None:
         return "<br>\n".join(map(_html.escape, source.text.splitlines()))
-    match = _BODY.search(source.html)
-    return _DOCUMENT.sub("", match[1] if match is not None else source.html)
+    html = source.html
+    body = _BODY.search(html)
+    if body is not None:
+        end = _END_OF_BODY.search(html, body.end())
+        html = html[body.end() : end.start() if end is not None else len(html)]
+    elif (head := _HEAD.search(html)) is not None and (end := _END_OF_HEAD.search(html, head.end())) is not None:
+        html = html[: head.start()] + html[end.end() :]
+    return _DOCUMENT.sub("", html)
 
 
 def _forwarded_head(source: ReadMessage) -> list[str]:

@@ -43,6 +43,22 @@ class _StreamedMessage(Protocol):
     def chunks(self) -> Iterator[bytes]: ...
 
 
+class _ComposedMessage(Protocol):
+    """What ``posthouse.compose`` returns."""
+
+    @property
+    def envelope(self) -> Envelope: ...
+
+    @property
+    def content(self) -> bytes: ...
+
+
+class _Octets(Protocol):
+    """A message that has been read, for example."""
+
+    def as_bytes(self) -> bytes: ...
+
+
 class _StandardMessage(Protocol):
     """``email.message.Message`` and ``EmailMessage``; ``email`` is not imported for their sake."""
 
@@ -59,7 +75,16 @@ class _ReadableFile(Protocol):
 
 #: What can be sent.  A ``str`` is none of them: it could be text or a path.
 MessageLike = (
-    OutgoingMessage | bytes | bytearray | memoryview | os.PathLike[str] | IO[bytes] | _StandardMessage | _ReadableFile
+    OutgoingMessage
+    | bytes
+    | bytearray
+    | memoryview
+    | os.PathLike[str]
+    | IO[bytes]
+    | _StandardMessage
+    | _ComposedMessage
+    | _Octets
+    | _ReadableFile
 )
 #: An envelope, or a pair of the sender's address (None or "" for the null reverse-path) and those of the recipients.
 EnvelopeLike = Envelope | tuple[str | Address | None, str | Address | Iterable[str | Address]]
