@@ -271,4 +271,4 @@ def library(run: Run, found: Found) -> None:
             ),
         ):
             started = {name: _side(send, tls) for name, send in sides.items()}
-            Throughput(started, aims, what=f"{what}{over}", most=50_000).measure(run, found)
+            Throughput(started, aims, what=f"{what}{over}", first=100, most=50_000).measure(run, found)
