@@ -5,8 +5,8 @@ backlog.  One is too few when hundreds come at once: each turn then also reads w
 waits for as many turns as there are connections before its own.  All at once would be too many.  So a listener takes up
 to ``IN_ONE_TURN`` in a turn.
 
-To look for more costs a system call and an exception where none waits.  A listener that finds none skips the look for
-the next connection, then for the next 3, at most for ``RARELY``; one that finds some looks each time again.
+To look for more costs a system call, and what is found costs a task, which the loop's own way does not.  So a listener
+looks once in ``RARELY`` connections, and each time as long as it finds many.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ __all__ = ["IN_ONE_TURN", "RARELY", "SocketListener"]
 
 #: Connections that one listener accepts in one turn of the loop.
 IN_ONE_TURN: Final = 32
-#: Connections between two looks for more, at most.
-RARELY: Final = 15
+#: Connections from one look for more to the next.
+RARELY: Final = 16
+_MANY: Final = 8  # found by one look: there is a flood
 
 
 class SocketListener:
@@ -49,7 +50,7 @@ class SocketListener:
         self._report = report
         self._server: asyncio.Server | None = None
         self._due = False
-        self._pause = self._left = 0  # connections without a look, and how many of them are left
+        self._left = 0  # connections until the next look
         self._arriving: set[asyncio.Task[None]] = set()
 
     async def start(self, sock: socket.socket, backlog: int) -> None:
@@ -93,7 +94,7 @@ class SocketListener:
         found = 0
         while found < IN_ONE_TURN - 1 and self._take_one():
             found += 1
-        self._pause = self._left = 0 if found else min(2 * self._pause + 1, RARELY)
+        self._left = 0 if found >= _MANY else RARELY - 1
 
     def _take_one(self) -> bool:
         """Accept a connection, if one waits."""
