@@ -149,10 +149,10 @@ def test_the_second_port_is_there_unless_something_else_was_asked_for(
     monkeypatch: pytest.MonkeyPatch, binds: tuple[str, ...], tls: str | None, listeners: int
 ) -> None:
     monkeypatch.setattr(command, "_is_free", lambda place: True)
-    assert len(command._catcher(None, binds, tls, None).listener) == listeners
+    assert len(command._catcher(None, binds, tls, None, faults=True).listener) == listeners
 
 
 def test_the_second_port_is_left_out_where_another_program_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         monkeypatch.setattr("posthouse.service.config_file.CATCHER_WITHOUT_TLS", "{}:{}".format(*other.getsockname()))
-        assert len(command._catcher(None, (), None, None).listener) == 1
+        assert len(command._catcher(None, (), None, None, faults=True).listener) == 1
