@@ -140,19 +140,24 @@ class Pickup:
 
     def _tell(self) -> None:
         """Write what programs should know of the daemon.  Raises ``OSError``."""
+        mode = 0o644 if self._is_shared() else 0o600
         facts = {"hostname": self._terms.hostname, "max_message_size": self._terms.max_message_size}
         new = os.path.join(self.path, f".{TERMS}")
         with contextlib.suppress(FileNotFoundError):
             os.unlink(new)
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
-            os.fchmod(descriptor, 0o644)
+            os.fchmod(descriptor, mode)
             os.write(descriptor, json.dumps(facts).encode() + b"\n")
         finally:
             os.close(descriptor)
         os.replace(new, os.path.join(self.path, TERMS))
 
     # -- the directory -----------------------------------------------------------------------------------------------
+
+    def _is_shared(self) -> bool:
+        """Whether other users may use the directory, and so what is in it."""
+        return os.stat(self.path).st_mode & 0o077 != 0
 
     def _prepare(self) -> None:
         own_directory(self.path)
@@ -359,7 +364,7 @@ class Pickup:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)  # of a daemon before this one, which holds the lock on data_dir
             self._server = await asyncio.start_unix_server(self._connected, path=path, limit=256)
-            os.chmod(path, 0o666)
+            os.chmod(path, 0o666 if self._is_shared() else 0o600)
             self._descriptors = {each.fileno() for each in self._server.sockets}
             forks.private.update(self._descriptors)
 
