@@ -35,8 +35,9 @@ def proxy_header(data: bytes) -> None:
     assert data[: len(data) - len(rest)].startswith((b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n"))
     if header.host:
         for host, port in ((header.host, header.port), (header.local_host, header.local_port)):
-            assert str(ipaddress.ip_address(host)) == host
-            assert not host.startswith("::ffff:")
+            address = ipaddress.ip_address(host)
+            assert str(address) == host
+            assert getattr(address, "ipv4_mapped", None) is None
             assert 0 <= port <= 65_535
     else:
         assert header == ProxyHeader()

@@ -23,6 +23,9 @@ from posthouse import compose, parse_server, submit
 from posthouse.core import Bytes, LocalError, Reply, Result, SettingError
 from posthouse.protocol import Offer
 from posthouse.sandbox import NotSent, Sandbox, sandbox_server
+from posthouse.sandbox.caught_message import CaughtMessage
+from posthouse.sandbox.conditions import Conditions
+from posthouse.sandbox.mail_store import MailStore
 from posthouse.sandbox.sandbox import SandboxTls
 
 LATE = 60.0  # seconds for what is sure to come
@@ -260,6 +263,25 @@ def test_a_wait_outlasts_a_clear(sandbox: Sandbox) -> None:
         sandbox.clear()
         send(sandbox, "ann@example.com")
         assert waiting.result(LATE)
+
+
+def test_a_message_after_a_clear_is_new_though_as_many_were_there_before() -> None:
+    """The waiter looks before the clear, and next when one message is there again."""
+    with Sandbox() as sandbox:
+        send(sandbox, "bob@example.com")
+        send(sandbox, "ann@example.com")
+        bob, ann = sandbox.messages
+    store = MailStore(10, 1_000_000)
+
+    async def main() -> CaughtMessage | None:
+        store.add(bob, 1)
+        waiting = asyncio.create_task(store.await_next(Conditions({"to": "ann@example.com"}), LATE))
+        await asyncio.sleep(0)  # the waiter has looked
+        store.clear()
+        store.add(ann, 1)
+        return await waiting
+
+    assert asyncio.run(main()) is ann
 
 
 def test_awaiting_does_not_stop_the_loop(sandbox: Sandbox) -> None:

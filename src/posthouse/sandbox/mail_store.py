@@ -31,6 +31,7 @@ class MailStore:
         self._most_octets = octets
         self._octets = 0
         self._messages: list[CaughtMessage] = []
+        self._first = 0  # number of the first of them; numbers go on after a clear
         self._given: set[int] = set()  # numbers of messages that a call has returned
         self._after: dict[object, int] = {}  # key of conditions → where to look for the next message
         self._changed = threading.Condition()
@@ -58,19 +59,27 @@ class MailStore:
     def clear(self) -> None:
         """Forget all of them."""
         with self._changed:
+            self._first = self._end
             self._messages.clear()
             self._given.clear()
             self._after.clear()
             self._octets = 0
+
+    @property
+    def _end(self) -> int:
+        """The number that the next message will have."""
+        return self._first + len(self._messages)
 
     # -- asking without waiting ----------------------------------------------------------------------------------------
 
     def all(self, conditions: Conditions) -> list[CaughtMessage]:
         """The messages that meet the conditions; they count as given."""
         with self._changed:
-            found = [number for number, each in enumerate(self._messages) if conditions.met_by(each)]
-            self._given.update(found)
-            return [self._messages[number] for number in found]
+            found = [
+                (number, each) for number, each in enumerate(self._messages, self._first) if conditions.met_by(each)
+            ]
+            self._given.update(number for number, _ in found)
+            return [each for _, each in found]
 
     def unexpected(self, conditions: Conditions) -> list[CaughtMessage]:
         """The messages that meet the conditions, and that no call has given."""
@@ -78,22 +87,21 @@ class MailStore:
             return self._ungiven(conditions)
 
     def _ungiven(self, conditions: Conditions) -> list[CaughtMessage]:
-        numbered = enumerate(self._messages)
+        numbered = enumerate(self._messages, self._first)
         return [each for number, each in numbered if number not in self._given and conditions.met_by(each)]
 
     def _next(self, conditions: Conditions, key: object, seen: int = 0) -> CaughtMessage | None:
-        """The next message that meets the conditions: behind the one that they were given last, and behind the first
-        ``seen``, which do not meet them."""
-        if seen > len(self._messages):  # cleared meanwhile
-            seen = 0
-        for number in range(max(seen, self._after.get(key, 0)), len(self._messages)):
-            if conditions.met_by(self._messages[number]):
+        """The next message that meets the conditions: behind the one that they were given last, and of the number
+        ``seen`` or above; those below do not meet them."""
+        for number in range(max(self._first, seen, self._after.get(key, 0)), self._end):
+            message = self._messages[number - self._first]
+            if conditions.met_by(message):
                 self._after.pop(key, None)
                 self._after[key] = number + 1
                 if len(self._after) > _CURSORS_MOST:
                     del self._after[next(iter(self._after))]
                 self._given.add(number)
-                return self._messages[number]
+                return message
         return None
 
     # -- waiting -------------------------------------------------------------------------------------------------------
@@ -107,7 +115,7 @@ class MailStore:
         deadline = time.monotonic() + seconds
         with self._changed:
             while True:
-                found, seen = self._next(conditions, key, seen), len(self._messages)
+                found, seen = self._next(conditions, key, seen), self._end
                 left = deadline - time.monotonic()
                 if found is not None or left <= 0:
                     return found
@@ -121,7 +129,7 @@ class MailStore:
         deadline = loop.time() + seconds
         while True:
             with self._changed:
-                found, seen = self._next(conditions, key, seen), len(self._messages)
+                found, seen = self._next(conditions, key, seen), self._end
                 if found is not None or loop.time() >= deadline:
                     return found
                 future = self._register(loop)
