@@ -338,7 +338,7 @@ def test_work_is_linear_in_the_length(piece: str) -> None:
     def looks(times: int) -> int:
         CountedText.looked = 0
         with contextlib.suppress(UnreadableResults):
-            results_reader._Reader(CountedText("example.org; spf=pass " + piece * times)).field()
+            results_reader._ResultsReader(CountedText("example.org; spf=pass " + piece * times)).field()
         return CountedText.looked
 
     assert looks(4_000) <= 4 * looks(1_000) + 50

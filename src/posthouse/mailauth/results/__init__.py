@@ -16,9 +16,9 @@ from posthouse.mailauth.results.results_reader import (
 from posthouse.mailauth.results.results_writer import results_payload, write_results
 
 __all__ = [
-    "RESULT_WORDS",
     "AuthenticationResults",
     "MethodResult",
+    "RESULT_WORDS",
     "ResultProperty",
     "UnreadableResults",
     "is_forged",

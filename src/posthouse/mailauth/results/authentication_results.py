@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["RESULT_WORDS", "AuthenticationResults", "MethodResult", "ResultProperty"]
+__all__ = ["AuthenticationResults", "MethodResult", "RESULT_WORDS", "ResultProperty"]
 
 _COMMON: Final = frozenset(("none", "pass", "fail", "temperror", "permerror"))
 _SIGNATURE: Final = _COMMON | {"policy", "neutral"}

@@ -48,7 +48,7 @@ def read_results(value: bytes | str) -> AuthenticationResults:
 
     Raises ``UnreadableResults``.  A field of another version than 1 gives its authserv-id and no results (§2.6).
     """
-    return _Reader(_unfolded(value)).field()
+    return _ResultsReader(_unfolded(value)).field()
 
 
 def trusted_results(headers: bytes, authserv_ids: Collection[str]) -> list[AuthenticationResults]:
@@ -78,7 +78,7 @@ def is_forged(value: bytes | str, authserv_ids: Collection[str]) -> bool:
     another program might read ours in it.  Only the beginning of the field matters.
     """
     try:
-        reader = _Reader(_unfolded(value))
+        reader = _ResultsReader(_unfolded(value))
         authserv_id, version = reader.opening()
     except UnreadableResults:
         return True
@@ -111,7 +111,7 @@ def _unfolded(value: bytes | str) -> str:
     return text
 
 
-class _Reader:
+class _ResultsReader:
     """Reader of one value; ``_at`` is where it stands."""
 
     def __init__(self, text: str) -> None:
