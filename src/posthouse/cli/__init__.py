@@ -82,7 +82,6 @@ Posthouse {version}: an SMTP system (RFC 5321).
   posthouse run                  catch all mail sent to 127.0.0.1:1025; nothing leaves this machine
   posthouse send --from me@sohu.com --to you@sina.com --subject hello --text "Hello!"
   posthouse inbox list           what has arrived
-  posthouse explain 550          what a reply code means
 
 Commands
 {commands}
@@ -96,7 +95,6 @@ Posthouse {version}（驿站）：SMTP 系统（RFC 5321）。
   posthouse run                  接收发往 127.0.0.1:1025 的所有邮件，不会离开本机
   posthouse send --from me@sohu.com --to you@sina.com --subject 你好 --text "你好！"
   posthouse inbox list           已收到的邮件
-  posthouse explain 550          解释应答码
 
 命令
 {commands}

@@ -87,7 +87,8 @@ VERIFY: Final = SettingType(
     " or ".join(map(quoted, _VERIFY)), _read_verify, lambda value: quoted(value) if value else ""
 )
 _QUARANTINE: Final = SettingType('"hold", "header" or "folder:NAME"', _read_quarantine, quoted)
-_DOMAIN: Final = SettingType("domain name", _read_domain_or_nothing, quoted)
+_DOMAIN: Final = SettingType("domain name", _read_domain, quoted)
+_DOMAIN_OR_NOTHING: Final = SettingType("domain name", _read_domain_or_nothing, quoted)
 _DOMAINS: Final = SettingType("list of domains", several(_read_domain), list_of(quoted))
 _AUTHOR: Final = SettingType("domain or address", _read_author, quoted)
 _SELECTORS: Final = SettingType("list of selectors", several(_read_selector), list_of(quoted))
@@ -106,8 +107,10 @@ class DmarcException(Struct, frozen=True, kw_only=True):
 
 
 class SigningSettings(Struct, frozen=True, kw_only=True):
-    """How mail of one author's domain, or of one author, is signed; without any, each domain with keys signs its own
-    mail and that of the domains below it."""
+    """How mail of one domain's authors, or of one author, is signed.
+
+    Without any, each domain with keys signs its own mail and that of the domains below it.
+    """
 
     author: Annotated[
         str,
@@ -115,7 +118,9 @@ class SigningSettings(Struct, frozen=True, kw_only=True):
         Meta(description="The domain in From, with the domains below it, or one address; an address comes first."),
     ]
     domain: Annotated[
-        str, _DOMAIN, Meta(description='The domain that signs (d=); "" for none: this mail is not signed.')
+        str,
+        _DOMAIN_OR_NOTHING,
+        Meta(description="The domain that signs (d=); without it, none: this mail is not signed."),
     ] = ""
     selectors: Annotated[
         tuple[str, ...],
@@ -148,8 +153,8 @@ class MailauthSettings(Struct, frozen=True, kw_only=True):
     dns_failure: Annotated[
         Literal["accept", "defer"],
         Meta(
-            description="Mail whose DMARC result depends on DNS answers that cannot be had now: `accept` it unverified, "
-            "or, with `enforce`, `defer` it (451 4.7.24)."
+            description="Mail whose DMARC result depends on DNS answers that cannot be had now: `accept` it "
+            "unverified, or, with `enforce`, `defer` it (451 4.7.24)."
         ),
     ] = "accept"
     dns_time: Annotated[
@@ -220,9 +225,7 @@ class MailauthSettings(Struct, frozen=True, kw_only=True):
     ] = ""
     reports: Annotated[
         bool,
-        Meta(
-            description="Whether the owners of domains that ask for it are sent aggregate reports once a day (RFC 9990)."
-        ),
+        Meta(description="Whether the owners of domains who ask for aggregate reports are sent them daily (RFC 9990)."),
     ] = False
     report_sender: Annotated[
         str, _AUTHOR, Meta(description="The author of aggregate reports; without it, `dmarc-reports` at `hostname`.")

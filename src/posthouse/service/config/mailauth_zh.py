@@ -33,13 +33,15 @@ MAILAUTH_TEXTS: Final[dict[str, str]] = {
     "mailauth.sign": "作者所在的域有密钥时，是否为提交的邮件签名（DKIM）。",
     "mailauth.keys": "存放密钥的目录，见 `posthouse dkim`；不写时，为 `data_dir` 下的 `dkim`。",
     "mailauth.expires": "签名的有效期（x=）；0 表示不过期。",
-    "mailauth.signing[]": "一个域的作者或某一位作者的邮件如何签名；一个都不写时，凡有密钥的域都为自己及其下各域的邮件签名。",
+    "mailauth.signing[]": "一个域的作者或某一位作者的邮件如何签名；一个都不写时，凡有密钥的域都为自己及其下"
+    "各域的邮件签名。",
     "mailauth.signing[].author": "From 中的域（连同其下的各域），或一个地址；地址优先。",
-    "mailauth.signing[].domain": "签名的域（d=）；“” 表示不为这些邮件签名。",
+    "mailauth.signing[].domain": "签名的域（d=）；不写时，不为这些邮件签名。",
     "mailauth.signing[].selectors": "用来签名的密钥；不写时，用该域当前的密钥，每种算法一个。",
-    "mailauth.seal": "别名、邮件列表或改了地址的邮箱把验证过的邮件发往其他服务器时，若 `hostname` 的域有密钥，是否加以封签（ARC）。",
-    "mailauth.srs_domain": "转发邮件时，用本服务器这个域中的地址代替原发件人地址（SRS），使下一台服务器的 SPF 得以通过；"
-    "发往这些地址的投递报告会送回原发件人。不写时，发件人地址不变。",
+    "mailauth.seal": "别名、邮件列表或改了地址的邮箱把验证过的邮件发往其他服务器时，若 `hostname` 的域有密钥，"
+    "是否加以封签（ARC）。",
+    "mailauth.srs_domain": "转发邮件时，用本服务器这个域中的地址代替原发件人地址（SRS），使下一台服务器的 SPF 得以"
+    "通过；发往这些地址的投递报告会送回原发件人。不写时，发件人地址不变。",
     "mailauth.reports": "是否每天向索取汇总报告的域的所有者发送报告（RFC 9990）。",
     "mailauth.report_sender": "汇总报告的作者；不写时，为 `hostname` 的 `dmarc-reports`。",
 }

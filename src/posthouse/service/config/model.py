@@ -146,7 +146,8 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
         str,
         VERIFY,
         Meta(
-            description="As `[mailauth] verify`, for this listener; written here, it is for clients of this machine too."
+            description="As `[mailauth] verify`, for this listener; written here, it counts for clients of this "
+            "machine too."
         ),
     ] = ""
     name: Annotated[str, Meta(description="A name for logs; without it, the kind, numbered if there are several.")] = ""

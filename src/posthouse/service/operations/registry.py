@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from posthouse.service.operations.base import Operation
-from posthouse.service.operations.dkim import DKIM_OPERATIONS
+from posthouse.service.operations.dkim_keys import DKIM_OPERATIONS
 from posthouse.service.operations.explain import EXPLAIN_OPERATIONS
 from posthouse.service.operations.inbox import INBOX_OPERATIONS
 from posthouse.service.operations.queue import QUEUE_OPERATIONS

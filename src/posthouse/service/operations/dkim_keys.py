@@ -170,11 +170,11 @@ async def _check(context: Context, domain: str = "", zone: str = "") -> list[Dki
         resolver = read_zone(zone)
     else:
         resolver = context.routing().resolver
-    found = []
-    for keys in groups:
-        for key in keys:
-            found.append(_judged(key, keys, now, await resolver.ask(Question(key.record_name, Kind.TXT))))
-    return found
+    return [
+        _judged(key, keys, now, await resolver.ask(Question(key.record_name, Kind.TXT)))
+        for keys in groups
+        for key in keys
+    ]
 
 
 def _judged(key: StoredKey, keys: Sequence[StoredKey], now: float, answer: Answer) -> DkimCheck:
