@@ -9,16 +9,30 @@ from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
     from posthouse.mailauth.batv import Batv
+    from posthouse.mailauth.dmarc import DmarcResult, check_dmarc
     from posthouse.mailauth.questions import TIME_LIMIT, Check, Resolver, answer, ask
     from posthouse.mailauth.srs import Srs
     from posthouse.mailauth.zone import Zone, read_zone
 
-__all__ = ["Batv", "Check", "Resolver", "Srs", "TIME_LIMIT", "Zone", "answer", "ask", "read_zone"]
+__all__ = [
+    "Batv",
+    "Check",
+    "DmarcResult",
+    "Resolver",
+    "Srs",
+    "TIME_LIMIT",
+    "Zone",
+    "answer",
+    "ask",
+    "check_dmarc",
+    "read_zone",
+]
 
 __getattr__ = lazily(
     __name__,
     {
         "batv": "Batv",
+        "dmarc": "DmarcResult check_dmarc",
         "questions": "Check Resolver TIME_LIMIT answer ask",
         "srs": "Srs",
         "zone": "Zone read_zone",

@@ -8,13 +8,13 @@ if TYPE_CHECKING:
     from posthouse.mailauth.dmarc.dmarc_record import DmarcRecord, ReportUri, read_dmarc_record
     from posthouse.mailauth.dmarc.dmarc_result import DmarcResult
     from posthouse.mailauth.dmarc.evaluation import check_dmarc
-    from posthouse.mailauth.dmarc.tree_walk import TreeWalk, walk_tree
+    from posthouse.mailauth.dmarc.tree_walk import DnsTreeWalk, walk_tree
 
 __all__ = [
     "DmarcRecord",
     "DmarcResult",
+    "DnsTreeWalk",
     "ReportUri",
-    "TreeWalk",
     "check_dmarc",
     "read_dmarc_record",
     "walk_tree",
@@ -26,6 +26,6 @@ __getattr__ = lazily(
         "dmarc_record": "DmarcRecord ReportUri read_dmarc_record",
         "dmarc_result": "DmarcResult",
         "evaluation": "check_dmarc",
-        "tree_walk": "TreeWalk walk_tree",
+        "tree_walk": "DnsTreeWalk walk_tree",
     },
 )

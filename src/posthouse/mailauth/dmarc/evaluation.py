@@ -15,7 +15,7 @@ from posthouse.core.dns import Kind
 from posthouse.mailauth.dmarc.author_domains import Author, author_domains
 from posthouse.mailauth.dmarc.dmarc_record import POLICIES, DmarcPolicy, DmarcRecord
 from posthouse.mailauth.dmarc.dmarc_result import DmarcResult, DmarcWord
-from posthouse.mailauth.dmarc.tree_walk import TreeWalk, find_record, walk_tree
+from posthouse.mailauth.dmarc.tree_walk import DnsTreeWalk, find_record, walk_tree
 from posthouse.mailauth.questions import Check
 from posthouse.message.authors import Unreadable
 from posthouse.message.mailboxes import with_a_labels
@@ -197,7 +197,7 @@ def _judge(domain: str, identifiers: list[_Identifier]) -> Check[DmarcResult]:
     return (yield from _with_policy(found._replace(result=result, reason=reason)))
 
 
-def _inherited(walk: TreeWalk) -> tuple[DmarcRecord | None, str]:
+def _inherited(walk: DnsTreeWalk) -> tuple[DmarcRecord | None, str]:
     """The record above a domain that has none: the organizational domain's, else the public suffix's (§4.10.1)."""
     organizational = walk.organizational_domain
     record = walk.at(organizational)

@@ -15,7 +15,7 @@ from posthouse.core.dns import Kind
 from posthouse.mailauth.dmarc.dmarc_record import DmarcRecord, read_dmarc_record
 from posthouse.mailauth.questions import Check
 
-__all__ = ["PublishedRecord", "TreeWalk", "find_record", "walk_tree", "walk_targets"]
+__all__ = ["DnsTreeWalk", "PublishedRecord", "find_record", "walk_targets", "walk_tree"]
 
 _MOST_LABELS: Final = 7  # of a name that is asked for behind the first one
 _MOST_TEXTS: Final = 100  # TXT records of one name that are looked at
@@ -28,7 +28,7 @@ class PublishedRecord(NamedTuple):
     record: DmarcRecord
 
 
-class TreeWalk(NamedTuple):
+class DnsTreeWalk(NamedTuple):
     """What a walk found.
 
     Args:
@@ -73,7 +73,7 @@ def walk_targets(domain: str) -> list[str]:
     return [domain, *(".".join(rest[at:]) for at in range(len(rest)))]
 
 
-def walk_tree(domain: str) -> Check[TreeWalk]:
+def walk_tree(domain: str) -> Check[DnsTreeWalk]:
     """Walk from ``domain`` (lower case, A-labels, no final dot) up to the root; at most 8 questions."""
     found: list[PublishedRecord] = []
     remarks: list[str] = []
@@ -83,25 +83,25 @@ def walk_tree(domain: str) -> Check[TreeWalk]:
         if target == domain and answer.status in (Status.OK, Status.NODATA):
             exists = True
         if answer.status is Status.FAILED:
-            return TreeWalk(domain, tuple(found), _failure(target, answer), tuple(remarks), exists)
+            return DnsTreeWalk(domain, tuple(found), _failure(target, answer), tuple(remarks), exists)
         record = _record(target, answer, remarks)
         if record is not None:
             found.append(PublishedRecord(target, record))
             if record.psd != "u":
                 break
-    return TreeWalk(domain, tuple(found), "", tuple(remarks), exists)
+    return DnsTreeWalk(domain, tuple(found), "", tuple(remarks), exists)
 
 
-def find_record(domain: str) -> Check[TreeWalk]:
+def find_record(domain: str) -> Check[DnsTreeWalk]:
     """The first step of a walk: the record of the domain itself."""
     answer = yield Question(f"_dmarc.{domain}", Kind.TXT)
     exists = True if answer.status in (Status.OK, Status.NODATA) else None
     if answer.status is Status.FAILED:
-        return TreeWalk(domain, (), _failure(domain, answer), (), exists)
+        return DnsTreeWalk(domain, (), _failure(domain, answer), (), exists)
     remarks: list[str] = []
     record = _record(domain, answer, remarks)
     found = () if record is None else (PublishedRecord(domain, record),)
-    return TreeWalk(domain, found, "", tuple(remarks), exists)
+    return DnsTreeWalk(domain, found, "", tuple(remarks), exists)
 
 
 def _record(domain: str, answer: Answer, remarks: list[str]) -> DmarcRecord | None:
