@@ -27,6 +27,7 @@ def message_chunks(message: MessageOctets) -> tuple[Iterator[bytes], bytes]:
     """
     if isinstance(message, str):
         raise TypeError("a message is bytes, not str: what is signed are its octets; encode it first")
+    chunks: Iterator[bytes]
     if isinstance(message, (bytes, bytearray, memoryview)):
         view = memoryview(message)
         chunks = (bytes(view[start : start + _AT_MOST]) for start in range(0, len(view), _AT_MOST))

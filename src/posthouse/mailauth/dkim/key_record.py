@@ -228,7 +228,9 @@ def _suitable(record: KeyRecord, algorithm: str, name: str, min_rsa_bits: int) -
     if record.revoked:
         raise Fault("fail", f"the key of {name} is revoked (its p= is empty)")
     if record.kind != kind:
-        raise Fault("permerror", f"the key of {name} is of type {record.kind!r:.20}, and the signature says {algorithm}")
+        raise Fault(
+            "permerror", f"the key of {name} is of type {record.kind!r:.20}, and the signature says {algorithm}"
+        )
     try:
         key = _public_key(kind, record.public)
     except TagFault as wrong:

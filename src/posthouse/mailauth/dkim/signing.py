@@ -124,7 +124,9 @@ class DkimSigner:
         if not header.complete:
             raise LocalError("the header section is too long to be signed")
         if not header.places(b"from"):
-            raise LocalError("the message has no From field, which a signature must cover (RFC 6376 section 5.4); add one")
+            raise LocalError(
+                "the message has no From field, which a signature must cover (RFC 6376 section 5.4); add one"
+            )
         names = self._names(header)
         octets = [name.encode() for name in names]
         body_hash = base64.b64encode(hasher.body_hash(self._body).digest).decode()
@@ -141,11 +143,7 @@ class DkimSigner:
         over = {name.lower() for name in self._options.oversigned} | {"from"}
         for name in ("From", *self._options.oversigned, *self._options.signed):
             names.setdefault(name.lower(), name)
-        return [
-            name
-            for key, name in names.items()
-            for _ in range(len(header.places(key.encode())) + (key in over))
-        ]
+        return [name for key, name in names.items() for _ in range(len(header.places(key.encode())) + (key in over))]
 
     def _unsigned(self, key: DkimKey, names: Iterable[str], body_hash: str) -> bytes:
         """The field of one key up to the end of ``b=``."""

@@ -104,9 +104,10 @@ class DkimVerifier:
         """The check of all signatures; ``hasher`` has had the plan and the whole message."""
         header = hasher.header
         assert header is not None, "the message has not ended: call finish() first"
-        results = []
+        results: list[SignatureResult] = []
         for each in self._signatures:
-            results.append((yield from self._check(each, header, hasher)))
+            result = yield from self._check(each, header, hasher)
+            results.append(result)
         return _joined(tuple(results), self._skipped)
 
     def _check(self, signature: _Signature, header: HeaderSection, hasher: MessageHasher) -> Check[SignatureResult]:
@@ -119,9 +120,7 @@ class DkimVerifier:
             if not header.complete:
                 raise Fault("policy", "the header section is too long to be judged")
             self._check_times(content)
-            keys = yield from find_keys(
-                content.domain, content.selector, content.algorithm, self._policy.min_rsa_bits
-            )
+            keys = yield from find_keys(content.domain, content.selector, content.algorithm, self._policy.min_rsa_bits)
         except Fault as fault:
             return _of_tags(signature)._replace(result=fault.result, reason=fault.reason, key_bits=fault.key_bits)
         signed = header.signed_octets(
@@ -160,7 +159,9 @@ class DkimVerifier:
         if body.digest != content.body_hash:
             raise Fault("fail", "the body hash did not verify: the body is not the one that was signed")
         if not key.verifies(content.signature, signed):
-            raise Fault("fail", "the signature did not verify: signed header fields were changed, or the key is another")
+            raise Fault(
+                "fail", "the signature did not verify: signed header fields were changed, or the key is another"
+            )
         if body.total > body.hashed and not self._policy.partial_body:
             raise Fault("policy", f"the last {body.total - body.hashed} octets of the body are not signed (l=)")
 
@@ -213,9 +214,7 @@ def _praise(verdict: SignatureResult) -> str:
 def _joined(results: tuple[SignatureResult, ...], skipped: int) -> DkimResult:
     if not results:
         return DkimResult("none", "the message has no DKIM signature")
-    deciding = next(
-        (each for word in ("pass", "temperror") for each in results if each.result == word), results[0]
-    )
+    deciding = next((each for word in ("pass", "temperror") for each in results if each.result == word), results[0])
     where = "" if deciding.result == "pass" or not deciding.domain else f"{deciding.domain}: "
     return DkimResult(deciding.result, where + deciding.reason, results, skipped)
 
@@ -233,15 +232,15 @@ def _most_wanted(header: HeaderSection, places: Sequence[int], most: int) -> lis
         if found is None:
             return False
         domain = found[1].lower()
-        return any(
-            host == domain or host.endswith(b"." + domain) or domain.endswith(b"." + host) for host in hosts
-        )
+        return any(host == domain or host.endswith(b"." + domain) or domain.endswith(b"." + host) for host in hosts)
 
     return sorted(sorted(places, key=lambda place: not related(place))[:most])
 
 
 def verify_dkim(
-    message: MessageOctets, now: float | None = None, policy: DkimPolicy = DkimPolicy()  # noqa: B008 — frozen
+    message: MessageOctets,
+    now: float | None = None,
+    policy: DkimPolicy = DkimPolicy(),  # noqa: B008 — frozen
 ) -> Check[DkimResult]:
     """Check of all DKIM signatures of a message; ``answer`` or ``await ask`` runs it.
 
