@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from posthouse.mailauth.dkim.keys import DkimKey, check_published, record_strings, zone_lines
     from posthouse.mailauth.dkim.signature import SignatureTags, dkim_signature, signature_tags
     from posthouse.mailauth.dkim.signing import OVERSIGNED, SIGNED, DkimSigner, SigningOptions, folded_tags, sign_dkim
-    from posthouse.mailauth.dkim.verdict import DkimResult, Fault, SignatureResult
+    from posthouse.mailauth.dkim.verdict import DkimResult, SignatureFault, SignatureResult
     from posthouse.mailauth.dkim.verification import DkimPolicy, DkimVerifier, verify_dkim
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
     "DkimResult",
     "DkimSigner",
     "DkimVerifier",
-    "Fault",
+    "SignatureFault",
     "HeaderSection",
     "KeyRecord",
     "MessageHasher",
@@ -62,7 +62,7 @@ __getattr__ = lazily(
         "keys": "DkimKey check_published record_strings zone_lines",
         "signature": "SignatureTags dkim_signature signature_tags",
         "signing": "DkimSigner OVERSIGNED SIGNED SigningOptions folded_tags sign_dkim",
-        "verdict": "DkimResult Fault SignatureResult",
+        "verdict": "DkimResult SignatureFault SignatureResult",
         "verification": "DkimPolicy DkimVerifier verify_dkim",
     },
 )

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from posthouse.core import Answer, Question, Status
 from posthouse.core.dns import Kind
-from posthouse.mailauth.dkim.verdict import Fault
+from posthouse.mailauth.dkim.verdict import SignatureFault
 from posthouse.mailauth.questions import Check
 from posthouse.mailauth.tag_list import TagFault, decode_base64, read_tags, split_list
 
@@ -185,23 +185,23 @@ def find_keys(
         min_rsa_bits: Bits of the smallest RSA key that counts.
 
     Raises:
-        Fault: There is no such key: the result for the signature, and the reason.
+        SignatureFault: There is no such key: the result for the signature, and the reason.
     """
     question = key_question(domain, selector)
     answer = yield question
     texts = _texts(answer, question.name)
     found: list[tuple[KeyRecord, PublicKey]] = []
-    fault: Fault | None = None
+    fault: SignatureFault | None = None
     for text in texts[:_MOST_RECORDS]:
         try:
             record = read_key_record(text)
         except TagFault as wrong:
             # A wildcard TXT record answers for a key that does not exist (§6.1.2); the first fault is the one told.
-            fault = fault or Fault("permerror", f"the key record of {question.name} is malformed: {wrong}")
+            fault = fault or SignatureFault("permerror", f"the key record of {question.name} is malformed: {wrong}")
             continue
         try:
             found.append((record, _suitable(record, algorithm, question.name, min_rsa_bits)))
-        except Fault as unsuitable:
+        except SignatureFault as unsuitable:
             fault = unsuitable
     if not found:
         assert fault is not None
@@ -211,31 +211,33 @@ def find_keys(
 
 def _texts(answer: Answer, name: str) -> list[bytes]:
     if answer.status is Status.FAILED:
-        raise Fault("temperror", f"the key record of {name} could not be fetched: {answer.reason or 'no answer'}")
+        raise SignatureFault(
+            "temperror", f"the key record of {name} could not be fetched: {answer.reason or 'no answer'}"
+        )
     texts = [record for record in answer.records if isinstance(record, bytes)]
     if not texts:
-        raise Fault("permerror", f"there is no key: {name} has no TXT record")
+        raise SignatureFault("permerror", f"there is no key: {name} has no TXT record")
     return texts
 
 
 def _suitable(record: KeyRecord, algorithm: str, name: str, min_rsa_bits: int) -> PublicKey:
-    """The public key of a record that may verify a signature of this algorithm.  Raises ``Fault``."""
+    """The public key of a record that may verify a signature of this algorithm.  Raises ``SignatureFault``."""
     kind, _, digest = algorithm.partition("-")
     if not {"*", "email"} & set(record.services):
-        raise Fault("permerror", f"the key of {name} is not for email: s={':'.join(record.services):.40}")
+        raise SignatureFault("permerror", f"the key of {name} is not for email: s={':'.join(record.services):.40}")
     if record.hashes is not None and digest not in record.hashes:
-        raise Fault("permerror", f"the key of {name} does not allow {digest}: h={':'.join(record.hashes):.40}")
+        raise SignatureFault("permerror", f"the key of {name} does not allow {digest}: h={':'.join(record.hashes):.40}")
     if record.revoked:
-        raise Fault("fail", f"the key of {name} is revoked (its p= is empty)")
+        raise SignatureFault("fail", f"the key of {name} is revoked (its p= is empty)")
     if record.kind != kind:
-        raise Fault(
+        raise SignatureFault(
             "permerror", f"the key of {name} is of type {record.kind!r:.20}, and the signature says {algorithm}"
         )
     try:
         key = _public_key(kind, record.public)
     except TagFault as wrong:
-        raise Fault("permerror", f"the key of {name} is unusable: {wrong}") from None
+        raise SignatureFault("permerror", f"the key of {name} is unusable: {wrong}") from None
     if key.kind == "rsa" and key.bits < min_rsa_bits:
         least = f"at least {min_rsa_bits} are needed" + (" (RFC 8301)" if min_rsa_bits == MIN_RSA_BITS else "")
-        raise Fault("permerror", f"the RSA key of {name} has {key.bits} bits, and {least}", key.bits)
+        raise SignatureFault("permerror", f"the RSA key of {name} has {key.bits} bits, and {least}", key.bits)
     return key

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from posthouse.core import SettingError
 from posthouse.mailauth.dkim.key_record import MAX_RSA_BITS, MIN_RSA_BITS, find_keys, key_question
 from posthouse.mailauth.dkim.signature import signature_names
-from posthouse.mailauth.dkim.verdict import Fault
+from posthouse.mailauth.dkim.verdict import SignatureFault
 from posthouse.mailauth.questions import Check
 
 __all__ = ["DkimKey", "KeyKind", "check_published", "record_strings", "zone_lines"]
@@ -53,7 +53,7 @@ class DkimKey:
     def __init__(self, domain: str, selector: str, private: RSAPrivateKey | Ed25519PrivateKey) -> None:
         try:
             self.domain, self.selector = signature_names({"d": domain.removesuffix("."), "s": selector})
-        except Fault as fault:
+        except SignatureFault as fault:
             raise SettingError(
                 f"the DKIM key has no proper name: {fault.reason}", remedy="write a domain and a selector of letters"
             ) from None
@@ -177,7 +177,7 @@ def zone_lines(name: str, text: str) -> str:
     return f"{name}. IN TXT (\n" + "".join(f"    {each}\n" for each in strings) + ")\n"
 
 
-def check_published(key: DkimKey) -> Check[Fault | None]:
+def check_published(key: DkimKey) -> Check[SignatureFault | None]:
     """Check that the DNS has the record of a key: None if verifiers find it, else what they would say.
 
     The fault's ``result`` is "temperror" if the DNS does not answer; its ``reason`` tells a record that is missing from
@@ -185,10 +185,10 @@ def check_published(key: DkimKey) -> Check[Fault | None]:
     """
     try:
         found = yield from find_keys(key.domain, key.selector, key.algorithm)
-    except Fault as fault:
+    except SignatureFault as fault:
         return fault
     octets = b"published"
     signature = key.sign(octets)
     if any(public.verifies(signature, octets) for _, public in found):
         return None
-    return Fault("fail", f"{key.record_name} has another key than the private key that signs")
+    return SignatureFault("fail", f"{key.record_name} has another key than the private key that signs")

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from posthouse.mailauth.dkim.body_hash import BodyForm
 from posthouse.mailauth.dkim.canonical import Canonicalization
-from posthouse.mailauth.dkim.verdict import Fault
+from posthouse.mailauth.dkim.verdict import SignatureFault
 from posthouse.mailauth.tag_list import Malformed64, TagFault, TagList, decode_base64, read_tags, split_list
 
 __all__ = [
@@ -72,32 +72,32 @@ class SignatureTags(NamedTuple):
 
 
 def tag_list(raw: bytes) -> TagList:
-    """The tags in the octets of one field.  Raises ``Fault`` ("permerror")."""
+    """The tags in the octets of one field.  Raises ``SignatureFault`` ("permerror")."""
     try:
         return read_tags(raw.partition(b":")[2].removesuffix(b"\r\n"))
     except TagFault as fault:
-        raise Fault("permerror", f"the signature is malformed: {fault}") from None
+        raise SignatureFault("permerror", f"the signature is malformed: {fault}") from None
 
 
 def dkim_signature(tags: Mapping[str, str]) -> SignatureTags:
     """The content of a DKIM-Signature field.
 
     Raises:
-        Fault: A tag is missing, malformed, or not of this version or of a known algorithm (§6.1.1).
+        SignatureFault: A tag is missing, malformed, or not of this version or of a known algorithm (§6.1.1).
     """
     if "v" in tags and tags["v"] != "1":
-        raise Fault("permerror", f"the signature is of version {tags['v']!r:.20}, and 1 is the only one")
+        raise SignatureFault("permerror", f"the signature is of version {tags['v']!r:.20}, and 1 is the only one")
     _demand(tags, "v")
     found = signature_tags(tags)
     if "from" not in found.fields:
-        raise Fault("permerror", "the From field is not signed: h= does not name it")
+        raise SignatureFault("permerror", "the From field is not signed: h= does not name it")
     if "dns/txt" not in _words(tags.get("q", "dns/txt"), "q"):
-        raise Fault("neutral", f"the key is not in the DNS: q={tags['q']!r:.40}")
+        raise SignatureFault("neutral", f"the key is not in the DNS: q={tags['q']!r:.40}")
     return found._replace(identity=_identity(tags, found.domain))
 
 
 def signature_tags(tags: Mapping[str, str]) -> SignatureTags:
-    """The tags that DKIM-Signature and ARC-Message-Signature share.  Raises ``Fault``."""
+    """The tags that DKIM-Signature and ARC-Message-Signature share.  Raises ``SignatureFault``."""
     for name in ("a", "b", "bh", "d", "h", "s"):
         _demand(tags, name)
     algorithm = signature_algorithm(tags)
@@ -105,10 +105,10 @@ def signature_tags(tags: Mapping[str, str]) -> SignatureTags:
     domain, selector = signature_names(tags)
     time, expires = signature_seconds(tags, "t"), signature_seconds(tags, "x")
     if time is not None and expires is not None and expires <= time:
-        raise Fault("permerror", f"x= ({expires}) is not later than t= ({time})")
+        raise SignatureFault("permerror", f"x= ({expires}) is not later than t= ({time})")
     body_hash = base64_tag(tags, "bh")
     if len(body_hash) != 32:
-        raise Fault("permerror", f"bh= holds {len(body_hash)} octets, and SHA-256 has 32")
+        raise SignatureFault("permerror", f"bh= holds {len(body_hash)} octets, and SHA-256 has 32")
     return SignatureTags(
         algorithm=algorithm,
         signature=base64_tag(tags, "b"),
@@ -125,49 +125,49 @@ def signature_tags(tags: Mapping[str, str]) -> SignatureTags:
 
 def _demand(tags: Mapping[str, str], name: str) -> None:
     if name not in tags:
-        raise Fault("permerror", f"the signature has no {name}= tag, which is required")
+        raise SignatureFault("permerror", f"the signature has no {name}= tag, which is required")
 
 
 def base64_tag(tags: Mapping[str, str], name: str) -> bytes:
-    """The octets of a tag in base64.  Raises ``Fault``."""
+    """The octets of a tag in base64.  Raises ``SignatureFault``."""
     try:
         return decode_base64(tags[name])
     except Malformed64 as fault:
-        raise Fault("permerror", f"{name}= is no base64 text: {fault}") from None
+        raise SignatureFault("permerror", f"{name}= is no base64 text: {fault}") from None
 
 
 def signature_algorithm(tags: Mapping[str, str]) -> str:
-    """``a=``, one of ``ALGORITHMS``.  Raises ``Fault``: "permerror" for SHA-1, "neutral" for what is not known."""
+    """``a=``, one of ``ALGORITHMS``.  Raises ``SignatureFault``: "permerror" for SHA-1, "neutral" for what is not known."""
     algorithm = tags["a"].lower()
     if algorithm in ALGORITHMS:
         return algorithm
     if _ALGORITHM.fullmatch(algorithm) is None:
-        raise Fault("permerror", f"a={tags['a']!r:.40} is no algorithm")
+        raise SignatureFault("permerror", f"a={tags['a']!r:.40} is no algorithm")
     if algorithm.endswith("-sha1"):
-        raise Fault("permerror", f"a={algorithm}: signatures with SHA-1 do not count any more (RFC 8301)")
-    raise Fault("neutral", f"a={algorithm:.40} is not known; known are {' and '.join(ALGORITHMS)}")
+        raise SignatureFault("permerror", f"a={algorithm}: signatures with SHA-1 do not count any more (RFC 8301)")
+    raise SignatureFault("neutral", f"a={algorithm:.40} is not known; known are {' and '.join(ALGORITHMS)}")
 
 
 def signature_names(tags: Mapping[str, str]) -> tuple[str, str]:
-    """Domain and selector (``d=``, ``s=``) in A-labels and lower case.  Raises ``Fault``."""
+    """Domain and selector (``d=``, ``s=``) in A-labels and lower case.  Raises ``SignatureFault``."""
     domain = _domain(tags["d"])
     if domain is None or "." not in domain:
-        raise Fault("permerror", f"d={tags['d']!r:.80} is no domain name")
+        raise SignatureFault("permerror", f"d={tags['d']!r:.80} is no domain name")
     selector = _domain(tags["s"])
     if selector is None:
-        raise Fault("permerror", f"s={tags['s']!r:.80} is no selector")
+        raise SignatureFault("permerror", f"s={tags['s']!r:.80} is no selector")
     if len(domain) + len(selector) + len("._domainkey.") > 253:
-        raise Fault("permerror", "selector and domain make a name longer than 253 octets")
+        raise SignatureFault("permerror", "selector and domain make a name longer than 253 octets")
     return domain, selector
 
 
 def signature_seconds(tags: Mapping[str, str], name: str) -> int | None:
-    """A time (``t=``, ``x=``) in seconds since 1970, None without the tag.  Raises ``Fault``."""
+    """A time (``t=``, ``x=``) in seconds since 1970, None without the tag.  Raises ``SignatureFault``."""
     value = tags.get(name)
     if value is None:
         return None
     if _SECONDS.fullmatch(value) is None:
-        raise Fault("permerror", f"{name}={value!r:.20} is no time: 1 to 12 digits, seconds since 1970")
+        raise SignatureFault("permerror", f"{name}={value!r:.20} is no time: 1 to 12 digits, seconds since 1970")
     return int(value)
 
 
@@ -176,7 +176,7 @@ def _length(tags: Mapping[str, str]) -> int | None:
     if value is None:
         return None
     if _LENGTH.fullmatch(value) is None:
-        raise Fault("permerror", f"l={value!r:.20} is no length: 1 to 76 digits")
+        raise SignatureFault("permerror", f"l={value!r:.20} is no length: 1 to 76 digits")
     return int(value)
 
 
@@ -186,17 +186,17 @@ def _canonicalizations(tags: Mapping[str, str]) -> tuple[Canonicalization, Canon
     try:
         return Canonicalization(header), Canonicalization(body if "/" in value else "simple")
     except ValueError:
-        raise Fault("neutral", f"c={value!r:.40} is not known; known are simple and relaxed") from None
+        raise SignatureFault("neutral", f"c={value!r:.40} is not known; known are simple and relaxed") from None
 
 
 def _fields(value: str) -> tuple[str, ...]:
     try:
         names = split_list(value)
     except TagFault as fault:
-        raise Fault("permerror", f"h= is malformed: {fault}") from None
+        raise SignatureFault("permerror", f"h= is malformed: {fault}") from None
     for name in names:
         if _FIELD_NAME.fullmatch(name) is None:
-            raise Fault("permerror", f"h= holds {name!r:.40}, which is no field name")
+            raise SignatureFault("permerror", f"h= holds {name!r:.40}, which is no field name")
     return tuple(name.lower() for name in names)
 
 
@@ -204,7 +204,7 @@ def _words(value: str, tag: str) -> list[str]:
     try:
         return [word.lower() for word in split_list(value)]
     except TagFault as fault:
-        raise Fault("permerror", f"{tag}= is malformed: {fault}") from None
+        raise SignatureFault("permerror", f"{tag}= is malformed: {fault}") from None
 
 
 def _domain(value: str) -> str | None:
@@ -229,14 +229,16 @@ def _identity(tags: Mapping[str, str], domain: str) -> str:
         return f"@{domain}"
     packed = value.replace(" ", "").replace("\t", "")
     if _QUOTED.fullmatch(packed) is None:
-        raise Fault("permerror", f"i={value!r:.80} is not in quoted-printable")
+        raise SignatureFault("permerror", f"i={value!r:.80} is not in quoted-printable")
     octets = _HEX.sub(lambda found: bytes.fromhex(found[1].decode()), packed.encode())
     local, at, host = octets.decode("utf-8", "replace").rpartition("@")
     if _CONTROL.search(local):  # it goes into other fields and into logs
-        raise Fault("permerror", "i= holds a control character")
+        raise SignatureFault("permerror", "i= holds a control character")
     name = _domain(host)
     if not at or name is None:
-        raise Fault("permerror", f"i={value!r:.80} is no address: [user]@domain")
+        raise SignatureFault("permerror", f"i={value!r:.80} is no address: [user]@domain")
     if name != domain and not name.endswith(f".{domain}"):
-        raise Fault("permerror", f"the domain of i= ({name:.80}) is not that of d= ({domain:.80}), nor below it")
+        raise SignatureFault(
+            "permerror", f"the domain of i= ({name:.80}) is not that of d= ({domain:.80}), nor below it"
+        )
     return f"{local}@{name}"

@@ -58,7 +58,7 @@ class SigningOptions(NamedTuple):
     identity: str = ""
 
 
-Keys = Sequence[DkimKey] | Callable[[HeaderSection], Sequence[DkimKey]]
+_Keys = Sequence[DkimKey] | Callable[[HeaderSection], Sequence[DkimKey]]
 """The keys that sign, or a function that chooses them by the header section."""
 
 
@@ -82,7 +82,7 @@ class DkimSigner:
 
     def __init__(
         self,
-        keys: Keys,
+        keys: _Keys,
         options: SigningOptions = SigningOptions(),  # noqa: B008 — frozen
         now: float | None = None,
     ) -> None:

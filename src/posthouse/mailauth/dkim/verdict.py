@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["DkimResult", "Fault", "SignatureResult"]
+__all__ = ["DkimResult", "SignatureFault", "SignatureResult"]
 
 
-class Fault(Exception):
+class SignatureFault(Exception):
     """A reason why a signature does not pass.
 
     ``result`` is the word of RFC 8601 for it, ``reason`` the sentence; ``key_bits`` the size of the key, 0 if there is

@@ -17,7 +17,7 @@ from posthouse.mailauth.dkim.body_hash import BodyForm, BodyHash, MessageHasher
 from posthouse.mailauth.dkim.header_section import HeaderSection
 from posthouse.mailauth.dkim.key_record import MIN_RSA_BITS, KeyRecord, PublicKey, find_keys, key_question
 from posthouse.mailauth.dkim.signature import SignatureTags, dkim_signature, tag_list
-from posthouse.mailauth.dkim.verdict import DkimResult, Fault, SignatureResult
+from posthouse.mailauth.dkim.verdict import DkimResult, SignatureFault, SignatureResult
 from posthouse.mailauth.octets import MessageOctets, message_chunks
 from posthouse.mailauth.questions import Check
 from posthouse.mailauth.tag_list import TagList
@@ -25,7 +25,7 @@ from posthouse.mailauth.wall_time import seconds_now
 
 __all__ = ["DkimPolicy", "DkimVerifier", "verify_dkim"]
 
-FIELD: Final = b"dkim-signature"
+_FIELD: Final = b"dkim-signature"
 
 _DOMAIN_TAG = re.compile(rb";[ \t\r\n]*+d[ \t\r\n]*+=[ \t\r\n]*+([^; \t\r\n]++)")
 _ADDRESS = re.compile(rb"@([^\s<>@,;:()]++)")
@@ -54,7 +54,7 @@ class _Signature(NamedTuple):
     place: int
     tags: TagList
     content: SignatureTags | None
-    fault: Fault | None
+    fault: SignatureFault | None
 
 
 class DkimVerifier:
@@ -84,7 +84,7 @@ class DkimVerifier:
 
     def plan(self, header: HeaderSection) -> list[BodyForm]:
         """Read the signatures of a header section, and name the forms of the body that they sign."""
-        places = header.places(FIELD)
+        places = header.places(_FIELD)
         most = self._policy.max_signatures
         if len(places) > most:
             self._skipped = len(places) - most
@@ -118,10 +118,10 @@ class DkimVerifier:
             return _of_tags(signature)
         try:
             if not header.complete:
-                raise Fault("policy", "the header section is too long to be judged")
+                raise SignatureFault("policy", "the header section is too long to be judged")
             self._check_times(content)
             keys = yield from find_keys(content.domain, content.selector, content.algorithm, self._policy.min_rsa_bits)
-        except Fault as fault:
+        except SignatureFault as fault:
             return _of_tags(signature)._replace(result=fault.result, reason=fault.reason, key_bits=fault.key_bits)
         signed = header.signed_octets(
             [name.encode() for name in content.fields],
@@ -135,7 +135,7 @@ class DkimVerifier:
             verdict = verdict._replace(key_bits=key.bits, testing=record.testing)
             try:
                 self._check_key(content, record, key, body, signed)
-            except Fault as wrong:
+            except SignatureFault as wrong:
                 verdict = verdict._replace(result=wrong.result, reason=wrong.reason)
             else:
                 return verdict._replace(result="pass", reason=_praise(verdict))
@@ -143,27 +143,33 @@ class DkimVerifier:
 
     def _check_times(self, content: SignatureTags) -> None:
         if content.expires is not None and self._now > content.expires:
-            raise Fault("fail", f"the signature expired {self._now - content.expires} s ago (x={content.expires})")
+            raise SignatureFault(
+                "fail", f"the signature expired {self._now - content.expires} s ago (x={content.expires})"
+            )
         if content.time is not None and content.time > self._now + self._policy.clock_skew:
-            raise Fault("fail", f"the signature was made {content.time - self._now} s in the future (t={content.time})")
+            raise SignatureFault(
+                "fail", f"the signature was made {content.time - self._now} s in the future (t={content.time})"
+            )
 
     def _check_key(
         self, content: SignatureTags, record: KeyRecord, key: PublicKey, body: BodyHash, signed: bytes
     ) -> None:
-        """Raises ``Fault`` unless the signature passes with this key."""
+        """Raises ``SignatureFault`` unless the signature passes with this key."""
         if record.strict and content.identity.rpartition("@")[2] != content.domain:
-            raise Fault("permerror", "the key allows no subdomain of d= in i= (t=s)")
+            raise SignatureFault("permerror", "the key allows no subdomain of d= in i= (t=s)")
         length = content.body.length
         if length is not None and length > body.total:
-            raise Fault("permerror", f"l={length} is more than the {body.total} octets of the canonical body")
+            raise SignatureFault("permerror", f"l={length} is more than the {body.total} octets of the canonical body")
         if body.digest != content.body_hash:
-            raise Fault("fail", "the body hash did not verify: the body is not the one that was signed")
+            raise SignatureFault("fail", "the body hash did not verify: the body is not the one that was signed")
         if not key.verifies(content.signature, signed):
-            raise Fault(
+            raise SignatureFault(
                 "fail", "the signature did not verify: signed header fields were changed, or the key is another"
             )
         if body.total > body.hashed and not self._policy.partial_body:
-            raise Fault("policy", f"the last {body.total - body.hashed} octets of the body are not signed (l=)")
+            raise SignatureFault(
+                "policy", f"the last {body.total - body.hashed} octets of the body are not signed (l=)"
+            )
 
 
 def _read(header: HeaderSection, place: int) -> _Signature:
@@ -171,7 +177,7 @@ def _read(header: HeaderSection, place: int) -> _Signature:
     try:
         tags = tag_list(header.fields[place].raw)
         return _Signature(place, tags, dkim_signature(tags), None)
-    except Fault as fault:
+    except SignatureFault as fault:
         return _Signature(place, tags, None, fault)
 
 
