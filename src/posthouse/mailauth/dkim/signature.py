@@ -137,7 +137,10 @@ def base64_tag(tags: Mapping[str, str], name: str) -> bytes:
 
 
 def signature_algorithm(tags: Mapping[str, str]) -> str:
-    """``a=``, one of ``ALGORITHMS``.  Raises ``SignatureFault``: "permerror" for SHA-1, "neutral" for what is not known."""
+    """``a=``, one of ``ALGORITHMS``.
+
+    Raises ``SignatureFault``: "permerror" for SHA-1 (RFC 8301), "neutral" for what is not known.
+    """
     algorithm = tags["a"].lower()
     if algorithm in ALGORITHMS:
         return algorithm
