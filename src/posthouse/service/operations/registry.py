@@ -7,11 +7,12 @@ from types import MappingProxyType
 from typing import Final
 
 from posthouse.service.operations.base import Operation
-from posthouse.service.operations.config_report import CHECK_SETTINGS
+from posthouse.service.operations.dkim_keys import DKIM_OPERATIONS
 from posthouse.service.operations.explain import EXPLAIN_OPERATIONS
 from posthouse.service.operations.inbox import INBOX_OPERATIONS
 from posthouse.service.operations.queue import QUEUE_OPERATIONS
 from posthouse.service.operations.reload import RELOAD
+from posthouse.service.operations.setup.config_report import CHECK_SETTINGS
 from posthouse.service.operations.sites import SITES
 from posthouse.service.operations.users import USER_OPERATIONS
 
@@ -29,6 +30,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             *INBOX_OPERATIONS,
             *EXPLAIN_OPERATIONS,
             *USER_OPERATIONS,
+            *DKIM_OPERATIONS,
         )
     }
 )
