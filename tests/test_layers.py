@@ -246,7 +246,7 @@ def test_known_wrong_imports_still_exist() -> None:
 #: ``code_tour`` a daemon and a sink.
 SERVICE: tuple[str, ...] = (
     "config", "accounts", "directory", "config_file", "policy", "operations", "control", "process", "maildrop",
-    "daemon", "demo", "code_tour"
+    "daemon", "demo", "code_tour", "practice"
 )  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Practice: a receiving SMTP in memory for people who type SMTP by hand, with every line explained."""
