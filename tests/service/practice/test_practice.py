@@ -18,9 +18,9 @@ from posthouse.service.practice.occasions import (
     COMMAND_OCCASIONS,
     Occasion,
 )
-from posthouse.service.practice.server import DOORS, LARGEST_MESSAGE
-from posthouse.service.practice.session import PracticeSession
-from posthouse.service.practice.sessions import IDLE_SECONDS, MOST_SESSIONS, PracticeSessions
+from posthouse.service.practice.practice_server import DOORS, LARGEST_MESSAGE
+from posthouse.service.practice.practice_session import PracticeSession
+from posthouse.service.practice.practice_sessions import IDLE_SECONDS, MOST_SESSIONS, PracticeSessions
 from posthouse.service.practice.state_words import EXAMPLES, STATE_WORDS, legal_in
 from posthouse.testing import ManualClock
 

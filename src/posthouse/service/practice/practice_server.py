@@ -153,7 +153,7 @@ _NOT_YOURS: Final = Verdict(Reply(553, "5.7.1", "The account may not send as thi
 _IDENTITIES: Final = ("langrui@sohu.com",)
 
 
-class _Logins(LoginTerms):
+class _PracticeLogins(LoginTerms):
     """The account langrui, and one whose data cannot be read."""
 
     def __init__(self) -> None:
@@ -181,7 +181,7 @@ class _Logins(LoginTerms):
 def protection_of(door: Door) -> Protection:
     """STARTTLS, and at a door for submission AUTH inside it.  Raises ``SettingError`` if no certificate can be made."""
     context = server_context(sandbox_certificate())
-    return Protection(lambda: context, login=_Logins() if door.submission else None, tls_required=True)
+    return Protection(lambda: context, login=_PracticeLogins() if door.submission else None, tls_required=True)
 
 
 class PracticeFaults:

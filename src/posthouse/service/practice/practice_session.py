@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from posthouse.codes.dialogue import Live
 from posthouse.codes.model import Text
 from posthouse.core import Envelope, LocalError, Reply
-from posthouse.net import Clock, Endpoint, Stream
+from posthouse.net import Clock, Endpoint
 from posthouse.net.tls import TlsStream
 from posthouse.net.tls_context import client_context
-from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol import Limits, Offer
 from posthouse.protocol.leniency import STRICT
-from posthouse.protocol.readers import ReplyReader
 from posthouse.protocol.refusals import shown
 from posthouse.protocol.states import LAW, Input, State, after
 from posthouse.protocol.writers import write_reply
@@ -32,8 +30,9 @@ from posthouse.server import Peer, Policy
 from posthouse.server.session import ServerSession
 from posthouse.server.settings import ServerTimeouts, SessionSettings
 from posthouse.server.turn_queue import TurnQueue
-from posthouse.service.practice.channel import connect
-from posthouse.service.practice.server import (
+from posthouse.service.practice.client_end import ClientEnd
+from posthouse.service.practice.memory_channel import connect
+from posthouse.service.practice.practice_server import (
     DOORS,
     LARGEST_MESSAGE,
     MOST_RECIPIENTS,
@@ -50,8 +49,6 @@ __all__ = ["LONGEST_LINE", "PracticeLine", "PracticeSession"]
 LONGEST_LINE: Final = 4_096
 #: Lines of one session, typed and answered.
 _MOST_LINES: Final = 2_000
-#: Seconds that a reply may take.
-_PATIENCE: Final = 30.0
 _CLIENT: Final = Endpoint("192.0.2.1", 49_152)  # not of this machine, so that AUTH needs TLS as on a network
 _SERVER: Final = Endpoint("192.0.2.25", 25)
 _BDAT: Final = re.compile(r"BDAT +([0-9]{1,20})( +LAST)?", re.IGNORECASE)
@@ -95,69 +92,7 @@ class PracticeLine(NamedTuple):
     state: str = State.CONNECTED.value
 
 
-class _Terminal:
-    """The client's end: the replies that have come, and whether the channel is open."""
-
-    def __init__(self) -> None:
-        self.stream: Stream | None = None
-        self.replies: list[Reply] = []
-        self.is_open = True
-        self.tls = ""
-        self._server_tls = False
-        self._reader = ReplyReader(4_096, 512)
-        self._changed = asyncio.Event()
-
-    def connected(self, stream: Stream) -> None:
-        self.stream = stream
-
-    def data_received(self, data: bytes) -> None:
-        self._reader.feed(data)
-        while (reply := self._reader.reply()) is not None:
-            self.replies.append(reply)
-        self._changed.set()
-
-    def eof_received(self) -> None:
-        pass
-
-    def pause_writing(self) -> None:
-        pass
-
-    def resume_writing(self) -> None:
-        pass
-
-    def disconnected(self, error: Exception | None) -> None:
-        self.is_open = False
-        self._changed.set()
-
-    def came_up(self, info: TlsInfo) -> None:
-        """TLS is up."""
-        self.tls = info.text
-        self._changed.set()
-
-    def server_came_up(self) -> None:
-        """The server's part of the handshake is over too."""
-        self._server_tls = True
-        self._changed.set()
-
-    async def until_replies(self, count: int) -> None:
-        """Wait until so many replies have come, or the channel has ended.  Raises ``LocalError`` after 30 s."""
-        await self._until(lambda: len(self.replies) >= count)
-
-    async def until_tls(self) -> None:
-        """Wait until TLS is up, or the channel has ended.  Raises ``LocalError`` after 30 s."""
-        await self._until(lambda: bool(self.tls) and self._server_tls)
-
-    async def _until(self, done: Callable[[], bool]) -> None:
-        try:
-            async with asyncio.timeout(_PATIENCE):
-                while self.is_open and not done():
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            raise LocalError(f"the practice server has not answered within {_PATIENCE:g} s") from None
-
-
-class _Registry:
+class _NoRegistry:
     """The list of sessions that a session belongs to, which nobody needs here."""
 
     def joined(self, session: ServerSession) -> None:
@@ -184,7 +119,7 @@ class PracticeSession:
         #: The last move: the state before it, and the input.
         self.move: tuple[State, Input] | None = None
         self._clock = clock
-        self._terminal = _Terminal()
+        self._terminal = ClientEnd()
         self._explain = (Live("en"), Live("zh"))
         self._recipients = 0  # accepted in the open transaction
         self._chunk: tuple[int, Input] | None = None  # octets of the chunk that are still to come
@@ -222,7 +157,7 @@ class PracticeSession:
             leniency=lambda peer: STRICT,
             protection=protection_of(door),
         )
-        session = ServerSession(settings, _Registry())
+        session = ServerSession(settings, _NoRegistry())
         connect((self._terminal, session), (_CLIENT, _SERVER), _ignored)
         self._session = session
         await self._terminal.until_replies(1)

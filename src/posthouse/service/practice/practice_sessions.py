@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import Final
 
 from posthouse.net import Clock
-from posthouse.service.practice.session import PracticeSession
+from posthouse.service.practice.practice_session import PracticeSession
 
 __all__ = ["IDLE_SECONDS", "MOST_SESSIONS", "PracticeSessions"]
 
