@@ -255,7 +255,7 @@ def test_known_wrong_imports_still_exist() -> None:
 #: ``code_tour`` a daemon and a sink.
 SERVICE: tuple[str, ...] = (
     "inbox", "config", "accounts", "directory", "config_file", "mailauth", "policy", "operations", "control", "process",
-    "maildrop", "daemon", "demo", "code_tour"
+    "maildrop", "daemon", "demo", "code_tour", "practice"
 )  # fmt: skip
 
 
