@@ -18,11 +18,13 @@ CORPUS = Path(__file__).parent / "corpus"
 #: Target → its module.
 TARGETS = {
     "addresses": "fuzz.wire",
+    "auth_results": "fuzz.forwarded",
     "chunks": "fuzz.wire",
     "commands": "fuzz.wire",
     "config": "fuzz.operators",
     "content": "fuzz.wire",
     "control": "fuzz.operators",
+    "dmarc_records": "fuzz.forwarded",
     "dovecot": "fuzz.logins",
     "fields": "fuzz.mail",
     "filters": "fuzz.operators",
@@ -35,6 +37,7 @@ TARGETS = {
     "reports": "fuzz.mail",
     "sasl_client": "fuzz.logins",
     "sasl_server": "fuzz.logins",
+    "srs": "fuzz.forwarded",
     "tls": "fuzz.logins",
 }
 

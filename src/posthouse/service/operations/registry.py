@@ -7,10 +7,12 @@ from types import MappingProxyType
 from typing import Final
 
 from posthouse.service.operations.base import Operation
+from posthouse.service.operations.dkim_keys import DKIM_OPERATIONS
 from posthouse.service.operations.explain import EXPLAIN_OPERATIONS
 from posthouse.service.operations.inbox import INBOX_OPERATIONS
 from posthouse.service.operations.queue import QUEUE_OPERATIONS
 from posthouse.service.operations.reload import RELOAD
+from posthouse.service.operations.setup.config_report import CHECK_SETTINGS
 from posthouse.service.operations.sites import SITES
 from posthouse.service.operations.users import USER_OPERATIONS
 
@@ -20,6 +22,15 @@ __all__ = ["OPERATIONS"]
 OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
     {
         each.name: each
-        for each in (*QUEUE_OPERATIONS, SITES, RELOAD, *INBOX_OPERATIONS, *EXPLAIN_OPERATIONS, *USER_OPERATIONS)
+        for each in (
+            *QUEUE_OPERATIONS,
+            SITES,
+            RELOAD,
+            CHECK_SETTINGS,
+            *INBOX_OPERATIONS,
+            *EXPLAIN_OPERATIONS,
+            *USER_OPERATIONS,
+            *DKIM_OPERATIONS,
+        )
     }
 )
