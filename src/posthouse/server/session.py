@@ -400,7 +400,7 @@ class ServerSession:
         if type(awaitable) is PendingResult:
             awaitable.when_settled(tell)
         else:
-            asyncio.ensure_future(awaitable).add_done_callback(partial(_told, tell))
+            asyncio.ensure_future(awaitable).add_done_callback(partial(_pass_on, tell))
 
     # -- TLS ---------------------------------------------------------------------------------------------------------
 
@@ -556,8 +556,8 @@ async def _logged_in(welcome: Answer, policy: SecuredPolicy, user: str) -> Verdi
     return verdict if allowed.reply.code < 300 else _NO_SUCH_LOGIN
 
 
-def _told(tell: Callable[[Any, BaseException | None], object], ended: asyncio.Future[Any]) -> None:
-    """Tell how a future has ended."""
+def _pass_on(tell: Callable[[Any, BaseException | None], object], ended: asyncio.Future[Any]) -> None:
+    """Pass on how a future has ended."""
     if ended.cancelled():
         tell(None, asyncio.CancelledError())
     elif (error := ended.exception()) is not None:
