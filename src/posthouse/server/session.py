@@ -28,7 +28,7 @@ from typing import Any, Final, Protocol, cast
 
 from posthouse.core import Reply, TlsFailed, Verdict
 from posthouse.core._mypyc import mypyc_attr
-from posthouse.net import Stream
+from posthouse.net import Endpoint, Stream
 from posthouse.net.tls import TlsStream
 from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol import (
@@ -52,6 +52,7 @@ from posthouse.protocol import (
     Rset,
     StartTls,
     State,
+    Transcript,
     Vrfy,
 )
 from posthouse.protocol.proxies import Forwarding
@@ -484,6 +485,23 @@ class ServerSession:
         if claim.login:
             welcome = _logged_in(welcome, cast(SecuredPolicy, self._policy), claim.login)
         return commands.welcome(welcome)
+
+    # -- for observers -----------------------------------------------------------------------------------------------
+
+    @property
+    def peer(self) -> Endpoint | None:
+        """The other end of the channel; None before there is one."""
+        return None if self._stream is None else self._stream.peer
+
+    @property
+    def tls(self) -> str:
+        """The version and cipher suite of TLS; "" in clear."""
+        stream = self._stream
+        return stream.info.text if isinstance(stream, TlsStream) and stream.info is not None else ""
+
+    def record(self, transcript: Transcript | None) -> None:
+        """Write the dialogue to ``transcript`` from now on; None ends that.  Not to be called by a transcript."""
+        self._receiver.record(transcript)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 

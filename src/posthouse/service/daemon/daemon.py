@@ -64,6 +64,7 @@ from posthouse.service.maildrop.drop_file import DropFile
 from posthouse.service.maildrop.local_intake import Taken, accept
 from posthouse.service.maildrop.maildrop import MAILDROP, Terms
 from posthouse.service.maildrop.pickup import KEYS, Pickup
+from posthouse.service.monitor.monitor import CountingSink, Monitor
 from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import InboxUsage
 from posthouse.service.policy.log_rate import LogRate
@@ -133,7 +134,10 @@ class Daemon:
         #: Why the spool stored nothing any more when the daemon ended, in a sentence; "" if it did.
         self.out_of_order = ""
         self.clock = clock or SystemClock()
-        self.log = EventLog(self.clock, config.log.format) if log is None else event_sink(log)
+        if log is None:
+            self.log: EventSink = EventLog(self.clock, config.log.format, take=self._counts.tally.take)
+        else:
+            self.log = CountingSink(event_sink(log), self._counts.tally.take)
         #: The log of faults, bounded.
         self.faults = LogRate(self.log, self.clock, "fault", per_second=1.0, burst=50)
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
@@ -149,6 +153,11 @@ class Daemon:
         self._schedule = _schedule_of(config)
         self._dsn_writer = self._make_dsn_writer()
         self.worker = self._make_worker()
+        scheduler = self.worker.scheduler
+        #: What this process notes for operators.
+        self.monitor = Monitor(self.clock, self._counts.tally, lambda: scheduler.active, number=worker)
+        self.monitor.certificates = lambda: self._generation.protections.certificates()
+        self.worker.dispatcher.observed = self.monitor.attempted
         self._local_identity = LocalIdentity([config.hostname])
         self._control_path = control_path(config.data_dir, worker)
         self._control = ControlSocket(self._control_path, self.context, self.log) if control else None
@@ -188,6 +197,7 @@ class Daemon:
             checks=self._checks,
             transcript=self._transcript,
             counts=self._counts,
+            monitor=self.monitor,
         )
 
     def _make_deliverers(self, config: Config) -> Deliverers:
@@ -288,6 +298,7 @@ class Daemon:
             arrival=self._inbox_watch.next,
             **views_of(self.worker.scheduler),
             peers=partial(ask_peers, self._control_path),
+            monitor=self.monitor,
             reload=self.reload_on_request,
         )
 
@@ -347,6 +358,8 @@ class Daemon:
         await self._open_control()
         await self._open_pickup()
         self._look_at_certificates()
+        if self._control is not None and not self.monitor.number:
+            self.monitor.history.start()
 
     def _look_at_certificates(self) -> None:
         """Look at the files of certificates every minute, also while no client connects."""
@@ -473,6 +486,7 @@ class Daemon:
         if self._timer is not None:
             self._timer.cancel()
         self.log("draining", sessions=self.sessions)
+        self.monitor.history.stop()
         end = self.clock.monotonic() + timeout
         if self._control is not None:
             await self._control.close()

@@ -24,6 +24,7 @@ from posthouse.service.daemon.protection import LoadedCertificates, Protections
 from posthouse.service.daemon.route_security import check_route
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
+from posthouse.service.monitor.monitor import Monitor
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.session_policy import SessionPolicy
@@ -51,6 +52,7 @@ class Lasting(NamedTuple):
     checks: Sequence[CheckFactory]
     transcript: Callable[[str], Transcript] | None
     counts: SharedCounts
+    monitor: Monitor | None = None
 
 
 class OpenServer(NamedTuple):
@@ -174,6 +176,7 @@ class Generation:
             if listener.kind != "submission" and listener.tls != "implicit"
             else 0,
             on_refused=policy.turned_away,
+            observer=None if lasting.monitor is None else lasting.monitor.watch_of(listener.name),
         )
         return OpenServer(listener, policy, server)
 

@@ -9,6 +9,9 @@ from typing import Final
 from posthouse.service.operations.base import Operation
 from posthouse.service.operations.explain import EXPLAIN_OPERATIONS
 from posthouse.service.operations.inbox import INBOX_OPERATIONS
+from posthouse.service.operations.monitor.metrics import METRICS
+from posthouse.service.operations.monitor.overview import OVERVIEW
+from posthouse.service.operations.monitor.sessions import SESSION_OPERATIONS
 from posthouse.service.operations.queue import QUEUE_OPERATIONS
 from posthouse.service.operations.reload import RELOAD
 from posthouse.service.operations.sites import SITES
@@ -20,6 +23,16 @@ __all__ = ["OPERATIONS"]
 OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
     {
         each.name: each
-        for each in (*QUEUE_OPERATIONS, SITES, RELOAD, *INBOX_OPERATIONS, *EXPLAIN_OPERATIONS, *USER_OPERATIONS)
+        for each in (
+            *QUEUE_OPERATIONS,
+            SITES,
+            OVERVIEW,
+            METRICS,
+            *SESSION_OPERATIONS,
+            RELOAD,
+            *INBOX_OPERATIONS,
+            *EXPLAIN_OPERATIONS,
+            *USER_OPERATIONS,
+        )
     }
 )
