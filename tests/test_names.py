@@ -16,6 +16,7 @@ RENAME = "to be renamed"
 
 #: Class names that several modules define, each with the reason.  A leading underscore makes no difference.
 SAME_CLASS: dict[str, str] = {
+    "Resolver": "one contract, declared where it is used: mailauth may not import net",
     "Mail": "the command of RFC 5321, and what extensions of Flask and Starlette for mail are called there",
     **dict.fromkeys(
         ("Envelope", "Mailbox", "Message", "Session", "Sink"),

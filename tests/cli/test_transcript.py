@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from posthouse.cli.output import safe, table, width_of
-from posthouse.cli.transcript import Live, Said, annotate, show
+from posthouse.cli.transcript import show
+from posthouse.codes import Live, Said, annotate
 
 RESPONSIBLE = "from here on the receiving SMTP is responsible"
 PLAIN = [

@@ -11,7 +11,8 @@ from posthouse.cli import exit_codes, language
 from posthouse.cli.context import run, signals, unless
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import coloured, safe, say, with_json, with_lang
-from posthouse.cli.transcript import Live, Said, annotate, show
+from posthouse.cli.transcript import show
+from posthouse.codes import Live, Said, annotate
 
 if TYPE_CHECKING:
     from posthouse.service.daemon.transcripts import Dialogue

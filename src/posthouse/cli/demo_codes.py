@@ -11,7 +11,8 @@ from posthouse.cli import exit_codes
 from posthouse.cli.context import signals, unless
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import say
-from posthouse.cli.transcript import annotate, show
+from posthouse.cli.transcript import show
+from posthouse.codes import annotate
 
 if TYPE_CHECKING:
     from posthouse.service.code_tour import CodeTour, CodeWay

@@ -14,7 +14,7 @@ from posthouse.cli.output import say, with_json, with_lang
 from posthouse.cli.server_options import chosen_server, with_login
 
 if TYPE_CHECKING:
-    from posthouse.cli.transcript import Said
+    from posthouse.codes import Said
     from posthouse.sending import ProbeReport
 
 __all__ = ["probe"]
@@ -71,7 +71,8 @@ async def _probe(server: Any, transcript: Callable[[str, str], None] | None) -> 
 
 
 def _listener(given: dict[str, Any], said: list[Said]) -> Callable[[str, str], None]:
-    from posthouse.cli.transcript import Live, show
+    from posthouse.cli.transcript import show
+    from posthouse.codes import Live
 
     explain = Live(language(given["lang"]))
 

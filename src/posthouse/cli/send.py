@@ -18,7 +18,7 @@ from posthouse.cli.output import live, safe, say, with_json, with_lang
 from posthouse.cli.server_options import chosen_server, with_login
 
 if TYPE_CHECKING:
-    from posthouse.cli.transcript import Said
+    from posthouse.codes import Said
     from posthouse.core import Content, Envelope, Outcome
     from posthouse.sending import ServerAddress
 
@@ -119,7 +119,8 @@ async def _send(
 
 def _listener(given: dict[str, Any], said: list[Said]) -> Callable[[str, str], None]:
     """Show each line of the dialogue with its explanation, and keep it in ``said``."""
-    from posthouse.cli.transcript import Live, show
+    from posthouse.cli.transcript import show
+    from posthouse.codes import Live
 
     explain = Live(language(given["lang"]))
 

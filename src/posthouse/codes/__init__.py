@@ -9,6 +9,7 @@ from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
     from posthouse.codes.command_words import ALL_COMMANDS, CommandEntry, command
+    from posthouse.codes.dialogue import Live, Said, annotate
     from posthouse.codes.known_refusals import KNOWN_REFUSALS, KnownRefusal, known_refusal, known_refusal_in
     from posthouse.codes.leniencies import LENIENCIES, LeniencyEntry, remark_in_brief, remark_text
     from posthouse.codes.lookup import (
@@ -36,10 +37,13 @@ __all__ = [
     "KnownRefusal",
     "LENIENCIES",
     "LeniencyEntry",
+    "Live",
     "REGISTRY",
     "Registration",
+    "Said",
     "Text",
     "Whose",
+    "annotate",
     "command",
     "explain_enhanced",
     "explain_reply",
@@ -58,6 +62,7 @@ __getattr__ = lazily(
     __name__,
     {
         "command_words": "ALL_COMMANDS CommandEntry command",
+        "dialogue": "Live Said annotate",
         "known_refusals": "KNOWN_REFUSALS KnownRefusal known_refusal known_refusal_in",
         "leniencies": "LENIENCIES LeniencyEntry remark_in_brief remark_text",
         "lookup": "ALL_BASIC ALL_ENHANCED REGISTRY explain_enhanced explain_reply guess_enhanced guess_reply"

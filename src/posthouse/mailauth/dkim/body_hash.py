@@ -1,0 +1,147 @@
+"""Hashes of a message's body while it passes by: one for each canonicalization and length, shared by all signatures.
+
+SHA-256 is the only hash algorithm that signatures may use (RFC 8301 §3.1).  Memory is bounded: of the message only the
+header section is held.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from posthouse.mailauth.dkim.canonical import BodyCanonicalizer, Canonicalization
+from posthouse.mailauth.dkim.header_section import HeaderSection
+from posthouse.message.headers import HEADER_LIMIT, split
+
+__all__ = ["BodyForm", "BodyHash", "BodyHashes", "MessageHasher", "Plan"]
+
+
+class BodyForm(NamedTuple):
+    """The part of a body that a signature covers.
+
+    ``length`` is ``l=``: octets of the canonical body from its beginning, None for all of it.
+    """
+
+    canonicalization: Canonicalization
+    length: int | None = None
+
+
+class BodyHash(NamedTuple):
+    """The hash of a body.
+
+    ``digest`` is SHA-256; ``hashed`` is the number of canonical octets in it, ``total`` the number that the body has.
+    """
+
+    digest: bytes
+    hashed: int
+    total: int
+
+
+class _Canonical:
+    """One canonical form of the body and its hashes by length."""
+
+    __slots__ = ("canonicalizer", "hashes", "total")
+
+    def __init__(self, canonicalization: Canonicalization, lengths: Iterable[int | None]) -> None:
+        self.hashes = {length: hashlib.sha256() for length in lengths}
+        self.total = 0
+        self.canonicalizer = BodyCanonicalizer(canonicalization, self._take)
+
+    def _take(self, octets: bytes) -> None:
+        for length, digest in self.hashes.items():
+            if length is None or self.total + len(octets) <= length:
+                digest.update(octets)
+            elif self.total < length:
+                digest.update(octets[: length - self.total])
+        self.total += len(octets)
+
+
+class BodyHashes:
+    """The hashes of one body, for each of the forms that are wanted; each canonical form is made once."""
+
+    __slots__ = ("_forms",)
+
+    def __init__(self, wanted: Iterable[BodyForm]) -> None:
+        lengths: dict[Canonicalization, dict[int | None, None]] = {}
+        for form in wanted:
+            lengths.setdefault(form.canonicalization, {})[form.length] = None
+        self._forms = {each: _Canonical(each, found) for each, found in lengths.items()}
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next octets of the body."""
+        for form in self._forms.values():
+            form.canonicalizer.write(chunk)
+
+    def finish(self) -> None:
+        """The body has ended."""
+        for form in self._forms.values():
+            form.canonicalizer.finish()
+
+    def of(self, form: BodyForm) -> BodyHash:
+        """The hash of a form that was wanted, after ``finish()``.  Raises ``KeyError`` for another."""
+        made = self._forms[form.canonicalization]
+        total = made.total
+        return BodyHash(
+            made.hashes[form.length].digest(), total if form.length is None else min(form.length, total), total
+        )
+
+
+Plan = Callable[[HeaderSection], Iterable[BodyForm]]
+"""What a reader of signatures wants hashed, once it knows the header section."""
+
+
+class MessageHasher:
+    """Header section and body hashes of one message, taken while its octets pass by, once.
+
+    Verification, signing and ARC share one: each gives a function that is called when the header section is complete,
+    and returns the forms of the body that it wants hashed.
+
+    Args:
+        plans: These functions.
+        limit: Octets of the longest header section that is read.
+
+    Attributes:
+        header: The header section; None until it has passed.
+    """
+
+    __slots__ = ("_bodies", "_head", "_limit", "_plans", "header")
+
+    def __init__(self, *plans: Plan, limit: int = HEADER_LIMIT) -> None:
+        self._plans = plans
+        self._limit = limit
+        self._head = bytearray()
+        self._bodies: BodyHashes | None = None
+        self.header: HeaderSection | None = None
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next octets of the message, with CRLF line ends and without dot-stuffing."""
+        if self._bodies is not None:
+            self._bodies.write(chunk)
+            return
+        head = self._head
+        start = max(0, len(head) - 3)
+        head += chunk
+        if head.startswith(b"\r\n") or head.find(b"\r\n\r\n", start) >= 0 or len(head) > self._limit:
+            self._begin_body()
+
+    def finish(self) -> None:
+        """The message has ended."""
+        if self._bodies is None:
+            self._begin_body()
+        assert self._bodies is not None
+        self._bodies.finish()
+
+    def body_hash(self, form: BodyForm) -> BodyHash:
+        """The hash of a form that a plan wanted, after ``finish()``.  Raises ``KeyError`` for another."""
+        if self._bodies is None:
+            raise KeyError(form)
+        return self._bodies.of(form)
+
+    def _begin_body(self) -> None:
+        data = bytes(self._head)
+        self._head = bytearray()
+        found = split(data, self._limit)
+        self.header = HeaderSection(found)
+        self._bodies = BodyHashes([form for plan in self._plans for form in plan(self.header)])
+        self._bodies.write(data[found.body_offset :])
