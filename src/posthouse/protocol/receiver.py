@@ -585,11 +585,6 @@ class Receiver:
             self._forget_transaction()
         self.state = state
 
-    def record(self, transcript: Transcript | None) -> None:
-        """Write the dialogue to ``transcript`` from now on, None to end that; a transcript must not call it."""
-        self._auth_said = self._auth_said or self.state is not _CONNECTED  # perhaps, where it was not recorded
-        self._transcript = transcript
-
     def close(self, reply: Reply) -> bytes:
         """Send ``reply`` (421, or the last reply of a broken dialogue) out of turn, and end the dialogue."""
         wire = write_reply(reply)
@@ -598,3 +593,9 @@ class Receiver:
         self.state = _CLOSED
         self._owed = 0
         return wire
+
+
+def record_dialogue(receiver: Receiver, transcript: Transcript | None) -> None:
+    """Write the dialogue to ``transcript`` from now on, None to end that; a transcript must not call it."""
+    receiver._auth_said = receiver._auth_said or receiver.state is not _CONNECTED  # perhaps, where it was not recorded
+    receiver._transcript = transcript

@@ -134,10 +134,7 @@ class Daemon:
         #: Why the spool stored nothing any more when the daemon ended, in a sentence; "" if it did.
         self.out_of_order = ""
         self.clock = clock or SystemClock()
-        if log is None:
-            self.log: EventSink = EventLog(self.clock, config.log.format, take=self._counts.tally.take)
-        else:
-            self.log = CountingSink(event_sink(log), self._counts.tally.take)
+        self.log = self._make_log(log)
         #: The log of faults, bounded.
         self.faults = LogRate(self.log, self.clock, "fault", per_second=1.0, burst=50)
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
@@ -153,11 +150,8 @@ class Daemon:
         self._schedule = _schedule_of(config)
         self._dsn_writer = self._make_dsn_writer()
         self.worker = self._make_worker()
-        scheduler = self.worker.scheduler
         #: What this process notes for operators.
-        self.monitor = Monitor(self.clock, self._counts.tally, lambda: scheduler.active, number=worker)
-        self.monitor.certificates = lambda: self._generation.protections.certificates()
-        self.worker.dispatcher.observed = self.monitor.attempted
+        self.monitor = self._make_monitor(worker)
         self._local_identity = LocalIdentity([config.hostname])
         self._control_path = control_path(config.data_dir, worker)
         self._control = ControlSocket(self._control_path, self.context, self.log) if control else None
@@ -264,6 +258,19 @@ class Daemon:
             per_destination=relay.concurrency_per_destination,
             has_company=self._has_company,
         )
+
+    def _make_log(self, log: EventSink | Callable[..., object] | None) -> EventSink:
+        take = self._counts.tally.take
+        if log is None:
+            return EventLog(self.clock, self.config.log.format, take=take)
+        return CountingSink(event_sink(log), take)
+
+    def _make_monitor(self, number: int) -> Monitor:
+        scheduler = self.worker.scheduler
+        monitor = Monitor(self.clock, self._counts.tally, lambda: scheduler.active, number=number)
+        monitor.certificates = lambda: self._generation.protections.certificates()
+        self.worker.dispatcher.observed = monitor.attempted
+        return monitor
 
     def _make_pickup(self) -> Pickup:
         async def accepted(file: DropFile, name: str) -> Taken:

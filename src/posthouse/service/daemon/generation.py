@@ -52,7 +52,7 @@ class Lasting(NamedTuple):
     checks: Sequence[CheckFactory]
     transcript: Callable[[str], Transcript] | None
     counts: SharedCounts
-    monitor: Monitor | None = None
+    monitor: Monitor
 
 
 class OpenServer(NamedTuple):
@@ -134,7 +134,6 @@ class Generation:
         protection, logins = self.protections.of(listener, lasting.counts)
         policy = self._policy(listener, lasting, logins, lasting.counts)
         policy.untrusted = self.protections.untrusted(listener)
-        transcript = lasting.transcript
         size = listener.max_message_size
         make: Callable[..., Server] = Server
         if listener.fault_addresses:
@@ -165,7 +164,6 @@ class Generation:
                 slow_start=listener.min_data_rate_after,
                 handshake=listener.tls_timeout,
             ),
-            transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
             on_error=lasting.fault,
             on_sweep=lasting.sweep,
             leniency=policy.leniency,
@@ -176,7 +174,7 @@ class Generation:
             if listener.kind != "submission" and listener.tls != "implicit"
             else 0,
             on_refused=policy.turned_away,
-            observer=None if lasting.monitor is None else lasting.monitor.watch_of(listener.name),
+            observer=lasting.monitor.watch_of(listener.name, lasting.transcript),
         )
         return OpenServer(listener, policy, server)
 

@@ -16,7 +16,7 @@ from posthouse.delivery.tracer import AttemptTracer, ConnectionTracer
 from posthouse.net import Clock
 from posthouse.protocol.tap import dialogue_lines
 from posthouse.relay.scheduling.ready_queue import Attempt
-from posthouse.service.monitor.session_book import Line
+from posthouse.service.monitor.session_book import SessionLine
 
 __all__ = ["AttemptBook", "AttemptRecord", "lines_of"]
 
@@ -86,7 +86,7 @@ class AttemptBook:
 
     def live(self, most: int) -> list[AttemptRecord]:
         """Attempts under way at other hosts."""
-        found = []
+        found: list[AttemptRecord] = []
         for attempt in self._active():
             if attempt.tracer is not None and len(found) < most:
                 found.append(_record(0, attempt, attempt.tracer))
@@ -117,19 +117,19 @@ def _record(
     )
 
 
-def lines_of(record: AttemptRecord, offset: float) -> list[Line]:
+def lines_of(record: AttemptRecord, offset: float) -> list[SessionLine]:
     """The dialogue of each connection of an attempt; a note stands before each.  ``offset`` leads from monotonic to
     calendar seconds."""
-    found: list[Line] = []
+    found: list[SessionLine] = []
     for connection in record.tracer.connections:
-        found.append(Line(offset + connection.began, "N", _opening(connection)))
+        found.append(SessionLine(offset + connection.began, "N", _opening(connection)))
         for at, step in connection.steps:
-            for text in dialogue_lines(((at, step),)):
-                found.append(Line(offset + at, text[0], text[3:][:_LONGEST]))
+            lines = dialogue_lines(((at, step),))
+            found += [SessionLine(offset + at, text[0], text[3:][:_LONGEST]) for text in lines]
         if connection.ended:
-            found.append(Line(found[-1].at, "N", connection.ended[:_LONGEST]))
+            found.append(SessionLine(found[-1].at, "N", connection.ended[:_LONGEST]))
         if len(found) > _MOST_LINES:
-            return [*found[: _MOST_LINES - 50], Line(found[-50].at, "N", "…"), *found[-50:]]
+            return [*found[: _MOST_LINES - 50], SessionLine(found[-50].at, "N", "…"), *found[-50:]]
     return found
 
 

@@ -9,11 +9,12 @@ from typing import Any
 from posthouse.core import EventSink, Outcome
 from posthouse.net import Clock
 from posthouse.net.certificates import CertificateFacts
+from posthouse.protocol import Transcript
 from posthouse.relay.scheduling.ready_queue import Attempt
 from posthouse.server import ServerSession
 from posthouse.service.monitor.attempt_book import AttemptBook
-from posthouse.service.monitor.history import History
-from posthouse.service.monitor.latencies import Latencies
+from posthouse.service.monitor.count_history import CountHistory
+from posthouse.service.monitor.latency_histograms import LatencyHistograms
 from posthouse.service.monitor.session_book import SessionBook
 from posthouse.service.monitor.tally import Tally
 
@@ -32,10 +33,10 @@ class Monitor:
         self.number = number
         self.tally = tally
         self.started = clock.time()
-        self.latencies = Latencies()
+        self.latencies = LatencyHistograms()
         self.sessions = SessionBook(clock, took=partial(self.latencies.add, "commit"))
         self.attempts = AttemptBook(clock, active)
-        self.history = History(clock, tally.totals)
+        self.history = CountHistory(clock, tally.totals)
         tally.on_refused = self.sessions.refused
         #: The certificates of the listeners, each with its file; set by the daemon.
         self.certificates: Callable[[], list[tuple[str, CertificateFacts]]] = list
@@ -53,17 +54,18 @@ class Monitor:
             if outcomes and outcomes[0].result.value == "delivered":
                 self.latencies.add("delivery", now - attempt.leases[0].message.received)
 
-    def watch_of(self, listener: str) -> ListenerWatch:
-        """The observer of the sessions of a listener."""
-        return ListenerWatch(self, listener)
+    def watch_of(self, listener: str, transcript: Callable[[str], Transcript] | None = None) -> ListenerWatch:
+        """The observer of the sessions of a listener; ``transcript`` makes a further transcript of each."""
+        return ListenerWatch(self, listener, transcript)
 
 
 class ListenerWatch:
     """Observer of the sessions of one listener."""
 
-    __slots__ = ("_book", "_listener", "_tally")
+    __slots__ = ("_book", "_listener", "_tally", "_transcript")
 
-    def __init__(self, monitor: Monitor, listener: str) -> None:
+    def __init__(self, monitor: Monitor, listener: str, transcript: Callable[[str], Transcript] | None) -> None:
+        self._transcript = transcript
         self._book = monitor.sessions
         self._tally = monitor.tally
         self._listener = listener
@@ -71,7 +73,9 @@ class ListenerWatch:
     def joined(self, session: ServerSession) -> None:
         """A session began."""
         self._tally.session()
-        self._book.joined(self._listener, session)
+        self._book.joined(
+            self._listener, session, None if self._transcript is None else self._transcript(self._listener)
+        )
 
     def left(self, session: ServerSession) -> None:
         """A session ended."""

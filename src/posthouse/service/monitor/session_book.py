@@ -22,9 +22,11 @@ from math import inf
 from typing import Any, Final, NamedTuple
 
 from posthouse.net import Clock, Endpoint
-from posthouse.server.session import ServerSession
+from posthouse.protocol import Transcript
+from posthouse.server.session import ServerSession, peer_of, tls_of
+from posthouse.server.session import record as record_session
 
-__all__ = ["Line", "SessionBook", "SessionRecord"]
+__all__ = ["SessionLine", "SessionBook", "SessionRecord"]
 
 _A_SECOND: Final = 10.0  # sessions recorded from their start, in the long run
 _AT_ONCE: Final = 100.0
@@ -41,7 +43,7 @@ _HOST_FOR: Final = 3_600.0  # seconds
 _MOST_OPEN: Final = 1_000  # open sessions whose recording begins when somebody looks
 
 
-class Line(NamedTuple):
+class SessionLine(NamedTuple):
     """One line of a dialogue: ``at`` (calendar seconds); ``who`` is "S" (the sending SMTP), "R" (the receiving one), or
     "N" for a note of the daemon, such as the reason of a refusal."""
 
@@ -57,6 +59,7 @@ class SessionRecord:
     __slots__ = (
         "_after_content",
         "_content_ended",
+        "also",
         "began",
         "ended",
         "first",
@@ -82,13 +85,15 @@ class SessionRecord:
         self.began = began
         self.ended: float | None = None
         self.tls = ""
-        self.first: list[Line] = []
-        self.last: deque[Line] = deque(maxlen=_LAST_LINES)
+        self.first: list[SessionLine] = []
+        self.last: deque[SessionLine] = deque(maxlen=_LAST_LINES)
         self.left_out = 0
         #: Messages that were accepted, as far as the dialogue was recorded.
         self.messages = 0
         #: The last reply that refused something, or how the session went wrong; "" if all went well.
         self.problem = ""
+        #: A transcript that gets every line, whether the dialogue is recorded here or not.
+        self.also: Transcript | None = None
         self.recorded = False
         self.partial = False
         self._after_content = False
@@ -98,7 +103,7 @@ class SessionRecord:
 
     def take(self, at: float, who: str, text: str) -> None:
         """Add a line, and learn from it."""
-        line = Line(at, who, text[:_LONGEST])
+        line = SessionLine(at, who, text[:_LONGEST])
         if len(self.first) < _FIRST_LINES:
             self.first.append(line)
         else:
@@ -117,11 +122,11 @@ class SessionRecord:
             self._after_content, self._content_ended = True, inf
 
     @property
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[SessionLine]:
         """The lines that are kept; a note stands where others were left out."""
         found = list(self.first)
         if self.left_out:
-            found.append(Line(self.last[0].at, "N", f"… {self.left_out} lines …"))
+            found.append(SessionLine(self.last[0].at, "N", f"… {self.left_out} lines …"))
         return found + list(self.last)
 
     @property
@@ -150,14 +155,18 @@ class SessionBook:
 
     # -- sessions ----------------------------------------------------------------------------------------------------
 
-    def joined(self, where: str, session: ServerSession) -> None:
-        """A session begins at the listener ``where``; its greeting is not said yet."""
+    def joined(self, where: str, session: ServerSession, also: Transcript | None = None) -> None:
+        """A session begins at the listener ``where``; its greeting is not said yet.  ``also`` is a transcript that
+        somebody else has asked for."""
         self._number += 1
-        peer = session.peer or Endpoint("", 0)
+        peer = peer_of(session) or Endpoint("", 0)
         record = SessionRecord(self._number, where, session, peer, self._clock.time())
         self._open[session] = self._by_peer[peer] = record
+        record.also = also
         if self._may_record() or self.watched or self._was_refused(peer.host):
             self._record(record)
+        elif also is not None:
+            record_session(session, also)
 
     def left(self, session: ServerSession) -> None:
         """A session has ended."""
@@ -167,7 +176,7 @@ class SessionBook:
         if self._by_peer.get(record.peer) is record:
             del self._by_peer[record.peer]
         record.ended = self._clock.time()
-        record.tls = session.tls
+        record.tls = tls_of(session)
         record.session = None
         if record.recorded:
             record.recorded = False
@@ -236,6 +245,8 @@ class SessionBook:
         record.recorded = True
 
         def take(who: str, text: str) -> None:
+            if record.also is not None:
+                record.also(who, text)
             if not record.recorded:
                 return  # the end comes in a turn of its own
             record.take(time(), who, text)
@@ -247,11 +258,11 @@ class SessionBook:
                 record.recorded, record.partial = False, True
                 self._clock.call_later(0.0, lambda: self._stop(record))
 
-        session.record(take)
+        record_session(session, take)
 
     def _stop(self, record: SessionRecord) -> None:
         if record.session is not None and not record.recorded:
-            record.session.record(None)
+            record_session(record.session, record.also)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -265,7 +276,7 @@ class SessionBook:
         found = list(self._open.values())[-most:]
         for record in found:
             if record.session is not None:
-                record.tls = record.session.tls
+                record.tls = tls_of(record.session)
         return found[::-1]
 
     def recent(self, most: int, *, failures: bool = False) -> list[SessionRecord]:

@@ -10,8 +10,8 @@ from posthouse.service.operations.base import Operation
 from posthouse.service.operations.explain import EXPLAIN_OPERATIONS
 from posthouse.service.operations.inbox import INBOX_OPERATIONS
 from posthouse.service.operations.monitor.metrics import METRICS
-from posthouse.service.operations.monitor.overview import OVERVIEW
-from posthouse.service.operations.monitor.sessions import SESSION_OPERATIONS
+from posthouse.service.operations.monitor.overview_operation import OVERVIEW
+from posthouse.service.operations.monitor.session_operations import SESSION_OPERATIONS
 from posthouse.service.operations.queue import QUEUE_OPERATIONS
 from posthouse.service.operations.reload import RELOAD
 from posthouse.service.operations.sites import SITES

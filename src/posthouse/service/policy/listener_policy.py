@@ -146,8 +146,7 @@ class ListenerPolicy:
         )
         self.submissions = with_room(self.intake)
         counts = counts or SharedCounts()
-        self.tally = counts.tally
-        limits = (listener, listener.name, counts, clock)
+        self.tally, limits = counts.tally, (listener, listener.name, counts, clock)
         self._connections, self.sending = ConnectionLimits(*limits), SendingLimits(*limits)
         self._stored, self._quotas = stored, any(each.quota for each in config.domain)
         self._free = free or (lambda: _free_octets(config.data_dir))

@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from typing import Final
 
 from posthouse.service.operations.base import Context, Operation
-from posthouse.service.operations.monitor.answers import (
+from posthouse.service.operations.monitor.monitor_answers import (
     LatencyEntry,
     MetricFamily,
     MetricSample,
     MetricsReport,
     OverviewReport,
 )
-from posthouse.service.operations.monitor.overview import overview_of
+from posthouse.service.operations.monitor.overview_operation import overview_of
 
 __all__ = ["METRICS", "METRIC_NAMES"]
 
@@ -132,4 +132,4 @@ def _histogram(latency: LatencyEntry) -> Iterable[MetricSample]:
     yield MetricSample(value=latency.seconds, suffix="_sum")
 
 
-METRICS: Final = Operation("metrics", "Show the metrics of the daemon.", _metrics, MetricsReport, live=True)
+METRICS: Final = Operation("monitor metrics", "Show the metrics of the daemon.", _metrics, MetricsReport, live=True)

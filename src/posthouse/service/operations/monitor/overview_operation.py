@@ -12,21 +12,21 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from posthouse.service.monitor.history import Sample, rates
-from posthouse.service.monitor.latencies import BOUNDS, Latencies, quantile
+from posthouse.service.monitor.count_history import CountSample, rates
+from posthouse.service.monitor.latency_histograms import BOUNDS, LatencyHistograms, quantile
 from posthouse.service.operations.base import Context, Operation, Parameter
-from posthouse.service.operations.monitor.answers import (
+from posthouse.service.operations.monitor.monitor_answers import (
     CertificateEntry,
     DestinationCount,
     LatencyEntry,
     OverviewReport,
     QueueTotals,
     RefusalCount,
-    Series,
+    RateSeries,
     StorageTotals,
     WorkerEntry,
 )
-from posthouse.service.operations.monitor.sessions import monitor_of
+from posthouse.service.operations.monitor.session_operations import monitor_of
 from posthouse.service.operations.sites import SITES
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ async def overview_of(context: Context, *, peers: bool = True) -> OverviewReport
             DestinationCount(destination=name, delivered=delivered, deferred=deferred, failed=failed)
             for name, delivered, deferred, failed in monitor.tally.destinations(_DESTINATIONS)
         ],
-        latencies=[_latency(monitor.latencies, name) for name in Latencies.NAMES],
+        latencies=[_latency(monitor.latencies, name) for name in LatencyHistograms.NAMES],
         hour=_series(list(monitor.history.hour)),
         day=_series(list(monitor.history.day)),
         queue=queue,
@@ -128,7 +128,7 @@ def _refusals(counted: dict[str, int]) -> list[RefusalCount]:
     return found
 
 
-def _latency(latencies: Latencies, name: str) -> LatencyEntry:
+def _latency(latencies: LatencyHistograms, name: str) -> LatencyEntry:
     counts, seconds = latencies.of(name)
     return _with_quantiles(name, counts, seconds)
 
@@ -138,8 +138,8 @@ def _with_quantiles(name: str, counts: list[int], seconds: float) -> LatencyEntr
     return LatencyEntry(name=name, bounds=list(BOUNDS), counts=counts, seconds=seconds, p50=p50, p90=p90, p99=p99)
 
 
-def _series(samples: list[Sample]) -> Series:
-    return Series(times=[sample.at for sample in samples[1:]], rates={name: rates(samples, name) for name in _SHOWN})
+def _series(samples: list[CountSample]) -> RateSeries:
+    return RateSeries(times=[sample.at for sample in samples[1:]], rates={name: rates(samples, name) for name in _SHOWN})
 
 
 def _certificates(monitor: Monitor) -> list[CertificateEntry]:
@@ -191,7 +191,7 @@ def _joined(own: OverviewReport, others: Sequence[OverviewReport], *, suspended:
 
 
 OVERVIEW: Final = Operation(
-    "overview",
+    "monitor overview",
     "Show the state of the daemon in numbers: rates, latencies, refusals, destinations, queue, disk, workers.",
     _run,
     OverviewReport,

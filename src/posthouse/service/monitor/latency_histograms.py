@@ -9,7 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import Final
 
-__all__ = ["BOUNDS", "Latencies", "quantile"]
+__all__ = ["BOUNDS", "LatencyHistograms", "quantile"]
 
 #: The upper bounds of the buckets, in seconds; a last bucket has what took longer.
 BOUNDS: Final = (
@@ -18,7 +18,7 @@ BOUNDS: Final = (
 )
 
 
-class Latencies:
+class LatencyHistograms:
     """Histograms by name.
 
     ``commit``: from the end of a content to its reply.  ``delivery``: from the acceptance of a message to the end of an

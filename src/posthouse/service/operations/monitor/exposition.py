@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from posthouse.service.operations.monitor.answers import MetricsReport
+from posthouse.service.operations.monitor.monitor_answers import MetricsReport
 
 __all__ = ["CONTENT_TYPE", "exposition"]
 
@@ -18,7 +18,7 @@ def exposition(report: MetricsReport) -> bytes:
     from prometheus_client.core import Metric
     from prometheus_client.registry import Collector
 
-    class _Report(Collector):
+    class _MetricCollector(Collector):
         def collect(self) -> Iterator[Metric]:
             for family in report.families:
                 metric = Metric(family.name, family.help, family.type)
@@ -28,5 +28,5 @@ def exposition(report: MetricsReport) -> bytes:
                 yield metric
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Report())
+    registry.register(_MetricCollector())
     return generate_latest(registry)

@@ -1,4 +1,4 @@
-"""History of the counts: what they were at regular moments of the last hour and of the last day, in bounded memory.
+"""CountHistory of the counts: what they were at regular moments of the last hour and of the last day, in bounded memory.
 
 A sample is taken every 10 s.  The finer series keeps 360 of them (1 h), the coarser one each 30th (24 h).  Only worker
 0 of a running daemon takes samples: the tally has the counts of all.
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from posthouse.net import Clock, Timer
 
-__all__ = ["EVERY", "History", "Sample", "rates"]
+__all__ = ["EVERY", "CountHistory", "CountSample", "rates"]
 
 #: Seconds between two samples.
 EVERY: Final = 10.0
@@ -22,14 +22,14 @@ _COARSE: Final = 289
 _EACH: Final = 30  # samples of the fine series for one of the coarse series
 
 
-class Sample(NamedTuple):
+class CountSample(NamedTuple):
     """The counts at a moment: ``at`` in calendar seconds, ``counts`` since the start of the daemon by name."""
 
     at: float
     counts: dict[str, int]
 
 
-class History:
+class CountHistory:
     """Samples of what ``counts`` gives."""
 
     def __init__(self, clock: Clock, counts: Callable[[], dict[str, int]]) -> None:
@@ -38,8 +38,8 @@ class History:
         self._taken = 0
         self._timer: Timer | None = None
         #: The last hour, and the last day, the oldest sample first.
-        self.hour: deque[Sample] = deque(maxlen=_FINE)
-        self.day: deque[Sample] = deque(maxlen=_COARSE)
+        self.hour: deque[CountSample] = deque(maxlen=_FINE)
+        self.day: deque[CountSample] = deque(maxlen=_COARSE)
 
     def start(self) -> None:
         """Take a sample now, and then every 10 s until ``stop``."""
@@ -54,14 +54,14 @@ class History:
 
     def take(self) -> None:
         """Take one sample."""
-        sample = Sample(self._clock.time(), self._counts())
+        sample = CountSample(self._clock.time(), self._counts())
         self.hour.append(sample)
         if self._taken % _EACH == 0:
             self.day.append(sample)
         self._taken += 1
 
 
-def rates(samples: Sequence[Sample], name: str) -> list[float]:
+def rates(samples: Sequence[CountSample], name: str) -> list[float]:
     """Events a second of one counter between each sample and the next one."""
     return [
         max(0.0, (after.counts.get(name, 0) - before.counts.get(name, 0)) / max(after.at - before.at, 0.001))

@@ -18,7 +18,7 @@ __all__ = [
     "SessionDialogue",
     "SessionEntry",
     "SessionsReport",
-    "Series",
+    "RateSeries",
     "StorageTotals",
     "WorkerEntry",
 ]
@@ -106,7 +106,7 @@ class LatencyEntry(Struct, frozen=True, kw_only=True):
     p99: float | None = None
 
 
-class Series(Struct, frozen=True, kw_only=True):
+class RateSeries(Struct, frozen=True, kw_only=True):
     """A course over time: ``times`` are the ends of the intervals, ``rates`` events a second in each, by counter."""
 
     times: list[float]
@@ -163,8 +163,8 @@ class OverviewReport(Struct, frozen=True, kw_only=True):
     refusals: list[RefusalCount]
     destinations: list[DestinationCount]
     latencies: list[LatencyEntry]
-    hour: Series
-    day: Series
+    hour: RateSeries
+    day: RateSeries
     queue: QueueTotals
     storage: StorageTotals
     workers: list[WorkerEntry]

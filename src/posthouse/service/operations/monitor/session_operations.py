@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from posthouse.core import SettingError
 from posthouse.service.operations.base import Context, Operation, Parameter
-from posthouse.service.operations.monitor.answers import (
+from posthouse.service.operations.monitor.monitor_answers import (
     DialogueLine,
     SessionDialogue,
     SessionEntry,
@@ -29,7 +29,7 @@ __all__ = ["SESSION_OPERATIONS", "monitor_of"]
 _MOST: Final = 1_000
 _ID: Final = re.compile(r"(in|out)([0-9]{1,4})\.([0-9]{1,12})(?:-([0-9a-z]{1,20}))?")
 _NO_SESSION: Final = (
-    "it has ended long ago, or another daemon had it; `posthouse sessions list` has those that are kept"
+    "it has ended long ago, or another daemon had it; `posthouse monitor sessions` has those that are kept"
 )
 
 
@@ -127,7 +127,7 @@ async def _show(context: Context, id: str, peers: bool = True) -> SessionDialogu
     monitor = monitor_of(context)
     named = _ID.fullmatch(id)
     if named is None:
-        raise SettingError(f'"{id[:60]}" is no session', remedy="`posthouse sessions list` names them, such as in0.17")
+        raise SettingError(f'"{id[:60]}" is no session', remedy="`posthouse monitor sessions` names them, such as in0.17")
     direction, worker, number, queue_id = named.groups()
     found: SessionDialogue | None = None
     if int(worker) != monitor.number:
@@ -159,7 +159,7 @@ def _dialogue(context: Context, monitor: Monitor, attempt: AttemptRecord) -> Ses
 _OWN: Final = Parameter("peers", "Whether the other worker processes are asked too.", bool, True)
 
 _LIST: Final = Operation(
-    "sessions list",
+    "monitor sessions",
     "Show the sessions with clients and with other hosts: those that are open, and recent ones.",
     _list,
     SessionsReport,
@@ -174,11 +174,11 @@ _LIST: Final = Operation(
     live=True,
 )
 _SHOW: Final = Operation(
-    "sessions show",
+    "monitor session",
     "Show the dialogue of one session.",
     _show,
     SessionDialogue,
-    (Parameter("id", "The session, as `sessions list` names it."), _OWN),
+    (Parameter("id", "The session, as `monitor sessions` names it."), _OWN),
     live=True,
 )
 
