@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from pathlib import Path
 
@@ -10,15 +11,16 @@ import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
 from posthouse.service import OPERATIONS
-from posthouse.service.operations.monitor.exposition import exposition
 from posthouse.service.monitor.count_history import EVERY, CountHistory, CountSample, rates
 from posthouse.service.monitor.latency_histograms import BOUNDS, LatencyHistograms, quantile
-from posthouse.service.operations.monitor.monitor_answers import OverviewReport, WorkerEntry
+from posthouse.service.operations.monitor.exposition import exposition
 from posthouse.service.operations.monitor.metrics import METRIC_NAMES
+from posthouse.service.operations.monitor.monitor_answers import OverviewReport, WorkerEntry
 from posthouse.testing import ManualClock
 
 from .test_sessions import TROUBLE, Client, daemon, do, ended, run
 
+DASHBOARD = Path(__file__).parents[3] / "packaging" / "grafana" / "posthouse.json"
 MANUAL = Path(__file__).parents[3] / "docs" / "metrics.md"
 
 
@@ -104,8 +106,16 @@ def test_the_metrics_are_those_of_the_manual_and_prometheus_reads_them(tmp_path:
 
 def test_every_metric_is_in_the_manual_and_no_other() -> None:
     text = MANUAL.read_text(encoding="utf-8")
-    named = set(re.findall(r"`(posthouse_[a-z_]+?)(?:_total)?`", text))
+    named = set(re.findall(r"^\| `(posthouse_[a-z_]+?)(?:_total)?`", text, re.MULTILINE))
     assert named == set(METRIC_NAMES)
+
+
+def test_the_dashboard_asks_for_metrics_that_exist() -> None:
+    board = json.loads(DASHBOARD.read_text(encoding="utf-8"))
+    asked = " ".join(target["expr"] for panel in board["panels"] for target in panel["targets"])
+    named = set(re.findall(r"posthouse_[a-z_]+?(?=_total|_bucket|[^a-z_]|$)", asked))
+    assert named <= set(METRIC_NAMES)
+    assert len(named) > 10
 
 
 def test_the_history_is_bounded() -> None:
@@ -133,7 +143,11 @@ def test_the_history_is_bounded() -> None:
 
 
 def test_rates_never_fall_below_zero() -> None:
-    samples = [CountSample(0.0, {"accepted": 10}), CountSample(10.0, {"accepted": 0}), CountSample(10.0, {"accepted": 1})]
+    samples = [
+        CountSample(0.0, {"accepted": 10}),
+        CountSample(10.0, {"accepted": 0}),
+        CountSample(10.0, {"accepted": 1}),
+    ]
     assert rates(samples, "accepted") == [0.0, 1000.0]
     assert rates(samples, "other") == [0.0, 0.0]
 

@@ -13,7 +13,12 @@ import pytest
 
 from posthouse.core import SettingError
 from posthouse.service import OPERATIONS, Daemon, parse
-from posthouse.service.operations.monitor.monitor_answers import OverviewReport, SessionDialogue, SessionEntry, SessionsReport
+from posthouse.service.operations.monitor.monitor_answers import (
+    OverviewReport,
+    SessionDialogue,
+    SessionEntry,
+    SessionsReport,
+)
 
 HERE = """
 data_dir = "{}"

@@ -65,6 +65,7 @@ from posthouse.service.maildrop.local_intake import Taken, accept
 from posthouse.service.maildrop.maildrop import MAILDROP, Terms
 from posthouse.service.maildrop.pickup import KEYS, Pickup
 from posthouse.service.monitor.monitor import CountingSink, Monitor
+from posthouse.service.monitor.tally import Tally
 from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import InboxUsage
 from posthouse.service.policy.log_rate import LogRate
@@ -134,7 +135,7 @@ class Daemon:
         #: Why the spool stored nothing any more when the daemon ended, in a sentence; "" if it did.
         self.out_of_order = ""
         self.clock = clock or SystemClock()
-        self.log = self._make_log(log)
+        self.log = _log_of(config, self.clock, log, self._counts.tally)
         #: The log of faults, bounded.
         self.faults = LogRate(self.log, self.clock, "fault", per_second=1.0, burst=50)
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
@@ -150,8 +151,8 @@ class Daemon:
         self._schedule = _schedule_of(config)
         self._dsn_writer = self._make_dsn_writer()
         self.worker = self._make_worker()
-        #: What this process notes for operators.
-        self.monitor = self._make_monitor(worker)
+        self.monitor = Monitor(self.clock, self._counts.tally, self.worker, number=worker)
+        self.monitor.certificates = lambda: self._generation.protections.certificates()
         self._local_identity = LocalIdentity([config.hostname])
         self._control_path = control_path(config.data_dir, worker)
         self._control = ControlSocket(self._control_path, self.context, self.log) if control else None
@@ -258,19 +259,6 @@ class Daemon:
             per_destination=relay.concurrency_per_destination,
             has_company=self._has_company,
         )
-
-    def _make_log(self, log: EventSink | Callable[..., object] | None) -> EventSink:
-        take = self._counts.tally.take
-        if log is None:
-            return EventLog(self.clock, self.config.log.format, take=take)
-        return CountingSink(event_sink(log), take)
-
-    def _make_monitor(self, number: int) -> Monitor:
-        scheduler = self.worker.scheduler
-        monitor = Monitor(self.clock, self._counts.tally, lambda: scheduler.active, number=number)
-        monitor.certificates = lambda: self._generation.protections.certificates()
-        self.worker.dispatcher.observed = monitor.attempted
-        return monitor
 
     def _make_pickup(self) -> Pickup:
         async def accepted(file: DropFile, name: str) -> Taken:
@@ -519,6 +507,13 @@ class Daemon:
             self._lock.release()
         self._state = "ended"
         self.log("ended")
+
+
+def _log_of(config: Config, clock: Clock, log: EventSink | Callable[..., object] | None, tally: Tally) -> EventSink:
+    """The log, each of whose events is counted."""
+    if log is None:
+        return EventLog(clock, config.log.format, take=tally.take)
+    return CountingSink(event_sink(log), tally.take)
 
 
 def spool_of(config: Config, *, shared: bool = True, owned: bool = True) -> SqliteSpool:

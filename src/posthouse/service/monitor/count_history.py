@@ -1,4 +1,4 @@
-"""CountHistory of the counts: what they were at regular moments of the last hour and of the last day, in bounded memory.
+"""History of the counts: what they were at regular moments of the last hour and day, in bounded memory.
 
 A sample is taken every 10 s.  The finer series keeps 360 of them (1 h), the coarser one each 30th (24 h).  Only worker
 0 of a running daemon takes samples: the tally has the counts of all.
@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from posthouse.net import Clock, Timer
 
-__all__ = ["EVERY", "CountHistory", "CountSample", "rates"]
+__all__ = ["CountHistory", "CountSample", "EVERY", "rates"]
 
 #: Seconds between two samples.
 EVERY: Final = 10.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,6 +10,7 @@ from posthouse.core import EventSink, Outcome
 from posthouse.net import Clock
 from posthouse.net.certificates import CertificateFacts
 from posthouse.protocol import Transcript
+from posthouse.relay import Worker
 from posthouse.relay.scheduling.ready_queue import Attempt
 from posthouse.server import ServerSession
 from posthouse.service.monitor.attempt_book import AttemptBook
@@ -25,18 +26,19 @@ class Monitor:
     """What one worker process notes for operators.
 
     Args:
-        number: the worker's.
-        active: gives the attempts under way.
+        number: that of the process.
+        worker: the relay's.
     """
 
-    def __init__(self, clock: Clock, tally: Tally, active: Callable[[], Iterable[Attempt]], *, number: int = 0) -> None:
+    def __init__(self, clock: Clock, tally: Tally, worker: Worker, *, number: int = 0) -> None:
         self.number = number
         self.tally = tally
         self.started = clock.time()
         self.latencies = LatencyHistograms()
         self.sessions = SessionBook(clock, took=partial(self.latencies.add, "commit"))
-        self.attempts = AttemptBook(clock, active)
+        self.attempts = AttemptBook(clock, lambda: worker.scheduler.active)
         self.history = CountHistory(clock, tally.totals)
+        worker.dispatcher.observed = self.attempted
         tally.on_refused = self.sessions.refused
         #: The certificates of the listeners, each with its file; set by the daemon.
         self.certificates: Callable[[], list[tuple[str, CertificateFacts]]] = list

@@ -26,7 +26,7 @@ from posthouse.protocol import Transcript
 from posthouse.server.session import ServerSession, peer_of, tls_of
 from posthouse.server.session import record as record_session
 
-__all__ = ["SessionLine", "SessionBook", "SessionRecord"]
+__all__ = ["SessionBook", "SessionLine", "SessionRecord"]
 
 _A_SECOND: Final = 10.0  # sessions recorded from their start, in the long run
 _AT_ONCE: Final = 100.0

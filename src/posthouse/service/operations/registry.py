@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from posthouse.service.operations.base import Operation
+from posthouse.service.operations.dkim_keys import DKIM_OPERATIONS
 from posthouse.service.operations.explain import EXPLAIN_OPERATIONS
 from posthouse.service.operations.inbox import INBOX_OPERATIONS
 from posthouse.service.operations.monitor.metrics import METRICS
@@ -33,6 +34,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             *INBOX_OPERATIONS,
             *EXPLAIN_OPERATIONS,
             *USER_OPERATIONS,
+            *DKIM_OPERATIONS,
         )
     }
 )

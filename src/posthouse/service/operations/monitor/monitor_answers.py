@@ -14,11 +14,11 @@ __all__ = [
     "MetricsReport",
     "OverviewReport",
     "QueueTotals",
+    "RateSeries",
     "RefusalCount",
     "SessionDialogue",
     "SessionEntry",
     "SessionsReport",
-    "RateSeries",
     "StorageTotals",
     "WorkerEntry",
 ]

@@ -21,8 +21,8 @@ from posthouse.service.operations.monitor.monitor_answers import (
     LatencyEntry,
     OverviewReport,
     QueueTotals,
-    RefusalCount,
     RateSeries,
+    RefusalCount,
     StorageTotals,
     WorkerEntry,
 )
@@ -139,7 +139,9 @@ def _with_quantiles(name: str, counts: list[int], seconds: float) -> LatencyEntr
 
 
 def _series(samples: list[CountSample]) -> RateSeries:
-    return RateSeries(times=[sample.at for sample in samples[1:]], rates={name: rates(samples, name) for name in _SHOWN})
+    return RateSeries(
+        times=[sample.at for sample in samples[1:]], rates={name: rates(samples, name) for name in _SHOWN}
+    )
 
 
 def _certificates(monitor: Monitor) -> list[CertificateEntry]:

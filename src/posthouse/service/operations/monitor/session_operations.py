@@ -127,7 +127,9 @@ async def _show(context: Context, id: str, peers: bool = True) -> SessionDialogu
     monitor = monitor_of(context)
     named = _ID.fullmatch(id)
     if named is None:
-        raise SettingError(f'"{id[:60]}" is no session', remedy="`posthouse monitor sessions` names them, such as in0.17")
+        raise SettingError(
+            f'"{id[:60]}" is no session', remedy="`posthouse monitor sessions` names them, such as in0.17"
+        )
     direction, worker, number, queue_id = named.groups()
     found: SessionDialogue | None = None
     if int(worker) != monitor.number:

@@ -161,7 +161,8 @@ def _summary(found: OverviewReport) -> None:
     )
     age = "" if queue.oldest is None else f", the oldest {short_duration(max(0.0, found.now - queue.oldest))} old"
     say(f"queue: waiting {queue.waiting:,}, held {queue.held:,}, destinations {queue.destinations:,}{age}")
-    say(f"suspended sites {found.suspended:,}; disk: {size_in_words(storage.free)} of {size_in_words(storage.size)} free")
+    say(f"sites suspended: {found.suspended:,}")
+    say(f"disk: {size_in_words(storage.free)} of {size_in_words(storage.size)} free")
     if storage.lost:
         say(f"{storage.lost:,} contents in spool/lost; the manual says how to get them back", "yellow")
     for each in found.certificates:
