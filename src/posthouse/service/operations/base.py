@@ -66,6 +66,7 @@ class Context(NamedTuple):
         peers: asks the other worker processes what an operation says there.
         monitor: what this worker process has noted of its sessions, attempts and events; None without a daemon.
         reload: has the configuration read again, for the user of this name; None without a daemon.
+        config_file: the file that the configuration was read from; "" without one.
     """
 
     config: Config
@@ -83,6 +84,7 @@ class Context(NamedTuple):
     peers: Callable[[Operation, Mapping[str, Any]], Coroutine[Any, Any, list[Any]]] | None = None
     reload: Callable[[str], Coroutine[Any, Any, Any]] | None = None
     monitor: Monitor | None = None
+    config_file: str = ""
 
 
 class Parameter(NamedTuple):
@@ -104,6 +106,8 @@ class Operation(NamedTuple):
             answer.
         answer: the type of the answer: a struct of ``operations.results``, or a list of them.
         live: whether a running daemon is asked, because it changes the queue or knows what only the daemon knows.
+        reads: whether it changes nothing: only such an operation is offered to GET requests and to read-only tokens.
+        local: whether it names files of the user who asks, so that it is never offered by HTTP.
     """
 
     name: str
@@ -113,6 +117,8 @@ class Operation(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
     needs_context: bool = True
     live: bool = False
+    reads: bool = False
+    local: bool = False
 
 
 @contextlib.asynccontextmanager

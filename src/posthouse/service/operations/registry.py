@@ -15,6 +15,7 @@ from posthouse.service.operations.monitor.overview_operation import OVERVIEW
 from posthouse.service.operations.monitor.session_operations import SESSION_OPERATIONS
 from posthouse.service.operations.queue import QUEUE_OPERATIONS
 from posthouse.service.operations.reload import RELOAD
+from posthouse.service.operations.setup.config_report import CHECK_SETTINGS
 from posthouse.service.operations.sites import SITES
 from posthouse.service.operations.users import USER_OPERATIONS
 
@@ -31,6 +32,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             METRICS,
             *SESSION_OPERATIONS,
             RELOAD,
+            CHECK_SETTINGS,
             *INBOX_OPERATIONS,
             *EXPLAIN_OPERATIONS,
             *USER_OPERATIONS,
