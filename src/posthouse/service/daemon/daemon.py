@@ -150,11 +150,9 @@ class Daemon:
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
-        self._schedule = _schedule_of(config)
-        self._dsn_writer = self._make_dsn_writer()
+        self._schedule, self._dsn_writer = _schedule_of(config), self._make_dsn_writer()
         self.worker = self._make_worker()
         self.monitor = Monitor(self.clock, self._counts.tally, self.worker, number=worker)
-        self.monitor.certificates = lambda: self._generation.protections.certificates()
         self._local_identity = LocalIdentity([config.hostname])
         self._control_path = control_path(config.data_dir, worker)
         self._control = ControlSocket(self._control_path, self.context, self.log) if control else None
@@ -356,6 +354,7 @@ class Daemon:
         await self._open_control()
         await self._open_pickup()
         self._look_at_certificates()
+        self.monitor.certificates = lambda: self._generation.protections.certificates()
         if self._control is not None and not self.monitor.number:
             self.monitor.history.start()
 
