@@ -18,6 +18,7 @@ CORPUS = Path(__file__).parent / "corpus"
 #: Target → its module.
 TARGETS = {
     "addresses": "fuzz.wire",
+    "auth_results": "fuzz.forwarded",
     "chunks": "fuzz.wire",
     "commands": "fuzz.wire",
     "config": "fuzz.operators",
@@ -35,6 +36,7 @@ TARGETS = {
     "reports": "fuzz.mail",
     "sasl_client": "fuzz.logins",
     "sasl_server": "fuzz.logins",
+    "srs": "fuzz.forwarded",
     "tls": "fuzz.logins",
 }
 

@@ -303,7 +303,13 @@ def test_documented_defaults_are_the_real_ones() -> None:
         table, _, name = each.path.rpartition(".")
         if each.default and "NAME" not in table:
             tables.setdefault(table, []).append(f"{name} = {each.default}")
-    given = {"listener[]": 'bind = "127.0.0.1:1025"', "domain[]": 'name = "x.test"', "route[]": 'to = "y.test"'}
+    given = {
+        "listener[]": 'bind = "127.0.0.1:1025"',
+        "domain[]": 'name = "x.test"',
+        "route[]": 'to = "y.test"',
+        "mailauth.exception[]": 'domain = "z.test"\nreason = "their list"',
+        "mailauth.signing[]": 'author = "x.test"',
+    }
     written, bare = [], []
     for table, lines in sorted(tables.items()):  # the settings without a table come first in a file
         header = f"[[{table.removesuffix('[]')}]]" if table.endswith("[]") else f"[{table}]" if table else ""

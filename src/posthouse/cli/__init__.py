@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "check": ("check", "check", "Check a configuration, an address or a message before it is used."),
     "user": ("user", "user", "Show and change the accounts that may log in."),
+    "dkim": ("dkim", "dkim", "Make, show and rotate the keys with which mail is signed."),
     "sink": ("sink", "sink", "Receive mail, count it and drop it; fail on demand."),
     "bench": ("bench", "bench", "Send many messages and measure."),
 }
@@ -53,6 +54,8 @@ _OTHER_NAMES = ("mailq", "newaliases")
 #: Commands that change something or keep running: their exit code tells what was done, whatever became of their output.
 ACTS = frozenset(
     (
+        "dkim keygen",
+        "dkim rotate",
         "inbox delete",
         "queue drop",
         "queue hold",
@@ -79,7 +82,6 @@ Posthouse {version}: an SMTP system (RFC 5321).
   posthouse run                  catch all mail sent to 127.0.0.1:1025; nothing leaves this machine
   posthouse send --from me@sohu.com --to you@sina.com --subject hello --text "Hello!"
   posthouse inbox list           what has arrived
-  posthouse explain 550          what a reply code means
 
 Commands
 {commands}
@@ -93,7 +95,6 @@ Posthouse {version}（驿站）：SMTP 系统（RFC 5321）。
   posthouse run                  接收发往 127.0.0.1:1025 的所有邮件，不会离开本机
   posthouse send --from me@sohu.com --to you@sina.com --subject 你好 --text "你好！"
   posthouse inbox list           已收到的邮件
-  posthouse explain 550          解释应答码
 
 命令
 {commands}
@@ -115,6 +116,7 @@ _CHINESE = {
     "explain": "解释一封邮件的经过、一个地址的去向、一个应答码、一条命令或一项设置。",
     "check": "事先检查配置、地址或邮件。",
     "user": "查看并管理可以登录的账户。",
+    "dkim": "生成、查看并轮换为邮件签名的密钥。",
     "sink": "接收、计数并丢弃邮件；可按要求出错。",
     "bench": "大量发送邮件并测量。",
 }

@@ -207,6 +207,7 @@ def default_config(
         auth=auth,
         mechanisms=ANY_MECHANISMS,
         fault_addresses=fault_addresses,
+        verify="off",
     )
     listeners = [replace(listener, bind=_bound(each)) for each in binds or (CATCHER,)]
     if plain:

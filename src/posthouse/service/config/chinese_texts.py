@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from posthouse.service.config.mailauth_zh import MAILAUTH_TEXTS, MAILAUTH_TYPES
+
 __all__ = ["TEXTS", "TYPES", "text_of", "type_of"]
 
 _PEM_KEY: Final = "证书的私钥（PEM）；不写时，私钥在证书文件里。"
@@ -160,6 +162,7 @@ TEXTS: Final[dict[str, str]] = {
     "dns.nameservers": "要查询的服务器，写作 `address` 或 `address:port`；不写时，用系统的设置。",
     "dns.timeout": "每次查询等待应答的时间。",
     "dns.tries": "服务器没有应答时查询的次数。",
+    **MAILAUTH_TEXTS,
 }
 
 #: How a value is written → the same in Chinese; what is a list of words stays as it is.
@@ -194,6 +197,7 @@ TYPES: Final[dict[str, str]] = {
     "way to deliver": "投递方式",
     "way to send": "发信方式",
     "whole number": "整数",
+    **MAILAUTH_TYPES,
 }
 
 

@@ -23,6 +23,7 @@ from posthouse.net.stream import Endpoint
 from posthouse.service.config import mail_types, security_types, types
 from posthouse.service.config.limit_settings import LimitSettings
 from posthouse.service.config.mail_types import DeliverySetting, ViaSetting
+from posthouse.service.config.mailauth_settings import VERIFY, MailauthSettings
 from posthouse.service.config.security_types import AccountsSetting
 from posthouse.service.config.types import Network
 
@@ -139,6 +140,14 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
             description="How mail that breaks the rules of SMTP is treated: `strict` refuses it, `lenient` accepts and "
             "remarks what has only one meaning. Without it, `mx` is strict but to trusted networks, and to them, "
             "`submission` and `lmtp` are lenient in the message and its addresses; see [strictness](strictness.md)."
+        ),
+    ] = ""
+    verify: Annotated[
+        str,
+        VERIFY,
+        Meta(
+            description="As `[mailauth] verify`, for this listener; written here, it counts for clients of this "
+            "machine too."
         ),
     ] = ""
     name: Annotated[str, Meta(description="A name for logs; without it, the kind, numbered if there are several.")] = ""
@@ -516,6 +525,7 @@ class Config(Struct, frozen=True, kw_only=True):
     spool: SpoolSettings = SpoolSettings()
     log: LogSettings = LogSettings()
     dns: DnsSettings = DnsSettings()
+    mailauth: MailauthSettings = MailauthSettings()
 
     @property
     def postmaster(self) -> Address:

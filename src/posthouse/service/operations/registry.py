@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from posthouse.service.operations.base import Operation
+from posthouse.service.operations.dkim_keys import DKIM_OPERATIONS
 from posthouse.service.operations.explain import EXPLAIN_OPERATIONS
 from posthouse.service.operations.inbox import INBOX_OPERATIONS
 from posthouse.service.operations.queue import QUEUE_OPERATIONS
@@ -20,6 +21,14 @@ __all__ = ["OPERATIONS"]
 OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
     {
         each.name: each
-        for each in (*QUEUE_OPERATIONS, SITES, RELOAD, *INBOX_OPERATIONS, *EXPLAIN_OPERATIONS, *USER_OPERATIONS)
+        for each in (
+            *QUEUE_OPERATIONS,
+            SITES,
+            RELOAD,
+            *INBOX_OPERATIONS,
+            *EXPLAIN_OPERATIONS,
+            *USER_OPERATIONS,
+            *DKIM_OPERATIONS,
+        )
     }
 )

@@ -1,0 +1,30 @@
+"""Authentication-Results fields (RFC 8601): values, reader, writer, and the removal of forged ones."""
+
+from posthouse.mailauth.results.authentication_results import (
+    RESULT_WORDS,
+    AuthenticationResults,
+    MethodResult,
+    ResultProperty,
+)
+from posthouse.mailauth.results.results_reader import (
+    UnreadableResults,
+    is_forged,
+    read_results,
+    trusted_results,
+    without_forged,
+)
+from posthouse.mailauth.results.results_writer import results_payload, write_results
+
+__all__ = [
+    "AuthenticationResults",
+    "MethodResult",
+    "RESULT_WORDS",
+    "ResultProperty",
+    "UnreadableResults",
+    "is_forged",
+    "read_results",
+    "results_payload",
+    "trusted_results",
+    "without_forged",
+    "write_results",
+]
