@@ -102,11 +102,9 @@ def name(spec: str, **values: str) -> str:
 
 
 def test_a_long_name_loses_labels_on_its_left() -> None:
-    label = "x" * 60
-    assert (
-        name("%{l}.%{d}", l="y" * 10, d=f"{label}.{label}.{label}.{label}")
-        == f"{'y' * 10}.{label}.{label}.{label}.{label}"[-243:]
-    )
+    domain = ".".join(["x" * 60] * 4)
+    assert name("%{l}.%{d}", l="y" * 9, d=domain) == f"{'y' * 9}.{domain}"
+    assert name("%{l}.%{d}", l="y" * 10, d=domain) == domain
     at_most = "a." * 126 + "b"
     assert len(at_most) == 253
     assert name("%{d}", d=at_most) == at_most

@@ -61,7 +61,9 @@ def test_what_a_peer_chooses_stays_in_its_pair(hostile: str) -> None:
     for written in (field("192.0.2.1", f"{hostile}@example.org", hostile), field("192.0.2.1", "", hostile)):
         unquoted = re.sub(r'"(?:[^"\\]|\\.)*"', '""', re.sub(r"\([^()]*\)", "", written))
         assert written.count("\r\n") == written.count("\r\n\t") + 1
-        assert re.fullmatch(r"Received-SPF: \w+ (\r\n\t[a-z-]+=[^;\"]*(\"\")?;)+\r\n\t[a-z]+=\w+\r\n", unquoted), unquoted
+        assert re.fullmatch(r"Received-SPF: \w+ (\r\n\t[a-z-]+=[^;\"]*(\"\")?;)+\r\n\t[a-z]+=\w+\r\n", unquoted), (
+            unquoted
+        )
 
 
 def test_the_properties_are_those_of_authentication_results() -> None:

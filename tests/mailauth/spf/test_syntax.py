@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from posthouse.mailauth.spf import record
+from posthouse.mailauth.spf import spf_record as record
 from posthouse.mailauth.spf.macros import Macro
-from posthouse.mailauth.spf.record import Record, SyntaxFault, is_spf, parse_record, select
+from posthouse.mailauth.spf.spf_record import Record, SyntaxFault, is_spf, parse_record, select
 
 
 def parsed(terms: str) -> Record:

@@ -24,8 +24,8 @@ from posthouse.mailauth.spf.macros import (
     letters_of,
     parse_explanation,
 )
-from posthouse.mailauth.spf.record import Record, SyntaxFault, Term, parse_record, select
-from posthouse.mailauth.spf.result import Lookup, SpfResult, SpfWord, Step
+from posthouse.mailauth.spf.spf_record import Record, SyntaxFault, Term, parse_record, select
+from posthouse.mailauth.spf.spf_result import Lookup, SpfResult, SpfWord, Step
 
 __all__ = ["MOST_HOSTS", "MOST_TERMS", "MOST_VOIDS", "check_spf"]
 

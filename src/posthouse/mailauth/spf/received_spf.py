@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from posthouse.mailauth.spf.result import SpfResult
+from posthouse.mailauth.spf.spf_result import SpfResult
 
 __all__ = ["received_spf"]
 
