@@ -8,12 +8,12 @@ import pytest
 
 from posthouse.mailauth.spf import spf_record as record
 from posthouse.mailauth.spf.macros import Macro
-from posthouse.mailauth.spf.spf_record import Record, SyntaxFault, is_spf, parse_record, select
+from posthouse.mailauth.spf.spf_record import SpfRecord, SyntaxFault, is_spf, parse_record, select
 
 
-def parsed(terms: str) -> Record:
+def parsed(terms: str) -> SpfRecord:
     found = parse_record(f"v=spf1 {terms}".encode())
-    assert isinstance(found, Record), found
+    assert isinstance(found, SpfRecord), found
     return found
 
 
@@ -40,8 +40,8 @@ def test_records_are_selected_among_all_texts() -> None:
 
 
 def test_an_empty_record_is_a_record() -> None:
-    assert parse_record(b"v=spf1") == Record(())
-    assert parse_record(b"v=spf1    ") == Record(())
+    assert parse_record(b"v=spf1") == SpfRecord(())
+    assert parse_record(b"v=spf1    ") == SpfRecord(())
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,18 @@
 
 from posthouse.mailauth.spf.check_host import MOST_HOSTS, MOST_TERMS, MOST_VOIDS, check_spf
 from posthouse.mailauth.spf.received_spf import received_spf
-from posthouse.mailauth.spf.spf_record import Record, SyntaxFault, Term, parse_record
-from posthouse.mailauth.spf.spf_result import Lookup, SpfResult, SpfWord, Step
+from posthouse.mailauth.spf.spf_record import SpfRecord, SyntaxFault, Term, parse_record
+from posthouse.mailauth.spf.spf_result import SpfLookup, SpfResult, SpfStep, SpfWord
 
 __all__ = [
-    "Lookup",
     "MOST_HOSTS",
     "MOST_TERMS",
     "MOST_VOIDS",
-    "Record",
+    "SpfLookup",
+    "SpfRecord",
     "SpfResult",
+    "SpfStep",
     "SpfWord",
-    "Step",
     "SyntaxFault",
     "Term",
     "check_spf",

@@ -24,8 +24,8 @@ from posthouse.mailauth.spf.macros import (
     letters_of,
     parse_explanation,
 )
-from posthouse.mailauth.spf.spf_record import Record, SyntaxFault, Term, parse_record, select
-from posthouse.mailauth.spf.spf_result import Lookup, SpfResult, SpfWord, Step
+from posthouse.mailauth.spf.spf_record import SpfRecord, SyntaxFault, Term, parse_record, select
+from posthouse.mailauth.spf.spf_result import SpfLookup, SpfResult, SpfStep, SpfWord
 
 __all__ = ["MOST_HOSTS", "MOST_TERMS", "MOST_VOIDS", "check_spf"]
 
@@ -86,20 +86,20 @@ class _Place(NamedTuple):
 
     shown: str
     name: str
-    steps: tuple[Step, ...]
+    steps: tuple[SpfStep, ...]
 
-    def at(self, term: str) -> tuple[Step, ...]:
+    def at(self, term: str) -> tuple[SpfStep, ...]:
         """The steps to a term of this record, it included."""
-        return (*self.steps, Step(self.name, term))
+        return (*self.steps, SpfStep(self.name, term))
 
 
 class _Found(NamedTuple):
     """The result of one check_host(): the word, the steps to what decided, and the place of the term that did."""
 
     word: SpfWord
-    steps: tuple[Step, ...]
+    steps: tuple[SpfStep, ...]
     reason: str
-    decided: Step | None = None
+    decided: SpfStep | None = None
     explanation: MacroText | None = None  # the domain-spec of exp in the record that decided
     shown: str = ""  # the domain of that record, for its macro d
 
@@ -107,7 +107,7 @@ class _Found(NamedTuple):
 class _Ended(Exception):
     """The whole evaluation ends with a temporary or permanent error."""
 
-    def __init__(self, word: SpfWord, steps: tuple[Step, ...], reason: str) -> None:
+    def __init__(self, word: SpfWord, steps: tuple[SpfStep, ...], reason: str) -> None:
         super().__init__(reason)
         self.found = _Found(word, steps, reason, steps[-1] if steps else None)
 
@@ -158,7 +158,7 @@ class _Evaluation:
             "r": receiver or "unknown",
             "t": str(int(now)),
         }
-        self._lookups: list[Lookup] = []
+        self._lookups: list[SpfLookup] = []
         self._terms = 0
         self._voids = 0
         self._names_counted = False
@@ -166,7 +166,7 @@ class _Evaluation:
     def result(self, found: _Found, explanation: str) -> SpfResult:
         """The result as its caller sees it."""
         domain = self.domain.lower() if self.domain.isascii() else self.domain
-        decided = found.decided or Step("", "")
+        decided = found.decided or SpfStep("", "")
         return SpfResult(
             found.word,
             self._identity,
@@ -186,7 +186,7 @@ class _Evaluation:
 
     # check_host() ---------------------------------------------------------------------------------------------------
 
-    def host(self, domain: str, steps: tuple[Step, ...]) -> Check[_Found]:
+    def host(self, domain: str, steps: tuple[SpfStep, ...]) -> Check[_Found]:
         """check_host() for a domain (§4.3 to §4.7); ``steps`` are the terms that led to it, none for the first."""
         name = a_labels(domain)
         if name is None or "." not in name or name.startswith("["):
@@ -207,30 +207,30 @@ class _Evaluation:
             raise _Ended("permerror", place.at(record.term), reason)
         return (yield from self._evaluated(record, place))
 
-    def _evaluated(self, record: Record, place: _Place) -> Check[_Found]:
+    def _evaluated(self, record: SpfRecord, place: _Place) -> Check[_Found]:
         """The terms of a record in order, then its redirect, then the default (§4.6, §4.7)."""
         for term in record.terms:
             steps = yield from self._matches(term, place)
             if steps is not None:
                 reason = f"{term.text} in the SPF record of {place.name} matches {self._client}"
-                decided = Step(place.name, term.text)
+                decided = SpfStep(place.name, term.text)
                 return _Found(term.match, steps, reason, decided, record.explanation, place.shown)
         if record.redirect is None:
             reason = f"no term in the SPF record of {place.name} matches {self._client}"
-            return _Found("neutral", place.steps, reason, Step(place.name, ""))
+            return _Found("neutral", place.steps, reason, SpfStep(place.name, ""))
         steps = place.at(record.redirect_text)
         self._count(steps)
         target = yield from self._target(record.redirect, place, steps)
         return self._needed((yield from self.host(target, steps)), steps)
 
-    def _needed(self, found: _Found, steps: tuple[Step, ...]) -> _Found:
+    def _needed(self, found: _Found, steps: tuple[SpfStep, ...]) -> _Found:
         """The result of a record that another one names.  Raises ``_Ended`` if there is none (§5.2, §6.1)."""
         if found.word == "none":
             reason = f"{steps[-1].term} in the SPF record of {steps[-1].domain} leads nowhere: {found.reason}"
             raise _Ended("permerror", steps, reason)
         return found
 
-    def _count(self, steps: tuple[Step, ...]) -> None:
+    def _count(self, steps: tuple[SpfStep, ...]) -> None:
         """Count a term with look-ups, the last of the steps.  Raises ``_Ended`` above the limit."""
         if self._terms == MOST_TERMS:
             domain, term = steps[-1]
@@ -240,7 +240,7 @@ class _Evaluation:
             raise _Ended("permerror", steps, reason)
         self._terms += 1
 
-    def _count_void(self, name: str, steps: tuple[Step, ...]) -> None:
+    def _count_void(self, name: str, steps: tuple[SpfStep, ...]) -> None:
         """Count a term whose look-ups found no record, the last of the steps.  Raises ``_Ended`` above the limit."""
         if not is_dns_name(name):
             return  # nothing was asked
@@ -255,7 +255,7 @@ class _Evaluation:
 
     # Mechanisms -----------------------------------------------------------------------------------------------------
 
-    def _matches(self, term: Term, place: _Place) -> Check[tuple[Step, ...] | None]:
+    def _matches(self, term: Term, place: _Place) -> Check[tuple[SpfStep, ...] | None]:
         """The steps to what made a term match, or None if it does not match (§5)."""
         steps = place.at(term.text)
         match term.kind:
@@ -282,7 +282,7 @@ class _Evaluation:
                 matched = self._has(answer, term)
         return steps if matched else None
 
-    def _exchange(self, term: Term, target: str, steps: tuple[Step, ...]) -> Check[bool]:
+    def _exchange(self, term: Term, target: str, steps: tuple[SpfStep, ...]) -> Check[bool]:
         """``mx`` (§5.4): the addresses of the hosts in the MX records; there is no implicit MX."""
         answer = yield from self._records(Kind.MX, target, steps, count_void=True)
         found = sorted(each for each in answer.records if isinstance(each, MX))
@@ -307,7 +307,7 @@ class _Evaluation:
         mine = self._number >> shift
         return any(number >> shift == mine for number in _numbers(answer))
 
-    def _reverse(self, target: str, steps: tuple[Step, ...]) -> Check[bool]:
+    def _reverse(self, target: str, steps: tuple[SpfStep, ...]) -> Check[bool]:
         """``ptr`` (§5.5): a validated name of the client is the target or below it."""
         answer, names = yield from self._client_names(steps[-1].term)
         if answer.status in (Status.NXDOMAIN, Status.NODATA):
@@ -342,7 +342,7 @@ class _Evaluation:
 
     # Questions ------------------------------------------------------------------------------------------------------
 
-    def _target(self, spec: MacroText, place: _Place, steps: tuple[Step, ...]) -> Check[str]:
+    def _target(self, spec: MacroText, place: _Place, steps: tuple[SpfStep, ...]) -> Check[str]:
         """The target-name of a domain-spec (§4.8).  Raises ``_Ended`` where ``%{p}`` exceeds the limit of terms."""
         if "p" in letters_of(spec) and not self._names_counted:
             self._count(steps)  # the PTR question counts (§4.6.4); the driver asks it once
@@ -357,7 +357,7 @@ class _Evaluation:
             values["p"] = yield from self._validated(domain, asking)
         return values
 
-    def _records(self, kind: Kind, name: str, steps: tuple[Step, ...], *, count_void: bool) -> Check[Answer]:
+    def _records(self, kind: Kind, name: str, steps: tuple[SpfStep, ...], *, count_void: bool) -> Check[Answer]:
         """The answer for a mechanism.  Raises ``_Ended`` with temperror after a DNS error (§5)."""
         answer = yield from self._ask(kind, name, steps[-1].term)
         if answer.status is Status.FAILED:
@@ -372,7 +372,7 @@ class _Evaluation:
             return Answer(Status.NXDOMAIN, reason=f"{name[:253]!r} is no name of the DNS")
         question = Question(name.lower(), kind)
         answer = yield question
-        self._lookups.append(Lookup(question, answer, asking))
+        self._lookups.append(SpfLookup(question, answer, asking))
         return answer
 
     def explanation(self, spec: MacroText, domain: str) -> Check[str]:

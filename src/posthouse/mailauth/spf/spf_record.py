@@ -1,6 +1,6 @@
 """SPF records (RFC 7208 §3, §4.5, §4.6.1, §12): selected among TXT records, and parsed once into terms.
 
-The whole record is validated before any of it is evaluated (§4.6), so parsing gives either a ``Record`` or the first
+The whole record is validated before any of it is evaluated (§4.6), so parsing gives either a ``SpfRecord`` or the first
 ``SyntaxFault``; both are values.  Parsed records are kept in a cache, because a daemon meets the records of large
 senders again and again.  Parsing is linear in the length of the record.
 """
@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from posthouse.mailauth.spf.macros import MacroFault, MacroText, parse_domain_spec, parse_macro_string
 
-__all__ = ["Match", "Mechanism", "Record", "SyntaxFault", "Term", "is_spf", "parse_record", "select"]
+__all__ = ["Match", "Mechanism", "SpfRecord", "SyntaxFault", "Term", "is_spf", "parse_record", "select"]
 
 Mechanism = Literal["all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists"]
 """The mechanisms of RFC 7208 §5."""
@@ -56,7 +56,7 @@ class Term(NamedTuple):
     shift6: int = 0
 
 
-class Record(NamedTuple):
+class SpfRecord(NamedTuple):
     """A record without a syntax error.
 
     Args:
@@ -96,12 +96,12 @@ def select(records: Iterable[object]) -> list[bytes]:
     return [each for each in records if isinstance(each, bytes) and is_spf(each)]
 
 
-def parse_record(text: bytes) -> Record | SyntaxFault:
+def parse_record(text: bytes) -> SpfRecord | SyntaxFault:
     """The record, or its first syntax error; ``text`` has been selected by ``select``."""
     return _cached(text) if len(text) <= _CACHED_AT_MOST else _parse(text)
 
 
-def _parse(text: bytes) -> Record | SyntaxFault:
+def _parse(text: bytes) -> SpfRecord | SyntaxFault:
     try:
         words = text.decode("ascii").split(" ")
     except UnicodeDecodeError as error:
@@ -152,13 +152,13 @@ class _Parser:
             raise _Wrong(f"{name} must not stand twice in a record; leave one of them out")
         self._modifiers[name] = (word, parse_domain_spec(value))
 
-    def record(self) -> Record:
+    def record(self) -> SpfRecord:
         text, redirect = self._modifiers.get("redirect", ("", None))
         if self._complete and text:
             self._ignored.append(text)
             text, redirect = "", None
         _, explanation = self._modifiers.get("exp", ("", None))
-        return Record(tuple(self._terms), redirect, text, explanation, tuple(self._ignored), tuple(self._unknown))
+        return SpfRecord(tuple(self._terms), redirect, text, explanation, tuple(self._ignored), tuple(self._unknown))
 
 
 def _directive(word: str) -> Term:

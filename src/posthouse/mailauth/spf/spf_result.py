@@ -6,13 +6,13 @@ from typing import Literal, NamedTuple
 
 from posthouse.core import MX, Answer, Question, Status
 
-__all__ = ["Lookup", "SpfResult", "SpfWord", "Step"]
+__all__ = ["SpfLookup", "SpfResult", "SpfWord", "SpfStep"]
 
 SpfWord = Literal["none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"]
 """The results of RFC 7208 §2.6, which are also those of RFC 8601 §2.7.2."""
 
 
-class Lookup(NamedTuple):
+class SpfLookup(NamedTuple):
     """One question that SPF has asked, its answer, and the term that asked ("" for the first record)."""
 
     question: Question
@@ -27,7 +27,7 @@ class Lookup(NamedTuple):
         return f"{self.question.kind} {self.question.name}: {' | '.join(map(_record_text, found.records))}"
 
 
-class Step(NamedTuple):
+class SpfStep(NamedTuple):
     """A term in the SPF record of a domain."""
 
     domain: str
@@ -66,10 +66,10 @@ class SpfResult(NamedTuple):
     helo: str
     term: str = ""
     record: str = ""
-    path: tuple[Step, ...] = ()
+    path: tuple[SpfStep, ...] = ()
     reason: str = ""
     explanation: str = ""
-    lookups: tuple[Lookup, ...] = ()
+    lookups: tuple[SpfLookup, ...] = ()
     terms: int = 0
     voids: int = 0
 
