@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from posthouse.mailauth.dkim.signing import DkimSigner, SigningOptions, sign_dkim
     from posthouse.mailauth.dkim.verdict import DkimResult, SignatureResult
     from posthouse.mailauth.dkim.verification import DkimPolicy, DkimVerifier, verify_dkim
+    from posthouse.mailauth.dmarc import DmarcResult, check_dmarc
     from posthouse.mailauth.questions import TIME_LIMIT, Check, Resolver, answer, ask
     from posthouse.mailauth.spf.check_host import check_spf
     from posthouse.mailauth.spf.received_spf import received_spf
@@ -28,6 +29,7 @@ __all__ = [
     "DkimResult",
     "DkimSigner",
     "DkimVerifier",
+    "DmarcResult",
     "Resolver",
     "SignatureResult",
     "SigningOptions",
@@ -37,7 +39,11 @@ __all__ = [
     "Zone",
     "answer",
     "ask",
+<<<<<<< HEAD
     "check_spf",
+=======
+    "check_dmarc",
+>>>>>>> main
     "read_zone",
     "received_spf",
     "sign_dkim",
@@ -52,6 +58,7 @@ __getattr__ = lazily(
         "dkim.signing": "DkimSigner SigningOptions sign_dkim",
         "dkim.verdict": "DkimResult SignatureResult",
         "dkim.verification": "DkimPolicy DkimVerifier verify_dkim",
+        "dmarc": "DmarcResult check_dmarc",
         "questions": "Check Resolver TIME_LIMIT answer ask",
         "spf.check_host": "check_spf",
         "spf.received_spf": "received_spf",

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from posthouse.core import MX, Answer, Question, Status
 
-__all__ = ["SpfLookup", "SpfResult", "SpfWord", "SpfStep"]
+__all__ = ["SpfLookup", "SpfResult", "SpfStep", "SpfWord"]
 
 SpfWord = Literal["none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"]
 """The results of RFC 7208 §2.6, which are also those of RFC 8601 §2.7.2."""
