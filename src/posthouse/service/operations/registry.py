@@ -9,6 +9,7 @@ from typing import Final
 from posthouse.service.operations.base import Operation
 from posthouse.service.operations.dkim_keys import DKIM_OPERATIONS
 from posthouse.service.operations.explain import EXPLAIN_OPERATIONS
+from posthouse.service.operations.faults.fault_operations import FAULT_OPERATIONS
 from posthouse.service.operations.inbox import INBOX_OPERATIONS
 from posthouse.service.operations.queue import QUEUE_OPERATIONS
 from posthouse.service.operations.reload import RELOAD
@@ -27,6 +28,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             SITES,
             RELOAD,
             CHECK_SETTINGS,
+            *FAULT_OPERATIONS,
             *INBOX_OPERATIONS,
             *EXPLAIN_OPERATIONS,
             *USER_OPERATIONS,
