@@ -207,7 +207,7 @@ class TestTheOperations:
             assert codes(second.faults, rcpt(ANN)) == [451]
             report: FaultReport = await OPERATIONS["fault list"].run(first)
             assert [(each.name, each.struck) for each in report.faults] == [("fault-1", 1)]
-            await OPERATIONS["fault off"].run(first, name="fault-1")
+            await OPERATIONS["fault off"].run(first, fault="fault-1")
             assert second.faults.state == []
             assert all(each["peers"] is False for each in told)
 
@@ -227,11 +227,11 @@ class TestTheOperations:
             context = self.daemon().context("ann")._replace(peers=None)
             for given, sentence in (
                 ({"reply": "451", "delay": "soon"}, "is no duration"),
-                ({"reply": "451", "name": "a b"}, "is no name"),
+                ({"reply": "451", "fault": "a b"}, "is no name"),
             ):
                 with pytest.raises(SettingError, match=sentence):
                     await OPERATIONS["fault on"].run(context, **given)
-            for given in ({}, {"name": "x", "all": True}, {"name": "x"}):
+            for given in ({}, {"fault": "x", "all": True}, {"fault": "x"}):
                 with pytest.raises(SettingError):
                     await OPERATIONS["fault off"].run(context, **given)
 

@@ -44,7 +44,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "check": ("check", "check", "Check a configuration, an address or a message before it is used."),
     "user": ("user", "user", "Show and change the accounts that may log in."),
     "dkim": ("dkim", "dkim", "Make, show and rotate the keys with which mail is signed."),
-    "fault": ("fault", "fault", "Switch faults on and off while the catcher runs."),
+    "fault": ("catching.fault", "fault", "Switch faults on and off while the catcher runs."),
     "sink": ("sink", "sink", "Receive mail, count it and drop it; fail on demand."),
     "bench": ("bench", "bench", "Send many messages and measure."),
 }

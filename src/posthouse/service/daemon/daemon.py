@@ -142,8 +142,7 @@ class Daemon:
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports, prepared=listening)
         self._random = random or SystemRandom()
-        self._switches = SwitchedFaults(self.clock, self._random)
-        self._transcript = transcript
+        self._transcript, self._switches = transcript, SwitchedFaults(self.clock, self._random)
         self._resolver = resolver or CachingResolver(
             DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
         )

@@ -21,7 +21,7 @@ from posthouse.sandbox.address_faults import AddressFaults
 from posthouse.sandbox.faulty_policy import Moment, Strike
 from posthouse.sandbox.staged_faults import Fault
 
-__all__ = ["EVERY_STAGE", "FaultSwitch", "MOST_SWITCHES", "SwitchedFaults", "SwitchState"]
+__all__ = ["EVERY_STAGE", "FaultSwitch", "MOST_SWITCHES", "SwitchState", "SwitchedFaults"]
 
 #: The stage of a switch that delays every answer.
 EVERY_STAGE: Final = "all"

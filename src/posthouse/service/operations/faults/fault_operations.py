@@ -117,13 +117,13 @@ async def _on(
     times: int = 0,
     rate: int = 0,
     lasts: str = "",
-    name: str = "",
+    fault: str = "",
     peers: bool = True,
 ) -> FaultReport:
     switches = _switches(context)
     switch = switches.on(
         FaultSwitch(
-            name=_proper(name),
+            name=_proper(fault),
             stage=stage.strip().lower(),
             reply=reply.strip(),
             drop=drop,
@@ -139,20 +139,20 @@ async def _on(
     if peers and context.peers is not None:
         given = {"stage": stage, "reply": reply, "drop": drop, "delay": delay, "to": to, "sender": sender}
         given |= {"percent": percent, "times": times, "rate": rate, "lasts": lasts}
-        await context.peers(_ON, {**given, "name": switch.name, "peers": False})
+        await context.peers(_ON, {**given, "fault": switch.name, "peers": False})
     report = await _list(context, peers)
     return FaultReport(faults=report.faults, possible=True, changed=1)
 
 
-async def _off(context: Context, name: str = "", all: bool = False, peers: bool = True) -> FaultReport:  # noqa: A002
-    if bool(name) is all:
+async def _off(context: Context, fault: str = "", all: bool = False, peers: bool = True) -> FaultReport:  # noqa: A002
+    if bool(fault) is all:
         raise SettingError("no fault is named, or in two ways", remedy="give a name of `posthouse fault list`, or all")
     switches = _switches(context)
-    changed = switches.off(None if all else [name])
+    changed = switches.off(None if all else [fault])
     if not all and not changed:
-        raise SettingError(f'no fault "{name[:60]}" is switched on', remedy="see: posthouse fault list")
+        raise SettingError(f'no fault "{fault[:60]}" is switched on', remedy="see: posthouse fault list")
     if peers and context.peers is not None:
-        await context.peers(_OFF, {"name": name, "all": all, "peers": False})
+        await context.peers(_OFF, {"fault": fault, "all": all, "peers": False})
     return FaultReport(faults=_entries(switches), possible=True, changed=changed)
 
 
@@ -199,7 +199,7 @@ _ON: Final = Operation(
         Parameter("times", "How often it strikes, then it ends; 0 without end.", int, 0),
         Parameter("rate", "Only what exceeds so many moments a minute; 0 for each.", int, 0),
         Parameter("lasts", "When it ends by itself, as in 10m; without end, if empty.", str, ""),
-        Parameter("name", "A name, which replaces the fault of this name; one is made, if empty.", str, ""),
+        Parameter("fault", "A name, which replaces the fault of this name; one is made, if empty.", str, ""),
         _PEERS,
     ),
     live=True,
@@ -210,7 +210,7 @@ _OFF: Final = Operation(
     _off,
     FaultReport,
     (
-        Parameter("name", "Its name, as in `fault list`.", str, ""),
+        Parameter("fault", "Its name, as in `fault list`.", str, ""),
         Parameter("all", "Instead of a name: all faults.", bool, False),
         _PEERS,
     ),

@@ -82,7 +82,7 @@ def _only(entry: FaultEntry) -> str:
 @click.option("--times", type=click.IntRange(0), default=0, metavar="N", help="Strike N times, then end.")
 @click.option("--rate", type=click.IntRange(0), default=0, metavar="N", help="Strike what exceeds N a minute.")
 @click.option("--for", "lasts", default="", metavar="TIME", help="End by itself after this time, as in 10m.")
-@click.option("--name", default="", metavar="NAME", help="A name; the fault of this name is replaced.")
+@click.option("--name", "fault", default="", metavar="NAME", help="A name; the fault of this name is replaced.")
 @with_daemon
 @with_json
 def on(config_file: str | None, data_dir: str | None, as_json: bool, **given: Any) -> None:
@@ -108,7 +108,7 @@ def on(config_file: str | None, data_dir: str | None, as_json: bool, **given: An
 @with_json
 def off(name: str, everything: bool, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
     """Switch off the fault NAME, or all."""
-    report: FaultReport = operate("fault off", DaemonOptions(config_file, data_dir), name=name, all=everything)
+    report: FaultReport = operate("fault off", DaemonOptions(config_file, data_dir), fault=name, all=everything)
     if as_json:
         print_json(report)
         return
