@@ -145,7 +145,8 @@ class ListenerPolicy:
             checks=tuple(checks),
         )
         self.submissions = with_room(self.intake)
-        limits = (listener, listener.name, counts or SharedCounts(), clock)
+        counts = counts or SharedCounts()
+        self.tally, limits = counts.tally, (listener, listener.name, counts, clock)
         self._connections, self.sending = ConnectionLimits(*limits), SendingLimits(*limits)
         self._stored, self._quotas = stored, any(each.quota for each in config.domain)
         self._free = free or (lambda: _free_octets(config.data_dir))
@@ -183,7 +184,8 @@ class ListenerPolicy:
         return self._room
 
     def refused(self, source: str, command: str, verdict: Verdict, **fields: str) -> None:
-        """Log a refusal, or count it if there are too many."""
+        """Count a refusal, and log it unless there are too many."""
+        self.tally.refused(command, verdict.reply)
         self._refusals.write(source=source, command=command, reply=str(verdict.reply), reason=verdict.reason, **fields)
 
     def refused_more(self, source: str, count: int) -> None:
