@@ -11,6 +11,7 @@ from posthouse.service.operations.checks.domain_records import CHECK_DOMAIN
 from posthouse.service.operations.checks.message_checks import CHECK_MESSAGE
 from posthouse.service.operations.dkim_keys import DKIM_OPERATIONS
 from posthouse.service.operations.explain import EXPLAIN_OPERATIONS
+from posthouse.service.operations.faults.fault_operations import FAULT_OPERATIONS
 from posthouse.service.operations.inbox import INBOX_OPERATIONS
 from posthouse.service.operations.monitor.metrics import METRICS
 from posthouse.service.operations.monitor.overview_operation import OVERVIEW
@@ -37,6 +38,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             CHECK_SETTINGS,
             CHECK_DOMAIN,
             CHECK_MESSAGE,
+            *FAULT_OPERATIONS,
             *INBOX_OPERATIONS,
             *EXPLAIN_OPERATIONS,
             *USER_OPERATIONS,

@@ -100,7 +100,7 @@ class ListenerPolicy:
         spool: Spool,
         clock: Clock,
         destination: Callable[[Address], str],
-        stored: Callable[[Stored], None],
+        stored: Callable[[Stored, bool], None],
         log: EventSink,
         usage: InboxUsage | None = None,
         free: Callable[[], int] | None = None,
@@ -225,8 +225,11 @@ class ListenerPolicy:
         else:
             self.tls_failed(source, str(error))
 
-    def stored(self, stored: Stored) -> None:
-        """A message is promised: log it, count it for the quotas, and wake the relay."""
+    def stored(self, stored: Stored, is_answered: bool) -> None:
+        """A message is promised: log it, count it for the quotas, and wake the relay.
+
+        ``is_answered``: its 250 has been written.
+        """
         message = stored.message
         sender = path_text(message.envelope.sender)
         count = len(message.envelope.recipients)
@@ -236,7 +239,7 @@ class ListenerPolicy:
                 found = self.directory.resolve(recipient.address)
                 if isinstance(found, Local) and found.domain.quota:
                     self.usage.add(found.mailbox, message.size)
-        self._stored(stored)
+        self._stored(stored, is_answered)
 
 
 def _rates(log: EventSink, clock: Clock) -> tuple[LogRate, LogRate, LogRate, LogRate]:
