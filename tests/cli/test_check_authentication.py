@@ -111,7 +111,7 @@ def test_options_that_need_a_host_or_a_file_say_so(checks: Checks) -> None:
     assert "add --ip" in checks.message("--from", "ann@example.org", code=64).err
     assert "is no IP address; give the client's address" in checks.message("--ip", "mx.example.org", code=65).err
     done = checks.ran("check", "domain", "example.org", "--zone", str(checks.root / "absent"))
-    assert done.code == 65
+    assert done.code == 66
     assert "name a file with DNS records in JSON" in done.err
 
 

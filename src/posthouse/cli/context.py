@@ -72,7 +72,7 @@ def with_zone(command: _Command) -> _Command:
 
 
 def zone_text(path: str | None) -> str:
-    """The text of the file of ``--zone``, "" without one.  Raises ``SettingError``."""
+    """The text of the file of ``--zone``, "" without one.  Raises ``CommandFailed`` and ``SettingError``."""
     from posthouse.core.errors import SettingError
 
     if path is None:
@@ -81,9 +81,10 @@ def zone_text(path: str | None) -> str:
         with open(path, "rb") as file:
             octets = file.read(_ZONE_AT_MOST + 1)
     except OSError as error:
-        raise SettingError(
-            f"it cannot be read ({error.strerror})", where=path, remedy="name a file with DNS records in JSON"
-        ) from error
+        from posthouse.cli.exit_codes import NOINPUT, CommandFailed
+
+        sentence = f"{path}: it cannot be read ({error.strerror}); name a file with DNS records in JSON"
+        raise CommandFailed(sentence, NOINPUT) from error
     if len(octets) > _ZONE_AT_MOST:
         raise SettingError("the zone is larger than 4 MB", where=path, remedy="leave only the names that matter")
     try:
