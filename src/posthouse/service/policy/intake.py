@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from posthouse.codes.leniencies import remark_in_brief
 from posthouse.core import (
@@ -30,6 +30,7 @@ from posthouse.core import (
     Body,
     Envelope,
     EventSink,
+    MethodVerdict,
     Remark,
     Reply,
     StorageError,
@@ -51,7 +52,7 @@ from posthouse.service.policy.verdicts import GONE, TOO_LARGE, storage_verdict
 from posthouse.spool.history import Expansion, Origin
 from posthouse.spool.interface import IncomingMessage, Spool, Stored
 
-__all__ = ["IntakeContext", "SpoolIntake"]
+__all__ = ["HeaderFilter", "IntakeContext", "SpoolIntake"]
 
 _SEVENBIT: Final = Body.SEVENBIT
 
@@ -65,7 +66,7 @@ class IntakeContext(NamedTuple):
     for each promised message, ``refused`` for each refusal, with the source, the command, and the verdict, and
     ``fault`` for each fault, with its facts.
     ``dsn_writer`` writes the reports of success that lists and aliases owe; without one there are none.  ``checks``
-    make the content checks.
+    make the content checks, and ``header_filter`` what removes header fields of messages that are checked.
     """
 
     kind: str
@@ -86,6 +87,19 @@ class IntakeContext(NamedTuple):
     fault: Callable[..., None]
     dsn_writer: DsnWriter | None = None
     checks: Sequence[CheckFactory] = ()
+    header_filter: Callable[[], HeaderFilter] | None = None
+
+
+class HeaderFilter(Protocol):
+    """Remover of header fields on their way into the spool; the content checks see them."""
+
+    def write(self, chunk: bytes) -> bytes:
+        """The octets that may be stored now, of this piece and those before."""
+        ...
+
+    def end(self) -> bytes:
+        """The content is complete: the octets that are left."""
+        ...
 
 
 class SpoolIntake:
@@ -101,6 +115,7 @@ class SpoolIntake:
         "_expansions",
         "_fault",
         "_fields",
+        "_filter",
         "_greet",
         "_held",
         "_incoming",
@@ -112,6 +127,7 @@ class SpoolIntake:
         "_size",
         "_source",
         "_successes",
+        "_verdicts",
     )
 
     def __init__(
@@ -145,7 +161,9 @@ class SpoolIntake:
         self._beginning = bytearray()  # of the content, where a report will quote it
         self._fields = b""
         self._held = ""
+        self._verdicts: tuple[MethodVerdict, ...] = ()
         self._checks: ContentChecks | None = None
+        self._filter: HeaderFilter | None = None
         self._incoming: list[IncomingMessage] = []
         try:
             for _ in envelopes:
@@ -159,6 +177,8 @@ class SpoolIntake:
         if context.checks:
             checked = CheckedMessage(peer, greet, envelope, self._incoming[0].id, context.hostname)
             self._checks = ContentChecks(context.checks, checked, clock=context.clock, on_error=self._check_failed)
+            if context.header_filter is not None:
+                self._filter = context.header_filter()
 
     def recorded_as(self, source: str) -> None:
         """Record this source in log and history, in place of the peer (XFORWARD)."""
@@ -197,10 +217,14 @@ class SpoolIntake:
             if len(incoming) == 1 and self._checks is None:
                 pressure = incoming[0].write(chunk)
                 return None if pressure is None else self._guarded((pressure,))
-            takers: list[ContentChecks | IncomingMessage] = [*incoming]
+            waits = []
             if self._checks is not None:
-                takers.append(self._checks)
-            waits = [wait for each in takers if (wait := each.write(chunk)) is not None]
+                if (wait := self._checks.write(chunk)) is not None:
+                    waits.append(wait)
+                if self._filter is not None:
+                    chunk = self._filter.write(chunk)
+            if chunk:
+                waits += [wait for each in incoming if (wait := each.write(chunk)) is not None]
         except StorageError as error:
             self.fail(storage_verdict(error))
             return None
@@ -235,6 +259,12 @@ class SpoolIntake:
             return self._refuse(self._fault)
         if self._checks is None:
             return self._store()
+        if self._filter is not None and (rest := self._filter.end()):
+            try:
+                for incoming in self._incoming:
+                    incoming.write(rest)  # a header section, far below the size from which the spool asks to wait
+            except StorageError as error:
+                return self._failed(error)
         result = self._checks.finish(self._size)
         return self._checked(result) if isinstance(result, CheckResult) else self._checked_later(result)
 
@@ -250,6 +280,7 @@ class SpoolIntake:
             return self._refuse(result.refusal)
         self._fields = result.fields
         self._held = result.quarantine
+        self._verdicts = result.verdicts
         return self._store()
 
     def _check_failed(self, error: BaseException) -> None:
@@ -304,6 +335,8 @@ class SpoolIntake:
     def _origin(self, incoming: IncomingMessage) -> Origin:
         scan, secured = self._scan, self._secured
         origin = Origin(scan.message_id, self._greet.domain, secured.tls, secured.user, remarks=self._remarks)
+        if self._verdicts:
+            origin = origin._replace(verdicts=self._verdicts)
         if not self._expansions:
             return origin
         number = self._incoming.index(incoming)
@@ -374,6 +407,9 @@ class SpoolIntake:
         if self._remarks:
             said = "; ".join(map(remark_in_brief, self._remarks))
             self._context.log("lenient", id=stored.message.id, source=self._source, remarks=said)
+        if self._verdicts:
+            said = " ".join(map(str, self._verdicts))
+            self._context.log("verified", id=stored.message.id, source=self._source, results=said)
         if self._held:
             self._context.log("quarantined", id=stored.message.id, source=self._source, reason=self._held)
 
