@@ -9,16 +9,43 @@ from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
     from posthouse.mailauth.batv import Batv
+    from posthouse.mailauth.dkim.keys import DkimKey
+    from posthouse.mailauth.dkim.signing import DkimSigner, SigningOptions, sign_dkim
+    from posthouse.mailauth.dkim.verdict import DkimResult, SignatureResult
+    from posthouse.mailauth.dkim.verification import DkimPolicy, DkimVerifier, verify_dkim
     from posthouse.mailauth.questions import TIME_LIMIT, Check, Resolver, answer, ask
     from posthouse.mailauth.srs import Srs
     from posthouse.mailauth.zone import Zone, read_zone
 
-__all__ = ["Batv", "Check", "Resolver", "Srs", "TIME_LIMIT", "Zone", "answer", "ask", "read_zone"]
+__all__ = [
+    "Batv",
+    "Check",
+    "DkimKey",
+    "DkimPolicy",
+    "DkimResult",
+    "DkimSigner",
+    "DkimVerifier",
+    "Resolver",
+    "SignatureResult",
+    "SigningOptions",
+    "Srs",
+    "TIME_LIMIT",
+    "Zone",
+    "answer",
+    "ask",
+    "read_zone",
+    "sign_dkim",
+    "verify_dkim",
+]
 
 __getattr__ = lazily(
     __name__,
     {
         "batv": "Batv",
+        "dkim.keys": "DkimKey",
+        "dkim.signing": "DkimSigner SigningOptions sign_dkim",
+        "dkim.verdict": "DkimResult SignatureResult",
+        "dkim.verification": "DkimPolicy DkimVerifier verify_dkim",
         "questions": "Check Resolver TIME_LIMIT answer ask",
         "srs": "Srs",
         "zone": "Zone read_zone",

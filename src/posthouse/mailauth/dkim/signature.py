@@ -1,0 +1,247 @@
+"""Signature fields: the tags of DKIM-Signature, most of which ARC's fields share (RFC 6376 §3.5), read strictly.
+
+Two departures from the grammar, both for names that the DNS has and that signers use: labels of ``d=`` and ``s=`` may
+hold underscores, and may be U-labels (RFC 8616 §4).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from posthouse.mailauth.dkim.body_hash import BodyForm
+from posthouse.mailauth.dkim.canonical import Canonicalization
+from posthouse.mailauth.dkim.verdict import SignatureFault
+from posthouse.mailauth.tag_list import Malformed64, TagFault, TagList, decode_base64, read_tags, split_list
+
+__all__ = [
+    "ALGORITHMS",
+    "SignatureTags",
+    "base64_tag",
+    "dkim_signature",
+    "signature_algorithm",
+    "signature_names",
+    "signature_seconds",
+    "signature_tags",
+    "tag_list",
+]
+
+#: The algorithms of ``a=`` that count (RFC 8301, RFC 8463).
+ALGORITHMS: Final = ("rsa-sha256", "ed25519-sha256")
+
+_ALGORITHM = re.compile(r"[A-Za-z][A-Za-z0-9]*+-[A-Za-z][A-Za-z0-9]*+")
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?+")
+_FIELD_NAME = re.compile(r"[!-9;-~]++")
+_SECONDS = re.compile(r"[0-9]{1,12}+")
+_LENGTH = re.compile(r"[0-9]{1,76}+")
+# dkim-quoted-printable (RFC 6376 §2.11) once its white space is gone, and what RFC 8616 adds to it.
+_QUOTED = re.compile(r"(?:[!-:<>-~]|=[0-9A-F]{2}|[^\x00-\x7f])*+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_HEX = re.compile(rb"=([0-9A-F]{2})")
+
+
+class SignatureTags(NamedTuple):
+    """What DKIM-Signature and ARC-Message-Signature say alike.
+
+    Args:
+        algorithm: ``a=``, one of ``ALGORITHMS``.
+        signature: The octets of ``b=``.
+        body_hash: The octets of ``bh=``.
+        header: The canonicalization of the header, from ``c=``.
+        body: The canonicalization of the body from ``c=``, and ``l=``.
+        domain: ``d=`` in A-labels and lower case.
+        selector: ``s=`` in A-labels and lower case.
+        fields: The names in ``h=``, in lower case, in order.
+        time: ``t=`` in seconds since 1970, or None.
+        expires: ``x=``, likewise.
+        identity: ``i=``, decoded; of a DKIM-Signature only.
+    """
+
+    algorithm: str
+    signature: bytes
+    body_hash: bytes
+    header: Canonicalization
+    body: BodyForm
+    domain: str
+    selector: str
+    fields: tuple[str, ...]
+    time: int | None
+    expires: int | None
+    identity: str = ""
+
+
+def tag_list(raw: bytes) -> TagList:
+    """The tags in the octets of one field.  Raises ``SignatureFault`` ("permerror")."""
+    try:
+        return read_tags(raw.partition(b":")[2].removesuffix(b"\r\n"))
+    except TagFault as fault:
+        raise SignatureFault("permerror", f"the signature is malformed: {fault}") from None
+
+
+def dkim_signature(tags: Mapping[str, str]) -> SignatureTags:
+    """The content of a DKIM-Signature field.
+
+    Raises:
+        SignatureFault: A tag is missing, malformed, or not of this version or of a known algorithm (§6.1.1).
+    """
+    if "v" in tags and tags["v"] != "1":
+        raise SignatureFault("permerror", f"the signature is of version {tags['v']!r:.20}, and 1 is the only one")
+    _demand(tags, "v")
+    found = signature_tags(tags)
+    if "from" not in found.fields:
+        raise SignatureFault("permerror", "the From field is not signed: h= does not name it")
+    if "dns/txt" not in _words(tags.get("q", "dns/txt"), "q"):
+        raise SignatureFault("neutral", f"the key is not in the DNS: q={tags['q']!r:.40}")
+    return found._replace(identity=_identity(tags, found.domain))
+
+
+def signature_tags(tags: Mapping[str, str]) -> SignatureTags:
+    """The tags that DKIM-Signature and ARC-Message-Signature share.  Raises ``SignatureFault``."""
+    for name in ("a", "b", "bh", "d", "h", "s"):
+        _demand(tags, name)
+    algorithm = signature_algorithm(tags)
+    header, body = _canonicalizations(tags)
+    domain, selector = signature_names(tags)
+    time, expires = signature_seconds(tags, "t"), signature_seconds(tags, "x")
+    if time is not None and expires is not None and expires <= time:
+        raise SignatureFault("permerror", f"x= ({expires}) is not later than t= ({time})")
+    body_hash = base64_tag(tags, "bh")
+    if len(body_hash) != 32:
+        raise SignatureFault("permerror", f"bh= holds {len(body_hash)} octets, and SHA-256 has 32")
+    return SignatureTags(
+        algorithm=algorithm,
+        signature=base64_tag(tags, "b"),
+        body_hash=body_hash,
+        header=header,
+        body=BodyForm(body, _length(tags)),
+        domain=domain,
+        selector=selector,
+        fields=_fields(tags["h"]),
+        time=time,
+        expires=expires,
+    )
+
+
+def _demand(tags: Mapping[str, str], name: str) -> None:
+    if name not in tags:
+        raise SignatureFault("permerror", f"the signature has no {name}= tag, which is required")
+
+
+def base64_tag(tags: Mapping[str, str], name: str) -> bytes:
+    """The octets of a tag in base64.  Raises ``SignatureFault``."""
+    try:
+        return decode_base64(tags[name])
+    except Malformed64 as fault:
+        raise SignatureFault("permerror", f"{name}= is no base64 text: {fault}") from None
+
+
+def signature_algorithm(tags: Mapping[str, str]) -> str:
+    """``a=``, one of ``ALGORITHMS``.
+
+    Raises ``SignatureFault``: "permerror" for SHA-1 (RFC 8301), "neutral" for what is not known.
+    """
+    algorithm = tags["a"].lower()
+    if algorithm in ALGORITHMS:
+        return algorithm
+    if _ALGORITHM.fullmatch(algorithm) is None:
+        raise SignatureFault("permerror", f"a={tags['a']!r:.40} is no algorithm")
+    if algorithm.endswith("-sha1"):
+        raise SignatureFault("permerror", f"a={algorithm}: signatures with SHA-1 do not count any more (RFC 8301)")
+    raise SignatureFault("neutral", f"a={algorithm:.40} is not known; known are {' and '.join(ALGORITHMS)}")
+
+
+def signature_names(tags: Mapping[str, str]) -> tuple[str, str]:
+    """Domain and selector (``d=``, ``s=``) in A-labels and lower case.  Raises ``SignatureFault``."""
+    domain = _domain(tags["d"])
+    if domain is None or "." not in domain:
+        raise SignatureFault("permerror", f"d={tags['d']!r:.80} is no domain name")
+    selector = _domain(tags["s"])
+    if selector is None:
+        raise SignatureFault("permerror", f"s={tags['s']!r:.80} is no selector")
+    if len(domain) + len(selector) + len("._domainkey.") > 253:
+        raise SignatureFault("permerror", "selector and domain make a name longer than 253 octets")
+    return domain, selector
+
+
+def signature_seconds(tags: Mapping[str, str], name: str) -> int | None:
+    """A time (``t=``, ``x=``) in seconds since 1970, None without the tag.  Raises ``SignatureFault``."""
+    value = tags.get(name)
+    if value is None:
+        return None
+    if _SECONDS.fullmatch(value) is None:
+        raise SignatureFault("permerror", f"{name}={value!r:.20} is no time: 1 to 12 digits, seconds since 1970")
+    return int(value)
+
+
+def _length(tags: Mapping[str, str]) -> int | None:
+    value = tags.get("l")
+    if value is None:
+        return None
+    if _LENGTH.fullmatch(value) is None:
+        raise SignatureFault("permerror", f"l={value!r:.20} is no length: 1 to 76 digits")
+    return int(value)
+
+
+def _canonicalizations(tags: Mapping[str, str]) -> tuple[Canonicalization, Canonicalization]:
+    value = tags.get("c", "simple/simple").lower()
+    header, _, body = value.partition("/")
+    try:
+        return Canonicalization(header), Canonicalization(body if "/" in value else "simple")
+    except ValueError:
+        raise SignatureFault("neutral", f"c={value!r:.40} is not known; known are simple and relaxed") from None
+
+
+def _fields(value: str) -> tuple[str, ...]:
+    try:
+        names = split_list(value)
+    except TagFault as fault:
+        raise SignatureFault("permerror", f"h= is malformed: {fault}") from None
+    for name in names:
+        if _FIELD_NAME.fullmatch(name) is None:
+            raise SignatureFault("permerror", f"h= holds {name!r:.40}, which is no field name")
+    return tuple(name.lower() for name in names)
+
+
+def _words(value: str, tag: str) -> list[str]:
+    try:
+        return [word.lower() for word in split_list(value)]
+    except TagFault as fault:
+        raise SignatureFault("permerror", f"{tag}= is malformed: {fault}") from None
+
+
+def _domain(value: str) -> str | None:
+    """A name in A-labels and lower case, or None for what is no name."""
+    name = value.lower()
+    if not name.isascii():
+        import idna  # its tables are large, and hardly any domain needs them
+
+        try:
+            name = ".".join(
+                label if label.isascii() else idna.alabel(label).decode("ascii") for label in name.split(".", 128)
+            )
+        except ValueError:  # idna.IDNAError is one
+            return None
+    return name if len(name) <= 253 and all(map(_LABEL.fullmatch, name.split("."))) else None
+
+
+def _identity(tags: Mapping[str, str], domain: str) -> str:
+    """``i=`` with its domain in A-labels; that must be ``d=`` or below it (§6.1.1)."""
+    value = tags.get("i")
+    if value is None:
+        return f"@{domain}"
+    packed = value.replace(" ", "").replace("\t", "")
+    if _QUOTED.fullmatch(packed) is None:
+        raise SignatureFault("permerror", f"i={value!r:.80} is not in quoted-printable")
+    octets = _HEX.sub(lambda found: bytes.fromhex(found[1].decode()), packed.encode())
+    local, at, host = octets.decode("utf-8", "replace").rpartition("@")
+    if _CONTROL.search(local):  # it goes into other fields and into logs
+        raise SignatureFault("permerror", "i= holds a control character")
+    name = _domain(host)
+    if not at or name is None:
+        raise SignatureFault("permerror", f"i={value!r:.80} is no address: [user]@domain")
+    if name != domain and not name.endswith(f".{domain}"):
+        raise SignatureFault(
+            "permerror", f"the domain of i= ({name:.80}) is not that of d= ({domain:.80}), nor below it"
+        )
+    return f"{local}@{name}"

@@ -1,0 +1,273 @@
+"""Verification of DKIM signatures (RFC 6376 §6): all of a message, while it passes by once.
+
+``DkimVerifier`` reads the signatures as soon as the header section is complete and says which forms of the body it
+wants hashed; ``check`` yields one question for each key and judges.  Signatures are independent of each other: none
+makes another invalid (§6.1).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Final, NamedTuple
+
+from posthouse.core import Question
+from posthouse.mailauth.dkim.body_hash import BodyForm, BodyHash, MessageHasher
+from posthouse.mailauth.dkim.header_section import HeaderSection
+from posthouse.mailauth.dkim.key_record import MIN_RSA_BITS, KeyRecord, PublicKey, find_keys, key_question
+from posthouse.mailauth.dkim.signature import SignatureTags, dkim_signature, tag_list
+from posthouse.mailauth.dkim.verdict import DkimResult, SignatureFault, SignatureResult
+from posthouse.mailauth.octets import MessageOctets, message_chunks
+from posthouse.mailauth.questions import Check
+from posthouse.mailauth.tag_list import TagList
+from posthouse.mailauth.wall_time import seconds_now
+
+__all__ = ["DkimPolicy", "DkimVerifier", "verify_dkim"]
+
+_FIELD: Final = b"dkim-signature"
+
+_DOMAIN_TAG = re.compile(rb";[ \t\r\n]*+d[ \t\r\n]*+=[ \t\r\n]*+([^; \t\r\n]++)")
+_ADDRESS = re.compile(rb"@([^\s<>@,;:()]++)")
+
+
+class DkimPolicy(NamedTuple):
+    """Local limits of verification.
+
+    Args:
+        max_signatures: Signatures of one message that are verified.  If there are more, those whose domain is that of
+            the From field, above or below it come first, then the topmost.
+        min_rsa_bits: Bits of the smallest RSA key that counts; less than 1,024 counts nowhere (RFC 8301).
+        partial_body: Whether a signature passes that leaves the end of the body unsigned (``l=``).
+        clock_skew: Seconds that ``t=`` may lie in the future; the clocks of others are not ours.
+    """
+
+    max_signatures: int = 10
+    min_rsa_bits: int = MIN_RSA_BITS
+    partial_body: bool = True
+    clock_skew: int = 3_600
+
+
+class _Signature(NamedTuple):
+    """One DKIM-Signature field: where it stands, its tags as far as they can be read, and what they mean."""
+
+    place: int
+    tags: TagList
+    content: SignatureTags | None
+    fault: SignatureFault | None
+
+
+class DkimVerifier:
+    """The signatures of one message.
+
+    A ``MessageHasher`` gets ``plan`` and then the message; after its ``finish()``, ``check`` gives the result:
+
+        verifier = DkimVerifier()
+        hasher = MessageHasher(verifier.plan)
+        for chunk in chunks:
+            hasher.write(chunk)
+        hasher.finish()
+        result = await ask(verifier.check(hasher), resolver)
+
+    Args:
+        now: Seconds since 1970 at which the message was received; None is the system's time.
+        policy: Local limits.
+    """
+
+    __slots__ = ("_now", "_policy", "_signatures", "_skipped")
+
+    def __init__(self, now: float | None = None, policy: DkimPolicy = DkimPolicy()) -> None:  # noqa: B008 — frozen
+        self._now = seconds_now(now)
+        self._policy = policy
+        self._signatures: list[_Signature] = []
+        self._skipped = 0
+
+    def plan(self, header: HeaderSection) -> list[BodyForm]:
+        """Read the signatures of a header section, and name the forms of the body that they sign."""
+        places = header.places(_FIELD)
+        most = self._policy.max_signatures
+        if len(places) > most:
+            self._skipped = len(places) - most
+            places = _most_wanted(header, places, most)
+        self._signatures = [_read(header, place) for place in places]
+        if not header.complete:
+            return []
+        return [each.content.body for each in self._signatures if each.content is not None]
+
+    @property
+    def questions(self) -> list[Question]:
+        """The questions that ``check`` will ask: to be asked in advance, while the body arrives."""
+        names = [each.content for each in self._signatures if each.content is not None]
+        return [key_question(each.domain, each.selector) for each in names]
+
+    def check(self, hasher: MessageHasher) -> Check[DkimResult]:
+        """The check of all signatures; ``hasher`` has had the plan and the whole message."""
+        header = hasher.header
+        assert header is not None, "the message has not ended: call finish() first"
+        results: list[SignatureResult] = []
+        for each in self._signatures:
+            result = yield from self._check(each, header, hasher)
+            results.append(result)
+        return _joined(tuple(results), self._skipped)
+
+    def _check(self, signature: _Signature, header: HeaderSection, hasher: MessageHasher) -> Check[SignatureResult]:
+        """The verdict on one signature, in the order of RFC 6376 §6.1."""
+        content = signature.content
+        if content is None:
+            assert signature.fault is not None
+            return _of_tags(signature)
+        try:
+            if not header.complete:
+                raise SignatureFault("policy", "the header section is too long to be judged")
+            self._check_times(content)
+            keys = yield from find_keys(content.domain, content.selector, content.algorithm, self._policy.min_rsa_bits)
+        except SignatureFault as fault:
+            return _of_tags(signature)._replace(result=fault.result, reason=fault.reason, key_bits=fault.key_bits)
+        signed = header.signed_octets(
+            [name.encode() for name in content.fields],
+            content.header,
+            header.fields[signature.place].raw,
+            signature.place,
+        )
+        body = hasher.body_hash(content.body)
+        verdict = _of_tags(signature)._replace(unsigned_octets=body.total - body.hashed)
+        for record, key in keys:
+            verdict = verdict._replace(key_bits=key.bits, testing=record.testing)
+            try:
+                self._check_key(content, record, key, body, signed)
+            except SignatureFault as wrong:
+                verdict = verdict._replace(result=wrong.result, reason=wrong.reason)
+            else:
+                return verdict._replace(result="pass", reason=_praise(verdict))
+        return verdict
+
+    def _check_times(self, content: SignatureTags) -> None:
+        if content.expires is not None and self._now > content.expires:
+            raise SignatureFault(
+                "fail", f"the signature expired {self._now - content.expires} s ago (x={content.expires})"
+            )
+        if content.time is not None and content.time > self._now + self._policy.clock_skew:
+            raise SignatureFault(
+                "fail", f"the signature was made {content.time - self._now} s in the future (t={content.time})"
+            )
+
+    def _check_key(
+        self, content: SignatureTags, record: KeyRecord, key: PublicKey, body: BodyHash, signed: bytes
+    ) -> None:
+        """Raises ``SignatureFault`` unless the signature passes with this key."""
+        if record.strict and content.identity.rpartition("@")[2] != content.domain:
+            raise SignatureFault("permerror", "the key allows no subdomain of d= in i= (t=s)")
+        length = content.body.length
+        if length is not None and length > body.total:
+            raise SignatureFault("permerror", f"l={length} is more than the {body.total} octets of the canonical body")
+        if body.digest != content.body_hash:
+            raise SignatureFault("fail", "the body hash did not verify: the body is not the one that was signed")
+        if not key.verifies(content.signature, signed):
+            raise SignatureFault(
+                "fail", "the signature did not verify: signed header fields were changed, or the key is another"
+            )
+        if body.total > body.hashed and not self._policy.partial_body:
+            raise SignatureFault(
+                "policy", f"the last {body.total - body.hashed} octets of the body are not signed (l=)"
+            )
+
+
+def _read(header: HeaderSection, place: int) -> _Signature:
+    tags: TagList = {}
+    try:
+        tags = tag_list(header.fields[place].raw)
+        return _Signature(place, tags, dkim_signature(tags), None)
+    except SignatureFault as fault:
+        return _Signature(place, tags, None, fault)
+
+
+def _of_tags(signature: _Signature) -> SignatureResult:
+    """A verdict that has what the field says."""
+    content, fault, tags = signature.content, signature.fault, signature.tags
+    if content is None:
+        assert fault is not None
+        return SignatureResult(
+            fault.result, fault.reason, _clipped(tags, "d").lower(), _clipped(tags, "s"), algorithm=_clipped(tags, "a")
+        )
+    return SignatureResult(
+        result="",
+        reason="",
+        domain=content.domain,
+        selector=content.selector,
+        identity=content.identity,
+        algorithm=content.algorithm,
+        fields=content.fields,
+        signed_octets=content.body.length,
+        time=content.time,
+        expires=content.expires,
+        signature=tags["b"].replace(" ", "").replace("\t", ""),
+    )
+
+
+def _clipped(tags: TagList, name: str) -> str:
+    """A tag of a field that is malformed, for people: nothing has checked it."""
+    return tags.get(name, "")[:253]
+
+
+def _praise(verdict: SignatureResult) -> str:
+    kind = verdict.algorithm.partition("-")[0].replace("rsa", "RSA").replace("ed25519", "Ed25519")
+    text = f"signed by {verdict.domain} with a {verdict.key_bits}-bit {kind} key"
+    if verdict.unsigned_octets:
+        text += f", but for the last {verdict.unsigned_octets} octets of the body (l={verdict.signed_octets})"
+    return f"{text}; the domain is testing DKIM (t=y)" if verdict.testing else text
+
+
+def _joined(results: tuple[SignatureResult, ...], skipped: int) -> DkimResult:
+    if not results:
+        return DkimResult("none", "the message has no DKIM signature")
+    deciding = next((each for word in ("pass", "temperror") for each in results if each.result == word), results[0])
+    where = "" if deciding.result == "pass" or not deciding.domain else f"{deciding.domain}: "
+    return DkimResult(deciding.result, where + deciding.reason, results, skipped)
+
+
+def _most_wanted(header: HeaderSection, places: Sequence[int], most: int) -> list[int]:
+    """The places of the signatures that may answer for the author, then the others from the top; in their order."""
+    hosts = {
+        found[1].lower()
+        for place in header.places(b"from")
+        for found in islice(_ADDRESS.finditer(header.fields[place].raw), most)
+    }
+
+    def related(place: int) -> bool:
+        found = _DOMAIN_TAG.search(header.fields[place].raw)
+        if found is None:
+            return False
+        domain = found[1].lower()
+        return any(host == domain or host.endswith(b"." + domain) or domain.endswith(b"." + host) for host in hosts)
+
+    return sorted(sorted(places, key=lambda place: not related(place))[:most])
+
+
+def verify_dkim(
+    message: MessageOctets,
+    now: float | None = None,
+    policy: DkimPolicy = DkimPolicy(),  # noqa: B008 — frozen
+) -> Check[DkimResult]:
+    """Check of all DKIM signatures of a message; ``answer`` or ``await ask`` runs it.
+
+    Args:
+        message: The message as it was received: without dot-stuffing, with CRLF line ends; a text whose line ends are
+            LF is read as if they were CRLF.  Chunks are read once, when the check starts; memory does not grow with
+            them.
+        now: Seconds since 1970 at which the message was received, for ``x=``; None is the system's time.
+        policy: Local limits.
+
+    Raises:
+        TypeError: The message is text; its octets are what is signed.
+    """
+    chunks, _ = message_chunks(message)
+    verifier = DkimVerifier(now, policy)
+    return _verified(verifier, chunks)
+
+
+def _verified(verifier: DkimVerifier, chunks: Iterable[bytes]) -> Check[DkimResult]:
+    hasher = MessageHasher(verifier.plan)
+    for chunk in chunks:
+        hasher.write(chunk)
+    hasher.finish()
+    return (yield from verifier.check(hasher))

@@ -1,0 +1,60 @@
+"""Messages as the judgements take them: octets, a content, or chunks; read once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import TypeAlias
+
+from posthouse.core import Content
+
+__all__ = ["MessageOctets", "message_chunks"]
+
+MessageOctets: TypeAlias = bytes | Content | Iterable[bytes]
+"""A whole message: its octets, a ``Content``, or its chunks in order."""
+
+_AT_MOST = 65_536
+
+
+def message_chunks(message: MessageOctets) -> tuple[Iterator[bytes], bytes]:
+    """The chunks of a message with CRLF line ends, and the line end that it was written with.
+
+    A message whose first line ends in LF alone is a text of this system: each LF alone in it counts as CRLF, which it
+    becomes on its way.  In a message whose first line ends in CRLF nothing is changed.
+
+    Raises:
+        TypeError: The message is text; its octets are what is signed.
+    """
+    if isinstance(message, str):
+        raise TypeError("a message is bytes, not str: what is signed are its octets; encode it first")
+    chunks: Iterator[bytes]
+    if isinstance(message, (bytes, bytearray, memoryview)):
+        view = memoryview(message)
+        chunks = (bytes(view[start : start + _AT_MOST]) for start in range(0, len(view), _AT_MOST))
+    elif isinstance(message, Content):
+        chunks = iter(message.chunks())
+    else:
+        chunks = iter(message)
+    seen = b""
+    for chunk in chunks:
+        seen += chunk
+        if b"\n" in chunk or len(seen) > _AT_MOST:
+            break
+    at = seen.find(b"\n")
+    whole = chain((seen,), chunks)
+    if at < 0 or seen[at - 1 : at] == b"\r":
+        return whole, b"\r\n"
+    return _with_crlf(whole), b"\n"
+
+
+def _with_crlf(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The chunks with CRLF for each LF that has none."""
+    held = b""
+    for chunk in chunks:
+        chunk = held + chunk
+        held = b"\r" if chunk.endswith(b"\r") else b""
+        if held:
+            chunk = chunk[:-1]
+        yield chunk.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    if held:
+        yield held
