@@ -8,7 +8,7 @@ What is done with a message whose author's domain it fails to prove (``[mailauth
 4. Where DMARC does not pass the message, ``spf_fail = "reject"`` refuses what SPF fails (550 5.7.23).
 
 A temporary failure is no failure: the message passes, or is deferred with 451 4.4.3 (RFC 7208 §8.6) where
-``dns_failure = "defer"``.  With ``verify = "mark"`` nothing is refused or quarantined, and the fields say what was found.
+``dns_failure = "defer"``.  With ``verify = "mark"`` nothing is refused or quarantined; the fields say what was found.
 """
 
 from __future__ import annotations

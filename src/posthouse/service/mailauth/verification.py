@@ -2,8 +2,8 @@
 
 What is asked when:
 
-- **SPF** begins when DATA (or the first BDAT) is accepted: with MAIL and RCPT pipelined that is the same moment as MAIL,
-  and mail for mailboxes that do not exist causes no look-up.
+- **SPF** begins when DATA (or the first BDAT) is accepted: with MAIL and RCPT pipelined that is the same moment as
+  MAIL, and mail for mailboxes that do not exist causes no look-up.
 - **Keys** of signatures and the policy of the author's domain are asked as soon as the header section has passed.
 - **Hashes** are made while the content passes; no octet is read twice, and memory does not grow with the message.
 - **Judgement** comes with the end of the content.  Where all answers are known by then, it waits for nothing.
@@ -144,5 +144,3 @@ def _quarantine_field(reason: str, folder: str) -> bytes:
     text = "".join(sign if " " <= sign <= "~" else "?" for sign in reason)[:200]
     name = f"; folder={folder}" if folder.isascii() and folder else ""
     return f"Quarantine: yes{name}\r\n\t({text.replace('(', '[').replace(')', ']').replace(chr(92), '/')})\r\n".encode()
-
-

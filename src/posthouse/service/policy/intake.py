@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from posthouse.codes.leniencies import remark_in_brief
 from posthouse.core import (
@@ -45,6 +45,7 @@ from posthouse.server.content_check import CheckedMessage, CheckFactory, CheckRe
 from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import expansions, log_expansions, successes
+from posthouse.service.mailauth.terms import HeaderFilter
 from posthouse.service.policy.client_limits import Sending
 from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderLimits, HeaderScan
 from posthouse.service.policy.trace import NOT_SECURED, Secured, trace_field
@@ -52,7 +53,7 @@ from posthouse.service.policy.verdicts import GONE, TOO_LARGE, storage_verdict
 from posthouse.spool.history import Expansion, Origin
 from posthouse.spool.interface import IncomingMessage, Spool, Stored
 
-__all__ = ["HeaderFilter", "IntakeContext", "SpoolIntake"]
+__all__ = ["IntakeContext", "SpoolIntake"]
 
 _SEVENBIT: Final = Body.SEVENBIT
 
@@ -88,18 +89,6 @@ class IntakeContext(NamedTuple):
     dsn_writer: DsnWriter | None = None
     checks: Sequence[CheckFactory] = ()
     header_filter: Callable[[], HeaderFilter] | None = None
-
-
-class HeaderFilter(Protocol):
-    """Remover of header fields on their way into the spool; the content checks see them."""
-
-    def write(self, chunk: bytes) -> bytes:
-        """The octets that may be stored now, of this piece and those before."""
-        ...
-
-    def end(self) -> bytes:
-        """The content is complete: the octets that are left."""
-        ...
 
 
 class SpoolIntake:

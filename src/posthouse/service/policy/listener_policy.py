@@ -24,6 +24,7 @@ from posthouse.server.policy import Peer
 from posthouse.server.settings import Proxies
 from posthouse.service.config.model import Config, ListenerSettings, is_within
 from posthouse.service.directory.directory import Directory, Local
+from posthouse.service.mailauth.terms import NO_AUTH, AuthTerms, MayBe
 from posthouse.service.policy.client_limits import ConnectionLimits, SendingLimits
 from posthouse.service.policy.header_scan import HeaderLimits
 from posthouse.service.policy.intake import IntakeContext
@@ -85,7 +86,10 @@ class ListenerPolicy:
     minutes local time is ahead of UTC at a moment in calendar seconds.  ``dsn_writer`` writes the reports of success
     that lists and aliases owe; without one there are none.  ``checks`` make the content checks of each message, in the
     order in which they are asked.  ``logins`` has the terms of AUTH; None: nobody can log in.  ``counts`` are shared by
-    all listeners and worker processes; without them the listener has its own.
+    all listeners and worker processes; without them the listener has its own.  ``auth`` are the terms of message
+    authentication.
+
+    ``verified`` is the context of messages that are verified, None if the listener verifies none.
 
     ``untrusted`` is the way out for a client that does not trust the certificate, in words; "" where there is none to
     tell.
@@ -111,6 +115,7 @@ class ListenerPolicy:
         checks: Sequence[CheckFactory] = (),
         logins: Logins | None = None,
         counts: SharedCounts | None = None,
+        auth: AuthTerms = NO_AUTH,
     ) -> None:
         self.config, self.settings, self.lmtp = config, listener, listener.kind == "lmtp"
         self.directory, self.clock = directory, clock
@@ -145,6 +150,13 @@ class ListenerPolicy:
             checks=tuple(checks),
         )
         self.submissions = with_room(self.intake)
+        self.signers, self._verifies_local, verify = auth.signers, False, auth.verify
+        self.verified: IntakeContext | None = None
+        if verify is not None:
+            self._verifies_local = verify.local
+            self.verified = self.intake._replace(
+                checks=(verify.check, *self.intake.checks), header_filter=verify.header_filter
+            )
         limits = (listener, listener.name, counts or SharedCounts(), clock)
         self._connections, self.sending = ConnectionLimits(*limits), SendingLimits(*limits)
         self._stored, self._quotas = stored, any(each.quota for each in config.domain)
@@ -156,11 +168,24 @@ class ListenerPolicy:
         account, or from a trusted network.  A catcher, which lets every account in, is for seeing what a program sends,
         and changes none of it."""
         settings = self.settings
-        if not (settings.complete_messages or settings.check_from or settings.hide_client):
+        if not (settings.complete_messages or settings.check_from or settings.hide_client or self.signers is not None):
             return False  # nothing would be done with it
         if settings.kind == "submission":
             return True
         return not self.lmtp and (trusted or (bool(user) and self.config.accounts.kind != "any"))
+
+    def verifies(self, host: str) -> bool:
+        """Whether messages of a client without a login are verified."""
+        if self.verified is None or self.trusts(host):
+            return False
+        return self._verifies_local or not (host.startswith(("127.", "::ffff:127.")) or host == "::1")
+
+    def signing(self, may_be: MayBe | None = None) -> IntakeContext:
+        """The context of submitted messages, which are signed where there is a key; ``may_be`` says whether the account
+        may be an author, None that everybody may."""
+        if self.signers is None or not self.signers.any:
+            return self.submissions
+        return self.submissions._replace(checks=(*self.submissions.checks, self.signers.factory(may_be)))
 
     def leniency(self, peer: Peer) -> Leniency:
         """What is tolerated from a peer: by the listener's ``strictness``, or where it has none by its kind."""
