@@ -47,6 +47,27 @@ def config(file: str, as_json: bool) -> int:
     return _code(found)
 
 
+@check.command("settings", short_help="Show the settings in force, and where each value comes from.")
+@click.argument("search", default="")
+@click.option("--changed", is_flag=True, help="Only settings that differ from their default.")
+@with_daemon
+@with_json
+def settings(search: str, changed: bool, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Show the settings in force, and where each value comes from: the file, the default, or the environment.
+
+    A running daemon is asked; without one, the configuration that is named decides. SEARCH is a text in the name, the
+    value or the help of a setting.
+    """
+    report = operate("check settings", DaemonOptions(config_file, data_dir), search=search, changed=changed)
+    if as_json:
+        print_json(report)
+        return
+    if report.problem:
+        say(report.problem, "yellow", err=True)
+    rows = ((each.name, each.value, each.origin) for each in report.settings)
+    table(("SETTING", "VALUE", "ORIGIN"), rows, empty="no setting has this text")
+
+
 def _code(found: Any) -> int:
     return exit_codes.OK if found.usable else exit_codes.CONFIG if found.readable else exit_codes.NOINPUT
 

@@ -116,7 +116,7 @@ async def _operate(operation: Operation, options: DaemonOptions, given: dict[str
             return await ask(options.directory, operation, given, slow=_tell_slow)
     from posthouse.service.daemon.offline import context
 
-    return await operation.run(context(options.config), **given)
+    return await operation.run(context(options.config, options.config_file or ""), **given)
 
 
 def _tell_slow() -> None:

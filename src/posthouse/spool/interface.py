@@ -35,6 +35,8 @@ Methods that wait for storage return awaitables.  A spool object belongs to one 
 processes, may share one store.  Recipients are *leased* to a named owner until a time.  Within a process a lease
 expires by the clock.  Between processes it does not: a live process keeps its leases, and a dead process loses them at
 once (``PeerLiveness``).
+
+Over budget: the contract is read as a whole, and has no code.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ from typing import Protocol
 from posthouse.core import AttemptTrace, Content, Envelope
 from posthouse.spool.filters import Condition, RecipientRow, SummaryRow
 from posthouse.spool.history import Event, MessageSummary, Origin
+from posthouse.spool.mail_index import MailIndex
 from posthouse.spool.model import (
     AuditRecord,
     DueDestination,
@@ -256,6 +259,11 @@ class Spool(Protocol):
     @property
     def queries(self) -> SpoolQueries:
         """The queries of the open spool."""
+        ...
+
+    @property
+    def index(self) -> MailIndex:
+        """The index of the mailboxes, for lists and searches."""
         ...
 
     async def open(self, now: float) -> Sequence[str]:

@@ -131,6 +131,8 @@ class Daemon:
         self._lock = lock
         #: Reads the configuration again for a user, where that is possible; set by whoever runs the daemon.
         self.reload_on_request: Callable[[str], Coroutine[Any, Any, Any]] | None = None
+        #: The file that the configuration was read from, "" without one; set by whoever runs the daemon.
+        self.config_file = ""
         #: Why the spool stored nothing any more when the daemon ended, in a sentence; "" if it did.
         self.out_of_order = ""
         self.clock = clock or SystemClock()
@@ -298,6 +300,7 @@ class Daemon:
             **views_of(self.worker.scheduler),
             peers=partial(ask_peers, self._control_path),
             reload=self.reload_on_request,
+            config_file=self.config_file,
         )
 
     def routing(self) -> RoutingContext:

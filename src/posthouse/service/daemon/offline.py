@@ -20,7 +20,7 @@ from posthouse.spool import Spool, SqliteSpool
 __all__ = ["context"]
 
 
-def context(config: Config) -> Context:
+def context(config: Config, config_file: str = "") -> Context:
     """The context of a configuration whose daemon does not run.
 
     An operation that changes the spool opens it as one more process beside others.
@@ -62,4 +62,5 @@ def context(config: Config) -> Context:
         writable_spool=opening(existing),
         routing=routing,
         who=user_name(os.getuid()),
+        config_file=config_file,
     )

@@ -85,7 +85,10 @@ async def serve(
         link = SingleProcess(resources.ports, config, source, ServiceManager() if manager is None else manager)
         config = resources.ports.open(config)
     try:
-        await _serve(config, link, loop, resources, ready=ready, drain=drain, log=log, ends_process=ends_process)
+        file = "" if source is None else source.file
+        await _serve(
+            config, link, loop, resources, file=file, ready=ready, drain=drain, log=log, ends_process=ends_process
+        )
     finally:
         link.close()
         loop.set_exception_handler(None)
@@ -97,6 +100,7 @@ async def _serve(
     loop: asyncio.AbstractEventLoop,
     resources: Resources | None,
     *,
+    file: str,
     ready: Callable[[Daemon], object] | None,
     drain: float,
     log: EventSink | Callable[..., object] | None,
@@ -118,6 +122,7 @@ async def _serve(
     if problem:
         daemon.log("fault", reason=problem)
     daemon.reload_on_request = link.reload
+    daemon.config_file = file
     stop = _StopSignals(daemon, drain + REST if single and ends_process else None, link)
     handlers = handled(stop.asked, stop.ignored) if single else handled(stop.only_by_parent, stop.unheard)
     loop.set_exception_handler(partial(_uncaught, daemon))

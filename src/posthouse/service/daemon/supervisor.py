@@ -181,6 +181,7 @@ class _Supervisor:
         self._config = config
         self._count = workers
         self._loop = loop
+        self._source = source
         self._drain = drain
         self._log = log
         self._manager = manager
@@ -282,9 +283,8 @@ class _Supervisor:
         link = ParentLink(number, self._ports.sockets, status, orders, self._counts)
         own = self._resources._replace(lock=None)  # that is the parent's
         try:
-            self._loop(
-                serve(config_of(number, self._config), drain=self._drain, parent=link, resources=own, ends_process=True)
-            )
+            config, given = config_of(number, self._config), {"resources": own, "source": self._source}
+            self._loop(serve(config, drain=self._drain, parent=link, ends_process=True, **given))  # type: ignore[arg-type]
         except PosthouseError as error:
             cause = "system" if isinstance(error.__cause__, OSError) else "own"
             link.failed(f"failed {kind_of(error)} {cause} {error}\n")

@@ -64,6 +64,7 @@ class Context(NamedTuple):
         sites: gives the sites that the relay remembers, with the destinations that wait; None without a daemon.
         peers: asks the other worker processes what an operation says there.
         reload: has the configuration read again, for the user of this name; None without a daemon.
+        config_file: the file that the configuration was read from; "" without one.
     """
 
     config: Config
@@ -80,6 +81,7 @@ class Context(NamedTuple):
     sites: Callable[[], Sequence[tuple[SiteOutlook, Sequence[str]]]] | None = None
     peers: Callable[[Operation, Mapping[str, Any]], Coroutine[Any, Any, list[Any]]] | None = None
     reload: Callable[[str], Coroutine[Any, Any, Any]] | None = None
+    config_file: str = ""
 
 
 class Parameter(NamedTuple):
@@ -101,6 +103,8 @@ class Operation(NamedTuple):
             answer.
         answer: the type of the answer: a struct of ``operations.results``, or a list of them.
         live: whether a running daemon is asked, because it changes the queue or knows what only the daemon knows.
+        reads: whether it changes nothing: only such an operation is offered to GET requests and to read-only tokens.
+        local: whether it names files of the user who asks, so that it is never offered by HTTP.
     """
 
     name: str
@@ -110,6 +114,8 @@ class Operation(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
     needs_context: bool = True
     live: bool = False
+    reads: bool = False
+    local: bool = False
 
 
 @contextlib.asynccontextmanager

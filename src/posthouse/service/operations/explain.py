@@ -237,6 +237,8 @@ EXPLAIN_OPERATIONS: Final = (
         ConfigReport,
         (Parameter("path", "The file."),),
         needs_context=False,
+        reads=True,
+        local=True,
     ),
     Operation(
         "check address",
@@ -244,6 +246,7 @@ EXPLAIN_OPERATIONS: Final = (
         _check_address,
         AddressReport,
         (Parameter("address", "The address, with or without angle brackets."),),
+        reads=True,
     ),
     Operation(
         "explain",
@@ -255,6 +258,7 @@ EXPLAIN_OPERATIONS: Final = (
             Parameter("lang", "For codes and commands: en or zh.", str, "en"),
         ),
         live=True,
+        reads=True,
     ),
     Operation(
         "explain code",
@@ -266,5 +270,6 @@ EXPLAIN_OPERATIONS: Final = (
             Parameter("lang", "en or zh.", str, "en"),
         ),
         needs_context=False,
+        reads=True,
     ),
 )

@@ -198,7 +198,7 @@ async def _numbers(spool: Spool, inbox: str) -> list[list[int]]:
 
 #: The operations of this module.
 INBOX_OPERATIONS: Final = (
-    Operation("inbox summary", "Show the inboxes and how much is in them.", _summary, list[InboxSummary]),
+    Operation("inbox summary", "Show the inboxes and how much is in them.", _summary, list[InboxSummary], reads=True),
     Operation(
         "inbox list",
         "Show the messages in the inboxes, the newest last.",
@@ -209,6 +209,7 @@ INBOX_OPERATIONS: Final = (
             Parameter("limit", "How many at most: the newest ones.", int, 1000),
             Parameter("after", "Only messages after this number.", int, 0),
         ),
+        reads=True,
     ),
     Operation(
         "inbox show",
@@ -216,6 +217,7 @@ INBOX_OPERATIONS: Final = (
         _show,
         InboxContent,
         (Parameter("number", "Its number, as in `inbox list`.", int),),
+        reads=True,
     ),
     Operation(
         "inbox delete",
@@ -242,5 +244,6 @@ INBOX_OPERATIONS: Final = (
             Parameter("timeout", f"Seconds, at most {_LONGEST_WAIT}.", int, 10),
         ),
         live=True,
+        reads=True,
     ),
 )

@@ -242,6 +242,7 @@ QUEUE_OPERATIONS: Final = (
             Parameter("before", "Only messages before this queue id.", str, ""),
         ),
         live=True,
+        reads=True,
     ),
     Operation(
         "queue show",
@@ -250,6 +251,7 @@ QUEUE_OPERATIONS: Final = (
         QueueMessage,
         (Parameter("id", "The queue id, as in the 250 reply to its sender."),),
         live=True,
+        reads=True,
     ),
     Operation(
         "queue summary",
@@ -258,6 +260,7 @@ QUEUE_OPERATIONS: Final = (
         QueueSummary,
         (_ANY, Parameter("limit", "How many destinations at most.", int, 1000)),
         live=True,
+        reads=True,
     ),
     Operation(
         "queue count",
@@ -266,6 +269,7 @@ QUEUE_OPERATIONS: Final = (
         QueueCount,
         (_ANY, Parameter("act", "hold, release, retry, drop or reroute; empty for none.", str, "")),
         live=True,
+        reads=True,
     ),
     Operation("queue hold", "Hold waiting mail: no attempts are made.", _hold, QueueChange, (_FILTER,), live=True),
     Operation("queue release", "Release held mail, and try it now.", _release, QueueChange, (_FILTER,), live=True),
@@ -296,5 +300,6 @@ QUEUE_OPERATIONS: Final = (
         list[AuditEntry],
         (Parameter("limit", "How many at most.", int, 100),),
         live=True,
+        reads=True,
     ),
 )

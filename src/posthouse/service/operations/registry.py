@@ -12,6 +12,7 @@ from posthouse.service.operations.explain import EXPLAIN_OPERATIONS
 from posthouse.service.operations.inbox import INBOX_OPERATIONS
 from posthouse.service.operations.queue import QUEUE_OPERATIONS
 from posthouse.service.operations.reload import RELOAD
+from posthouse.service.operations.setup.config_report import CHECK_SETTINGS
 from posthouse.service.operations.sites import SITES
 from posthouse.service.operations.users import USER_OPERATIONS
 
@@ -25,6 +26,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             *QUEUE_OPERATIONS,
             SITES,
             RELOAD,
+            CHECK_SETTINGS,
             *INBOX_OPERATIONS,
             *EXPLAIN_OPERATIONS,
             *USER_OPERATIONS,

@@ -79,4 +79,5 @@ SITES: Final = Operation(
     SitesReport,
     (Parameter("peers", "Whether the other worker processes are asked too.", bool, True),),
     live=True,
+    reads=True,
 )

@@ -106,8 +106,8 @@ _PASSWORD: Final = Parameter("password", "The password.", str)
 
 #: The operations of this module.
 USER_OPERATIONS: Final = (
-    Operation("user list", "Show the accounts.", _list, list[AccountEntry]),
-    Operation("user show", "Show one account.", _show, AccountEntry, (_NAME,)),
+    Operation("user list", "Show the accounts.", _list, list[AccountEntry], reads=True),
+    Operation("user show", "Show one account.", _show, AccountEntry, (_NAME,), reads=True),
     Operation(
         "user add",
         "Make an account.",

@@ -46,6 +46,7 @@ from posthouse.spool.sqlite.fast_path import at_once, make_operation
 from posthouse.spool.sqlite.history_store import HistoryWriter
 from posthouse.spool.sqlite.inbox import discard, keep
 from posthouse.spool.sqlite.incoming import ContentCache, IncomingHost, SqliteIncoming, new_message
+from posthouse.spool.sqlite.indexing.mailbox_index import SqliteMailIndex
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.liveness import FlockLiveness
 from posthouse.spool.sqlite.ownership import adopt
@@ -147,6 +148,7 @@ class SqliteSpool:
         self._cache = ContentCache()
         self._reader = Reader(self._layout, self._threads)
         self.queries = SqliteQueries(self._reader)
+        self.index = SqliteMailIndex(self._layout.mail_index, self.queries, self._threads)
         self.loop: asyncio.AbstractEventLoop
         self.writer: Writer
         self._feed: EventFeed
@@ -269,6 +271,7 @@ class SqliteSpool:
             await self._flight.land()
             self.writer.flush()
             self.writer.look()
+        await self.index.close()
         await self._reader.close()  # before the writer, whose connection is the last one then and removes the log
         if owner is not None:
             await self.loop.run_in_executor(self._threads.blocking, self.writer.stop)

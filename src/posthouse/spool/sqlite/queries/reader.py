@@ -225,6 +225,11 @@ class Reader:
 
         return await self._ask(ask)
 
+    async def kept_after(self, number: int) -> int:
+        """How many mailbox messages have numbers above this one."""
+        statement = "SELECT count(*) FROM inbox WHERE number > ?"
+        return await self._ask(lambda connection: int(connection.execute(statement, (number,)).fetchone()[0]))
+
     async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
 
         def ask(connection: sqlite3.Connection) -> tuple[InboxMessage, Content] | None:
@@ -304,6 +309,10 @@ class SqliteQueries:
 
     async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
         return await self._reader.kept(number)
+
+    async def kept_after(self, number: int) -> int:
+        """How many mailbox messages have numbers above this one."""
+        return await self._reader.kept_after(number)
 
 
 def _at_one_moment(connection: sqlite3.Connection, question: Callable[[sqlite3.Connection], T]) -> T:

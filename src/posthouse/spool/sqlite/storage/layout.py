@@ -1,6 +1,7 @@
 """Layout of the spool's directory, process slots, and files that a crash has left over.
 
     data_dir/spool/queue.sqlite3      the rows (``schema``)
+                   inbox.sqlite3      the mail index (``indexing``), which may be deleted
                    content/q/<id>     large contents, in a directory named for the id's last letter
                    tmp/<id>           contents still arriving
                    lost/<id>          contents that the database does not know (``lost``)
@@ -45,6 +46,11 @@ class Layout(NamedTuple):
     def database(self) -> str:
         """The rows."""
         return os.path.join(self.root, "queue.sqlite3")
+
+    @property
+    def mail_index(self) -> str:
+        """The mail index."""
+        return os.path.join(self.root, "inbox.sqlite3")
 
     @property
     def content(self) -> str:

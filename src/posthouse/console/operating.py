@@ -1,0 +1,73 @@
+"""How pages run operations: in the process of the daemon, or by asking it.
+
+``ContextRunner`` runs them on a ``Context`` of this process: tests and the demo, where console and daemon share an
+event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from posthouse.console.problems import NotFound
+from posthouse.core import SettingError
+from posthouse.service.config.model import Config
+from posthouse.service.operations.base import Context, Operation
+from posthouse.service.operations.registry import OPERATIONS
+
+__all__ = ["ContextRunner", "OperationRunner", "checked", "operation_named"]
+
+
+class OperationRunner(Protocol):
+    """What pages need of the daemon."""
+
+    @property
+    def config(self) -> Config:
+        """The configuration that is in force."""
+        ...
+
+    async def run(self, operation: str, given: Mapping[str, Any], who: str) -> Any:
+        """The answer of an operation for ``who``.
+
+        Raises ``SettingError`` if the request is wrong, ``StorageError`` if the spool fails, ``NotFound`` if there is
+        no such operation, and other kinds of ``PosthouseError`` if the daemon cannot answer.
+        """
+        ...
+
+
+def operation_named(name: str) -> Operation:
+    """The operation of this name.  Raises ``NotFound``."""
+    found = OPERATIONS.get(name)
+    if found is None:
+        raise NotFound(f'there is no operation "{name}"; see the list at /api')
+    return found
+
+
+class ContextRunner:
+    """Operations in this process; ``context`` makes the context for the one who asks."""
+
+    def __init__(self, context: Callable[[str], Context]) -> None:
+        self._context = context
+
+    @property
+    def config(self) -> Config:
+        return self._context("").config
+
+    async def run(self, operation: str, given: Mapping[str, Any], who: str) -> Any:
+        found = operation_named(operation)
+        checked(found, given)
+        return await found.run(self._context(who) if found.needs_context else None, **given)
+
+
+def checked(operation: Operation, given: Mapping[str, Any]) -> None:
+    """Raise ``SettingError`` if a parameter is unknown, missing or of a wrong type."""
+    known = {each.name: each for each in operation.parameters}
+    for name, value in given.items():
+        if name not in known:
+            remedy = f"it has {', '.join(known) or 'none'}"
+            raise SettingError(f'"{operation.name}" has no parameter "{name}"', remedy=remedy)
+        if type(value) is not known[name].kind:
+            raise SettingError(f'the parameter "{name}" is not a {known[name].kind.__name__}', where=operation.name)
+    for name, each in known.items():
+        if each.default is None and name not in given:
+            raise SettingError(f'the parameter "{name}" is missing', where=operation.name, remedy=each.help)

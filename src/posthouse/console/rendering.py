@@ -1,0 +1,89 @@
+"""Templates: Jinja with autoescape everywhere, and what every template finds.
+
+Beside the data of its page a template finds ``t(key)`` for texts, ``url(path)`` and ``same_page(name=value)`` for
+addresses, ``csrf()`` for the hidden field of a form that posts, ``when(seconds)`` for a moment, ``asset(name)`` for a
+file of ``console/static``, and ``page``, the ``PageRequest``.  Filters: ``size`` (octets), ``number``, ``duration``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping
+from functools import cache, partial
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from posthouse.console.assets import Assets
+from posthouse.console.page_request import PageRequest
+from posthouse.core.units import size_in_words
+
+__all__ = ["duration", "environment", "moment", "page_context"]
+
+_HERE = os.path.join(os.path.dirname(__file__), "templates")
+
+
+@cache
+def environment() -> Environment:
+    """The environment of all templates."""
+    found = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=-1,
+    )
+    found.filters["size"] = size_in_words
+    found.filters["number"] = lambda value: f"{value:,}"
+    found.filters["duration"] = duration
+    return found
+
+
+def page_context(page: PageRequest, assets: Assets) -> Mapping[str, Any]:
+    """What every template finds."""
+    return {
+        "page": page,
+        "t": page.text,
+        "url": page.url,
+        "same_page": page.same_page,
+        "csrf": partial(_csrf, page),
+        "when": moment,
+        "asset": lambda name: page.url(assets.path(name)),
+    }
+
+
+def _csrf(page: PageRequest) -> Markup:
+    return Markup('<input type="hidden" name="csrf" value="{}">').format(page.csrf_token)
+
+
+def moment(seconds: float | None) -> Markup:
+    """A moment in Unix time as a ``time`` element, in the server's zone; a script of the page makes it relative."""
+    if seconds is None or not math.isfinite(seconds):
+        return Markup("")
+    try:
+        local = time.localtime(seconds)
+    except (OverflowError, OSError, ValueError):
+        return Markup("")
+    offset = time.strftime("%z", local)
+    machine = f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}{offset[:3]}:{offset[3:]}"
+    words = time.strftime("%Y-%m-%d %H:%M:%S", local)
+    return Markup('<time datetime="{}" title="{} {}" data-relative>{}</time>').format(machine, words, offset, words)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the largest units that say enough: 340 ms, 12 s, 5 min, 3 h 20 min, 2 d 4 h."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    for unit, name, below, small in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min")):
+        if whole >= unit:
+            rest = whole % unit // below
+            return f"{whole // unit} {name}" + (f" {rest} {small}" if rest else "")
+    return f"{whole // 60} min"

@@ -1,0 +1,182 @@
+"""The guard before every route: host name, origin, size of the body; and the headers of every response.
+
+A page of another site that a developer visits can make the browser send requests to 127.0.0.1, also under a name of its
+own that resolves there (DNS rebinding).  So a request is answered only if
+
+* its Host is a loopback literal, ``localhost`` or a configured name (421 otherwise), which defeats rebinding;
+* it comes from no other origin, if it changes something or opens a stream: by ``Sec-Fetch-Site`` where the browser
+  sends it, and by ``Origin``, compared with scheme, host and port (403 otherwise).
+
+Programs send neither field, and pass.  The size of bodies is limited here, for every route, before anything reads them.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from posthouse.console.problems import RequestRefused
+
+__all__ = ["BODY_LIMIT", "CONTENT_POLICY", "Guard", "host_name", "is_loopback_name"]
+
+#: Octets that the body of a request may have where a page module names no other limit.
+BODY_LIMIT: Final = 1 << 20
+#: Everything from this console only; no script in a page, no frame of another site around it.
+CONTENT_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; frame-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+_HEADERS: Final = (
+    ("content-security-policy", CONTENT_POLICY),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
+    ("cache-control", "no-store"),
+)
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+
+
+class Guard:
+    """ASGI middleware.
+
+    Args:
+        app: what is guarded.
+        hosts: host names beside loopback by which the console may be asked, in lower case.
+        body_limits: path prefix → octets; the longest prefix decides, and ``BODY_LIMIT`` without one.
+        streams: paths that no other origin may even read (GET): a stream of events.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Collection[str] = (),
+        body_limits: Mapping[str, int] | None = None,
+        streams: Collection[str] = (),
+    ) -> None:
+        self._app = app
+        self._hosts = frozenset(hosts)
+        self._limits = sorted((body_limits or {}).items(), key=lambda item: -len(item[0]))
+        self._streams = frozenset(streams)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            self._check(scope, headers)
+        except RequestRefused as refused:
+            await _refuse(refused, scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+            return
+        limit = self._limit(_path(scope))
+        if headers.get("content-length", "").isdigit() and int(headers["content-length"]) > limit:
+            await _refuse(_too_large(limit), scope, receive, send)
+            return
+        await self._app(scope, _limited(receive, limit), _with_headers(send))
+
+    def _check(self, scope: Scope, headers: Headers) -> None:
+        host = headers.get("host", "")
+        name = host_name(host)
+        if not (is_loopback_name(name) or name in self._hosts):
+            raise RequestRefused(
+                f'this console is not known as "{name[:200]}"; open it by 127.0.0.1 or localhost, or write the name '
+                "into hosts of [console]",
+                421,
+            )
+        stream = scope["type"] == "websocket" or _path(scope) in self._streams
+        if not stream and scope["method"] in _SAFE:
+            return
+        site = headers.get("sec-fetch-site", "")
+        if site not in ("", "same-origin", "none"):
+            raise RequestRefused("a page of another site may change nothing here and read no stream")
+        origin = headers.get("origin", "")
+        if origin and origin.lower() != f"{_scheme(scope)}://{host.lower()}":
+            raise RequestRefused(f'the origin "{origin[:200]}" is another one than this console\'s')
+
+    def _limit(self, path: str) -> int:
+        return next((limit for prefix, limit in self._limits if path.startswith(prefix)), BODY_LIMIT)
+
+
+def host_name(host: str) -> str:
+    """The name of a Host field (RFC 9110 §7.2) in lower case, without port and brackets; "" if wrong."""
+    host = host.strip().lower()
+    if host.startswith("["):
+        name, closed, port = host[1:].partition("]")
+        return name if closed and (not port or (port[0] == ":" and port[1:].isdigit())) else ""
+    name, _, port = host.partition(":")
+    return name.removesuffix(".") if not port or port.isdigit() else ""
+
+
+def is_loopback_name(name: str) -> bool:
+    """Whether a name can only be this machine: ``localhost``, one below it, or a loopback address."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _scheme(scope: Scope) -> str:
+    scheme: str = scope.get("scheme", "http")
+    return {"ws": "http", "wss": "https"}.get(scheme, scheme)
+
+
+def _path(scope: Scope) -> str:
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")) or "/"
+
+
+def _too_large(limit: int) -> RequestRefused:
+    return RequestRefused(f"the body is larger than the {limit:,} octets that are taken here", 413)
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """``receive`` that raises ``RequestRefused`` (413) when the body passes the limit."""
+    taken = 0
+
+    async def read() -> Message:
+        nonlocal taken
+        message = await receive()
+        if message["type"] == "http.request":
+            taken += len(message.get("body", b""))
+            if taken > limit:
+                raise _too_large(limit)
+        return message
+
+    return read
+
+
+def _with_headers(send: Send) -> Send:
+    """``send`` that adds the headers of ``_HEADERS`` where a response has none of its own."""
+
+    async def write(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in _HEADERS:
+                headers.setdefault(name, value)
+        await send(message)
+
+    return write
+
+
+async def _refuse(refused: RequestRefused, scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1008, "reason": str(refused)[:100]})
+        return
+    body = f"{refused}\n".encode()
+    write = _with_headers(send)
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode())]
+    await write({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await write({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

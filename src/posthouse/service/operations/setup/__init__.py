@@ -1,0 +1,3 @@
+"""Operations on the installation itself: its settings."""
+
+__all__: list[str] = []
