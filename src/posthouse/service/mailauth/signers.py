@@ -27,6 +27,7 @@ from posthouse.service.mailauth.terms import MayBe
 
 __all__ = ["Signers", "Signing", "SigningFactory"]
 
+_NAMED: Final = (b"from", b"sender")
 _MOST_LABELS: Final = 10  # of an author's domain that are looked through for keys
 
 
@@ -151,7 +152,7 @@ class Signing:
         if not header.complete:
             return ()
         try:
-            found = authors(b"".join([field.raw for field in header.fields if field.name.lower() == b"from"]))
+            found = authors(b"".join([field.raw for field in header.fields if field.name.lower() in _NAMED]))
         except Unreadable:
             return ()
         if not found or (self._terms.may_be is not None and not all(map(self._terms.may_be, found))):
