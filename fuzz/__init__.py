@@ -24,6 +24,7 @@ TARGETS = {
     "config": "fuzz.operators",
     "content": "fuzz.wire",
     "control": "fuzz.operators",
+    "dmarc_records": "fuzz.forwarded",
     "dovecot": "fuzz.logins",
     "fields": "fuzz.mail",
     "filters": "fuzz.operators",

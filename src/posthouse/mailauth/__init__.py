@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from posthouse.mailauth.dkim.signing import DkimSigner, SigningOptions, sign_dkim
     from posthouse.mailauth.dkim.verdict import DkimResult, SignatureResult
     from posthouse.mailauth.dkim.verification import DkimPolicy, DkimVerifier, verify_dkim
+    from posthouse.mailauth.dmarc import DmarcResult, check_dmarc
     from posthouse.mailauth.questions import TIME_LIMIT, Check, Resolver, answer, ask
     from posthouse.mailauth.srs import Srs
     from posthouse.mailauth.zone import Zone, read_zone
@@ -25,6 +26,7 @@ __all__ = [
     "DkimResult",
     "DkimSigner",
     "DkimVerifier",
+    "DmarcResult",
     "Resolver",
     "SignatureResult",
     "SigningOptions",
@@ -33,6 +35,7 @@ __all__ = [
     "Zone",
     "answer",
     "ask",
+    "check_dmarc",
     "read_zone",
     "sign_dkim",
     "verify_dkim",
@@ -46,6 +49,7 @@ __getattr__ = lazily(
         "dkim.signing": "DkimSigner SigningOptions sign_dkim",
         "dkim.verdict": "DkimResult SignatureResult",
         "dkim.verification": "DkimPolicy DkimVerifier verify_dkim",
+        "dmarc": "DmarcResult check_dmarc",
         "questions": "Check Resolver TIME_LIMIT answer ask",
         "srs": "Srs",
         "zone": "Zone read_zone",
