@@ -37,6 +37,7 @@ TARGETS = {
     "reports": "fuzz.mail",
     "sasl_client": "fuzz.logins",
     "sasl_server": "fuzz.logins",
+    "spf": "fuzz.policies",
     "srs": "fuzz.forwarded",
     "tls": "fuzz.logins",
 }

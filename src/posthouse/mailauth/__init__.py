@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from posthouse.mailauth.dkim.verification import DkimPolicy, DkimVerifier, verify_dkim
     from posthouse.mailauth.dmarc import DmarcResult, check_dmarc
     from posthouse.mailauth.questions import TIME_LIMIT, Check, Resolver, answer, ask
+    from posthouse.mailauth.spf.check_host import check_spf
+    from posthouse.mailauth.spf.received_spf import received_spf
+    from posthouse.mailauth.spf.spf_result import SpfResult
     from posthouse.mailauth.srs import Srs
     from posthouse.mailauth.zone import Zone, read_zone
 
@@ -30,13 +33,19 @@ __all__ = [
     "Resolver",
     "SignatureResult",
     "SigningOptions",
+    "SpfResult",
     "Srs",
     "TIME_LIMIT",
     "Zone",
     "answer",
     "ask",
+<<<<<<< HEAD
+    "check_spf",
+=======
     "check_dmarc",
+>>>>>>> main
     "read_zone",
+    "received_spf",
     "sign_dkim",
     "verify_dkim",
 ]
@@ -51,6 +60,9 @@ __getattr__ = lazily(
         "dkim.verification": "DkimPolicy DkimVerifier verify_dkim",
         "dmarc": "DmarcResult check_dmarc",
         "questions": "Check Resolver TIME_LIMIT answer ask",
+        "spf.check_host": "check_spf",
+        "spf.received_spf": "received_spf",
+        "spf.spf_result": "SpfResult",
         "srs": "Srs",
         "zone": "Zone read_zone",
     },
