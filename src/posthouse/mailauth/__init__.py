@@ -39,11 +39,8 @@ __all__ = [
     "Zone",
     "answer",
     "ask",
-<<<<<<< HEAD
-    "check_spf",
-=======
     "check_dmarc",
->>>>>>> main
+    "check_spf",
     "read_zone",
     "received_spf",
     "sign_dkim",
