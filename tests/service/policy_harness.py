@@ -14,7 +14,7 @@ from posthouse.server import CheckFactory, Peer
 from posthouse.service.accounts import AccountStore
 from posthouse.service.config_file import parse
 from posthouse.service.directory.directory import Directory
-from posthouse.service.mailauth.terms import NO_AUTH, AuthTerms
+from posthouse.service.mailauth.auth_terms import NO_AUTH, AuthTerms
 from posthouse.service.policy.listener_policy import ListenerPolicy
 from posthouse.service.policy.login_failures import LoginFailures
 from posthouse.service.policy.logins import AnyAccounts, Logins

@@ -14,9 +14,9 @@ from posthouse.mailauth.dkim import DkimResult, verify_dkim
 from posthouse.protocol.sasl import Authenticated
 from posthouse.service.accounts import AccountStore
 from posthouse.service.config_file import parse
+from posthouse.service.mailauth.auth_terms import AuthTerms
 from posthouse.service.mailauth.key_store import KEEP, KeyStore, directory_of
 from posthouse.service.mailauth.signers import Signers
-from posthouse.service.mailauth.terms import AuthTerms
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.testing import ManualClock
 

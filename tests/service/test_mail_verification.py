@@ -14,8 +14,9 @@ from posthouse.mailauth.results import AuthenticationResults, read_results
 from posthouse.message.headers import fields, split
 from posthouse.protocol.sasl import Authenticated
 from posthouse.service.config_file import parse
+from posthouse.service.mailauth.auth_terms import AuthTerms
+from posthouse.service.mailauth.listener_auth import verify_terms, verify_word
 from posthouse.service.mailauth.lookups import MailResolver
-from posthouse.service.mailauth.terms import AuthTerms, verify_terms, verify_word
 from posthouse.testing import ManualClock, StaticResolver
 
 from .policy_harness import PolicyHarness, bring_in, envelope, now

@@ -60,7 +60,7 @@ from posthouse.service.daemon.route_security import PLAIN_ROUTE, SecurityKey, ke
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
-from posthouse.service.mailauth.lookups import MailResolver
+from posthouse.service.mailauth.mail_auth import MailAuth
 from posthouse.service.maildrop.drop_file import DropFile
 from posthouse.service.maildrop.local_intake import Taken, accept
 from posthouse.service.maildrop.maildrop import MAILDROP, Terms
@@ -141,15 +141,11 @@ class Daemon:
         self.faults = LogRate(self.log, self.clock, "fault", per_second=1.0, burst=50)
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports, prepared=listening)
-        self._random = random or SystemRandom()
-        self._transcript = transcript
-        dns = config.dns
+        self._random, self._transcript = random or SystemRandom(), transcript
         self._resolver = resolver or CachingResolver(
-            DnsResolver(dns.nameservers, timeout=dns.timeout, tries=dns.tries), self.clock
+            DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
         )
-        questions = config.mailauth.dns_questions
-        mail_dns = DnsResolver(dns.nameservers, timeout=dns.timeout, tries=dns.tries, concurrency=questions)
-        self._mail_resolver = MailResolver(resolver or mail_dns, self.clock, questions=questions)
+        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation.signers)
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
@@ -166,8 +162,6 @@ class Daemon:
         self._endings: list[asyncio.Future[None]] = []  # of listeners, connections and accounts that were given up
         self._endpoints: dict[str, Endpoint] = {}
         self._timer: Timer | None = None
-        self._key_timer: Timer | None = None
-        self._key_look: asyncio.Future[None] | None = None
         self._state = "made"
 
     @property
@@ -197,7 +191,7 @@ class Daemon:
             checks=self._checks,
             transcript=self._transcript,
             counts=self._counts,
-            mail_resolver=self._mail_resolver,
+            mail_resolver=self._mail_auth.resolver,
             key_fault=self._tell_operator,
         )
 
@@ -359,16 +353,7 @@ class Daemon:
         await self._open_control()
         await self._open_pickup()
         self._look_at_certificates()
-        self._key_timer = self.clock.call_later(_LOOK_AGAIN, self._look_at_keys)
-
-    def _look_at_keys(self) -> None:
-        """Look every minute whether DKIM keys were made or removed; a thread reads them."""
-        if self._state != "running":
-            return
-        self._key_timer = self.clock.call_later(_LOOK_AGAIN, self._look_at_keys)
-        signers = self._generation.signers
-        if signers is not None and signers.present and (self._key_look is None or self._key_look.done()):
-            self._key_look = asyncio.ensure_future(asyncio.to_thread(signers.load))
+        self._mail_auth.start()
 
     def _look_at_certificates(self) -> None:
         """Look at the files of certificates every minute, also while no client connects."""
@@ -492,9 +477,9 @@ class Daemon:
         if self._state != "running":
             return
         self._state = "draining"
-        for timer in (self._timer, self._key_timer):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._mail_auth.stop()
         self.log("draining", sessions=self.sessions)
         end = self.clock.monotonic() + timeout
         if self._control is not None:

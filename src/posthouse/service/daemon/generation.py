@@ -24,8 +24,9 @@ from posthouse.service.daemon.protection import LoadedCertificates, Protections
 from posthouse.service.daemon.route_security import check_route
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
+from posthouse.service.mailauth.auth_terms import AuthTerms, SignerSource
+from posthouse.service.mailauth.listener_auth import signers_of, verify_terms
 from posthouse.service.mailauth.lookups import KnowingResolver
-from posthouse.service.mailauth.terms import AuthTerms, SignerSource, signers_of, verify_terms
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.session_policy import SessionPolicy

@@ -19,7 +19,7 @@ from posthouse.core import Answer, Question, Status
 from posthouse.mailauth.questions import Check
 from posthouse.net import CachingResolver, Clock, Resolver, Timer
 
-__all__ = ["MOST_QUESTIONS", "KnowingResolver", "MailResolver", "MessageLookups"]
+__all__ = ["KnowingResolver", "MOST_QUESTIONS", "MailResolver", "MessageLookups"]
 
 #: Questions about one message that are asked in all; a check is bounded too, and a message has several.
 MOST_QUESTIONS: Final = 400

@@ -22,8 +22,8 @@ from posthouse.net import Clock
 from posthouse.protocol.grammar import lookup_domain
 from posthouse.server.content_check import CheckedMessage, CheckResult
 from posthouse.service.config.mailauth_settings import MailauthSettings, SigningSettings
+from posthouse.service.mailauth.auth_terms import MayBe
 from posthouse.service.mailauth.key_store import KeyState, KeyStore, StoredKey, state_of
-from posthouse.service.mailauth.terms import MayBe
 
 __all__ = ["Signers", "Signing", "SigningFactory"]
 
@@ -31,7 +31,7 @@ _NAMED: Final = (b"from", b"sender")
 _MOST_LABELS: Final = 10  # of an author's domain that are looked through for keys
 
 
-class _Loaded(NamedTuple):
+class _DomainKeys(NamedTuple):
     """The keys of a domain: as stored, and ready to sign, by selector."""
 
     stored: Sequence[StoredKey]
@@ -49,7 +49,7 @@ class Signers:
         self._fault = fault
         self._by_address = {each.author: each for each in settings.signing if "@" in each.author}
         self._by_domain = {each.author: each for each in settings.signing if "@" not in each.author}
-        self._domains: Mapping[str, _Loaded] = {}
+        self._domains: Mapping[str, _DomainKeys] = {}
         self._stamp: object = None
         self.options = SigningOptions(lifetime=int(settings.expires) or None)
 
@@ -77,7 +77,7 @@ class Signers:
                     found[domain] = self._domains[domain]
                 continue
             if stored:
-                found[domain] = _Loaded(stored, ready)
+                found[domain] = _DomainKeys(stored, ready)
         self._domains, self._stamp = found, stamp
 
     @property

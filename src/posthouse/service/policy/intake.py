@@ -45,7 +45,7 @@ from posthouse.server.content_check import CheckedMessage, CheckFactory, CheckRe
 from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import expansions, log_expansions, successes
-from posthouse.service.mailauth.terms import HeaderFilter
+from posthouse.service.mailauth.auth_terms import HeaderFilter
 from posthouse.service.policy.client_limits import Sending
 from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderLimits, HeaderScan
 from posthouse.service.policy.trace import NOT_SECURED, Secured, trace_field

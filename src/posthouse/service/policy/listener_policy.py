@@ -24,7 +24,7 @@ from posthouse.server.policy import Peer
 from posthouse.server.settings import Proxies
 from posthouse.service.config.model import Config, ListenerSettings, is_within
 from posthouse.service.directory.directory import Directory, Local
-from posthouse.service.mailauth.terms import NO_AUTH, AuthTerms, MayBe
+from posthouse.service.mailauth.auth_terms import NO_AUTH, AuthTerms, MayBe, VerifyTerms
 from posthouse.service.policy.client_limits import ConnectionLimits, SendingLimits
 from posthouse.service.policy.header_scan import HeaderLimits
 from posthouse.service.policy.intake import IntakeContext
@@ -150,18 +150,11 @@ class ListenerPolicy:
             checks=tuple(checks),
         )
         self.submissions = with_room(self.intake)
-        self.signers, self._verifies_local, verify = auth.signers, False, auth.verify
-        self.verified: IntakeContext | None = None
-        if verify is not None:
-            self._verifies_local = verify.local
-            self.verified = self.intake._replace(
-                checks=(verify.check, *self.intake.checks), header_filter=verify.header_filter
-            )
-        limits = (listener, listener.name, counts or SharedCounts(), clock)
-        self._connections, self.sending = ConnectionLimits(*limits), SendingLimits(*limits)
+        self.signers, self.verified = auth.signers, _verified(self.intake, auth.verify)
+        self._verifies_local = auth.verify is not None and auth.verify.local
+        self._connections, self.sending = _limits(listener, counts or SharedCounts(), clock)
         self._stored, self._quotas = stored, any(each.quota for each in config.domain)
-        self._free = free or (lambda: _free_octets(config.data_dir))
-        self._room, self._room_asked = 0, -inf
+        self._free, self._room, self._room_asked = free or (lambda: _free_octets(config.data_dir)), 0, -inf
 
     def is_submission(self, user: str, *, trusted: bool) -> bool:
         """Whether a message is treated as submitted here (RFC 6409): it comes to a submission listener, from an
@@ -260,6 +253,19 @@ class ListenerPolicy:
                 if isinstance(found, Local) and found.domain.quota:
                     self.usage.add(found.mailbox, message.size)
         self._stored(stored)
+
+
+def _limits(listener: ListenerSettings, counts: SharedCounts, clock: Clock) -> tuple[ConnectionLimits, SendingLimits]:
+    return ConnectionLimits(listener, listener.name, counts, clock), SendingLimits(
+        listener, listener.name, counts, clock
+    )
+
+
+def _verified(context: IntakeContext, terms: VerifyTerms | None) -> IntakeContext | None:
+    """The context of messages that are verified: before all other checks, as they came."""
+    if terms is None:
+        return None
+    return context._replace(checks=(terms.check, *context.checks), header_filter=terms.header_filter)
 
 
 def _rates(log: EventSink, clock: Clock) -> tuple[LogRate, LogRate, LogRate, LogRate]:

@@ -1,89 +1,23 @@
-"""Terms of message authentication for each listener, as the configuration has them.
+"""Listeners' terms of message authentication, made from the configuration.
 
 Verification and signing import cryptography and a good deal of code; this module imports them only where a listener
-verifies, or where mail can be submitted and there is a directory for keys to be in.
+verifies, or where mail can be signed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from functools import partial
+from typing import TYPE_CHECKING
 
-from posthouse.core import Address
 from posthouse.net import Clock
-from posthouse.server.content_check import CheckFactory
 from posthouse.service.config.model import Config, ListenerSettings
+from posthouse.service.mailauth.auth_terms import SignerSource, VerifyTerms
 
 if TYPE_CHECKING:
     from posthouse.service.mailauth.lookups import KnowingResolver
 
-__all__ = [
-    "AuthTerms",
-    "HeaderFilter",
-    "MayBe",
-    "NO_AUTH",
-    "SignerSource",
-    "VerifyTerms",
-    "signers_of",
-    "verify_terms",
-    "verify_word",
-]
-
-#: Whether the account of a session may be an author.
-MayBe = Callable[[Address], bool]
-
-
-class HeaderFilter(Protocol):
-    """Remover of header fields on their way into the spool; the content checks see them."""
-
-    def write(self, chunk: bytes) -> bytes:
-        """The octets that may be stored now, of this piece and those before."""
-        ...
-
-    def end(self) -> bytes:
-        """The content is complete: the octets that are left."""
-        ...
-
-
-class SignerSource(Protocol):
-    """What signs submitted mail; ``signers.Signers`` is one."""
-
-    @property
-    def any(self) -> bool:
-        """Whether there is a key."""
-        ...
-
-    def factory(self, may_be: MayBe | None) -> CheckFactory:
-        """What makes the check that signs the messages of one account."""
-        ...
-
-    @property
-    def present(self) -> bool:
-        """Whether the keys have a directory."""
-        ...
-
-    def load(self) -> None:
-        """Read the keys, if their directory has changed since the last time."""
-        ...
-
-
-class VerifyTerms(NamedTuple):
-    """How a listener verifies: the content check, the filter of forged fields, and whether clients of this machine are
-    verified too."""
-
-    check: CheckFactory
-    header_filter: Callable[[], HeaderFilter]
-    local: bool
-
-
-class AuthTerms(NamedTuple):
-    """What a listener does: it verifies, signs what is submitted, or neither."""
-
-    verify: VerifyTerms | None = None
-    signers: SignerSource | None = None
-
-
-NO_AUTH = AuthTerms()
+__all__ = ["signers_of", "verify_terms", "verify_word"]
 
 
 def verify_word(config: Config, listener: ListenerSettings) -> tuple[str, bool]:
@@ -108,10 +42,8 @@ def verify_terms(
     word, local = verify_word(config, listener)
     if word == "off" or resolver is None:
         return None
-    from functools import partial
-
     from posthouse.service.mailauth.forged_fields import ForgedFields
-    from posthouse.service.mailauth.verification import Verifier
+    from posthouse.service.mailauth.mail_verification import Verifier
 
     name = config.mailauth.authserv_id or config.hostname
     check = Verifier(resolver, clock, config.mailauth, name, word == "enforce")
