@@ -27,6 +27,7 @@ from posthouse.service.directory.directory import Directory
 from posthouse.service.mailauth.auth_terms import AuthTerms, SignerSource
 from posthouse.service.mailauth.listener_auth import signers_of, verify_terms
 from posthouse.service.mailauth.lookups import KnowingResolver
+from posthouse.service.monitor.monitor import Monitor
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.session_policy import SessionPolicy
@@ -56,6 +57,7 @@ class Lasting(NamedTuple):
     counts: SharedCounts
     mail_resolver: KnowingResolver | None
     key_fault: Callable[[str], object]
+    monitor: Monitor
 
 
 class OpenServer(NamedTuple):
@@ -140,7 +142,6 @@ class Generation:
         protection, logins = self.protections.of(listener, lasting.counts)
         policy = self._policy(listener, lasting, logins, lasting.counts)
         policy.untrusted = self.protections.untrusted(listener)
-        transcript = lasting.transcript
         size = listener.max_message_size
         make: Callable[..., Server] = Server
         if listener.fault_addresses:
@@ -171,7 +172,6 @@ class Generation:
                 slow_start=listener.min_data_rate_after,
                 handshake=listener.tls_timeout,
             ),
-            transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
             on_error=lasting.fault,
             on_sweep=lasting.sweep,
             leniency=policy.leniency,
@@ -182,6 +182,7 @@ class Generation:
             if listener.kind != "submission" and listener.tls != "implicit"
             else 0,
             on_refused=policy.turned_away,
+            observer=lasting.monitor.watch_of(listener.name, lasting.transcript),
         )
         return OpenServer(listener, policy, server)
 

@@ -104,7 +104,7 @@ class ListenerPolicy:
         spool: Spool,
         clock: Clock,
         destination: Callable[[Address], str],
-        stored: Callable[[Stored], None],
+        stored: Callable[[Stored, bool], None],
         log: EventSink,
         usage: InboxUsage | None = None,
         free: Callable[[], int] | None = None,
@@ -152,7 +152,9 @@ class ListenerPolicy:
         self.submissions = with_room(self.intake)
         self.signers, self.verified = auth.signers, _verified(self.intake, auth.verify)
         self._verifies_local = auth.verify is not None and auth.verify.local
-        self._connections, self.sending = _limits(listener, counts or SharedCounts(), clock)
+        counts = counts or SharedCounts()
+        self.tally = counts.tally
+        self._connections, self.sending = _limits(listener, counts, clock)
         self._stored, self._quotas = stored, any(each.quota for each in config.domain)
         self._free, self._room, self._room_asked = free or (lambda: _free_octets(config.data_dir)), 0, -inf
 
@@ -201,7 +203,8 @@ class ListenerPolicy:
         return self._room
 
     def refused(self, source: str, command: str, verdict: Verdict, **fields: str) -> None:
-        """Log a refusal, or count it if there are too many."""
+        """Count a refusal, and log it unless there are too many."""
+        self.tally.refused(command, verdict.reply)
         self._refusals.write(source=source, command=command, reply=str(verdict.reply), reason=verdict.reason, **fields)
 
     def refused_more(self, source: str, count: int) -> None:
@@ -241,8 +244,11 @@ class ListenerPolicy:
         else:
             self.tls_failed(source, str(error))
 
-    def stored(self, stored: Stored) -> None:
-        """A message is promised: log it, count it for the quotas, and wake the relay."""
+    def stored(self, stored: Stored, is_answered: bool) -> None:
+        """A message is promised: log it, count it for the quotas, and wake the relay.
+
+        ``is_answered``: its 250 has been written.
+        """
         message = stored.message
         sender = path_text(message.envelope.sender)
         count = len(message.envelope.recipients)
@@ -252,7 +258,7 @@ class ListenerPolicy:
                 found = self.directory.resolve(recipient.address)
                 if isinstance(found, Local) and found.domain.quota:
                     self.usage.add(found.mailbox, message.size)
-        self._stored(stored)
+        self._stored(stored, is_answered)
 
 
 def _limits(listener: ListenerSettings, counts: SharedCounts, clock: Clock) -> tuple[ConnectionLimits, SendingLimits]:
