@@ -25,6 +25,7 @@ from posthouse.server.settings import Proxies
 from posthouse.service.config.model import Config, ListenerSettings, is_within
 from posthouse.service.directory.directory import Directory, Local
 from posthouse.service.mailauth.auth_terms import NO_AUTH, AuthTerms, MayBe, VerifyTerms
+from posthouse.service.monitor.tally import Tally
 from posthouse.service.policy.client_limits import ConnectionLimits, SendingLimits
 from posthouse.service.policy.header_scan import HeaderLimits
 from posthouse.service.policy.intake import IntakeContext
@@ -152,9 +153,7 @@ class ListenerPolicy:
         self.submissions = with_room(self.intake)
         self.signers, self.verified = auth.signers, _verified(self.intake, auth.verify)
         self._verifies_local = auth.verify is not None and auth.verify.local
-        counts = counts or SharedCounts()
-        self.tally = counts.tally
-        self._connections, self.sending = _limits(listener, counts, clock)
+        self.tally, self._connections, self.sending = _limits(listener, counts or SharedCounts(), clock)
         self._stored, self._quotas = stored, any(each.quota for each in config.domain)
         self._free, self._room, self._room_asked = free or (lambda: _free_octets(config.data_dir)), 0, -inf
 
@@ -261,10 +260,11 @@ class ListenerPolicy:
         self._stored(stored, is_answered)
 
 
-def _limits(listener: ListenerSettings, counts: SharedCounts, clock: Clock) -> tuple[ConnectionLimits, SendingLimits]:
-    return ConnectionLimits(listener, listener.name, counts, clock), SendingLimits(
-        listener, listener.name, counts, clock
-    )
+def _limits(
+    listener: ListenerSettings, counts: SharedCounts, clock: Clock
+) -> tuple[Tally, ConnectionLimits, SendingLimits]:
+    connections = ConnectionLimits(listener, listener.name, counts, clock)
+    return counts.tally, connections, SendingLimits(listener, listener.name, counts, clock)
 
 
 def _verified(context: IntakeContext, terms: VerifyTerms | None) -> IntakeContext | None:
