@@ -178,7 +178,7 @@ def _logging(config: Config, log: str | None) -> Config:
 
 
 def _catcher(
-    data_dir: str | None, binds: tuple[str, ...], tls: Any, auth: Any, faults: bool, console: str | None
+    data_dir: str | None, binds: tuple[str, ...], tls: Any, auth: Any, faults: bool, console: str | None = None
 ) -> Config:
     """The configuration of the catcher.
 
