@@ -22,6 +22,8 @@ __all__ = ["run"]
 
 #: The function that the console's process runs.
 _CONSOLE: Final = "posthouse.console.process:main"
+#: How many ports behind 8025 the console of the catcher tries.
+_SPARE_PORTS: Final = 20
 _APP_BIND: Final = "127.0.0.1:1025"
 _TLS: Final = {"off": "no TLS", "starttls": "STARTTLS", "implicit": "TLS"}
 
@@ -96,13 +98,8 @@ def run(
         return
     from posthouse.service.daemon import supervisor
 
-    for option, given in (
-        ("bind", bind),
-        ("tls", tls),
-        ("auth", auth),
-        ("fault-addresses", fault_addresses),
-        ("console", console),
-    ):
+    catcher = {"bind": bind, "tls": tls, "auth": auth, "fault-addresses": fault_addresses, "console": console}
+    for option, given in catcher.items():
         if given not in (None, ()) and config_file is not None:
             setting = "bind of [console]" if option == "console" else f"{option.replace('-', '_')} of a [[listener]]"
             raise click.UsageError(f"--{option} is for running without a configuration; write it as {setting}")
@@ -119,7 +116,7 @@ def run(
             _tell(opened, plain=config_file is None, data_dir=data_dir)
 
     try:
-        program = supervisor.ConsoleProgram(_CONSOLE, spare_ports=0 if console or config_file is not None else 20)
+        program = supervisor.ConsoleProgram(_CONSOLE, 0 if console or config_file is not None else _SPARE_PORTS)
         source = _source(config_file, data_dir, log)
         supervisor.run(config, loop=context.run, ready=ready, source=source, console=program)
     except SettingError as error:

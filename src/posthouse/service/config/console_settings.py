@@ -43,17 +43,17 @@ def _read_switch(raw: object) -> bool:
 
 
 #: None where the presence of the table decides.
-SWITCH: Final = SettingType(
+_SWITCH: Final = SettingType(
     "true or false", _read_switch, lambda value: "" if value is None else "true" if value else "false"
 )
-BASE_PATH: Final = SettingType("prefix of paths", _read_base_path, quoted)
-HOST_NAMES: Final = SettingType("list of host names", several(_read_host_name), list_of(quoted))
+_BASE_PATH: Final = SettingType("prefix of paths", _read_base_path, quoted)
+_HOST_NAMES: Final = SettingType("list of host names", several(_read_host_name), list_of(quoted))
 
 
 class ConsoleSettings(Struct, frozen=True, kw_only=True):
     """The web console; it runs where this table is written, and without a configuration."""
 
-    enabled: Annotated[bool | None, SWITCH, Meta(description="Whether the console runs; without it, it does.")] = None
+    enabled: Annotated[bool | None, _SWITCH, Meta(description="Whether the console runs; without it, it does.")] = None
     bind: Annotated[
         Endpoint,
         types.ENDPOINT,
@@ -64,7 +64,7 @@ class ConsoleSettings(Struct, frozen=True, kw_only=True):
     ] = Endpoint("127.0.0.1", 8025)
     hosts: Annotated[
         tuple[str, ...],
-        HOST_NAMES,
+        _HOST_NAMES,
         Meta(
             description="Names and addresses, beside those of loopback, by which browsers may ask for the console; "
             "under any other name it answers nothing, because a page of another site could be behind it."
@@ -86,7 +86,7 @@ class ConsoleSettings(Struct, frozen=True, kw_only=True):
     session: Annotated[float, types.DURATION, Meta(description="How long a login lasts.")] = 43_200.0
     base_path: Annotated[
         str,
-        BASE_PATH,
+        _BASE_PATH,
         Meta(description="The prefix of all paths behind a reverse proxy; requests without it are understood too."),
     ] = ""
     proxies: Annotated[

@@ -42,7 +42,7 @@ class HttpServer:
         )
         config.load()
         config.ssl = tls
-        self._server = _Server(config)
+        self._server = _Uvicorn(config)
 
     async def serve(self, listening: socket.socket) -> None:
         """Serve until ``stop``, on a socket that listens already."""
@@ -53,7 +53,7 @@ class HttpServer:
         self._server.should_exit = True
 
 
-class _Server(uvicorn.Server):
+class _Uvicorn(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals are the business of the program around the server."""
