@@ -17,8 +17,8 @@ import sys
 import tempfile
 
 from posthouse.console.app import Console
-from posthouse.console.operating import DaemonRunner
 from posthouse.console.http_server import HttpServer
+from posthouse.console.operating import DaemonRunner
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.offline import KeptReader
 from posthouse.service.process.console_process import ConsoleStart
