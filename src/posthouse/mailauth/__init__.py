@@ -9,6 +9,7 @@ from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
     from posthouse.mailauth.all_checks import MessageChecks, check_all
+    from posthouse.mailauth.arc import ArcResult, seal_arc, verify_arc
     from posthouse.mailauth.batv import Batv
     from posthouse.mailauth.dkim.keys import DkimKey
     from posthouse.mailauth.dkim.signing import DkimSigner, SigningOptions, sign_dkim
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from posthouse.mailauth.zone import Zone, read_zone
 
 __all__ = [
+    "ArcResult",
     "Batv",
     "Check",
     "DkimKey",
@@ -50,7 +52,9 @@ __all__ = [
     "check_spf",
     "read_zone",
     "received_spf",
+    "seal_arc",
     "sign_dkim",
+    "verify_arc",
     "verify_dkim",
 ]
 
@@ -58,6 +62,7 @@ __getattr__ = lazily(
     __name__,
     {
         "all_checks": "MessageChecks check_all",
+        "arc": "ArcResult seal_arc verify_arc",
         "batv": "Batv",
         "dkim.keys": "DkimKey",
         "dkim.signing": "DkimSigner SigningOptions sign_dkim",
@@ -66,7 +71,7 @@ __getattr__ = lazily(
         "dmarc": "DmarcResult check_dmarc",
         "domain_check.check_domain": "check_domain",
         "domain_check.domain_report": "DomainReport",
-        "questions": "Check Resolver TIME_LIMIT answer ask",
+        "questions": "TIME_LIMIT Check Resolver answer ask",
         "spf.check_host": "check_spf",
         "spf.received_spf": "received_spf",
         "spf.spf_result": "SpfResult",
