@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, Protocol, cast
 
 from posthouse.core import Reply, TlsFailed, Verdict
@@ -60,6 +61,7 @@ from posthouse.protocol.receiver import record_dialogue
 from posthouse.protocol.sasl.exchange import Authenticated
 from posthouse.server.client_claim import ClientClaim, forwarding_offer
 from posthouse.server.conduct import Conduct
+from posthouse.server.pending_result import PendingResult
 from posthouse.server.policy import Answer, ForwardingPolicy, Peer, Policy, SecuredPolicy
 from posthouse.server.session_commands import SessionCommands
 from posthouse.server.settings import Protection, SessionSettings
@@ -383,17 +385,13 @@ class ServerSession:
         if self._transaction is not None and self._transaction.content_began is not None:
             self._set_paused(True)
         self._flush()
-        future = asyncio.ensure_future(awaitable)
 
-        def done(ended: asyncio.Future[Any]) -> None:
+        def tell(result: Any, error: BaseException | None) -> None:
             self._waiting = False
-            if ended.cancelled():
+            if error is not None:
+                if not isinstance(error, asyncio.CancelledError):
+                    self._settings.on_error(error)
                 result = fallback
-            elif (error := ended.exception()) is not None:
-                self._settings.on_error(error)
-                result = fallback
-            else:
-                result = ended.result()
             if self._receiver.state is State.CLOSED:  # the channel ended meanwhile
                 return
             self._take(then(result))
@@ -401,7 +399,10 @@ class ServerSession:
             self.last_heard = NOT_DATED
             self._go_on()
 
-        future.add_done_callback(done)
+        if type(awaitable) is PendingResult:
+            awaitable.when_settled(tell)
+        else:
+            asyncio.ensure_future(awaitable).add_done_callback(partial(_pass_on, tell))
 
     # -- TLS ---------------------------------------------------------------------------------------------------------
 
@@ -571,6 +572,16 @@ async def _logged_in(welcome: Answer, policy: SecuredPolicy, user: str) -> Verdi
     login = policy.logged_in(Authenticated(user, "XCLIENT"))
     allowed = login if isinstance(login, Verdict) else await login
     return verdict if allowed.reply.code < 300 else _NO_SUCH_LOGIN
+
+
+def _pass_on(tell: Callable[[Any, BaseException | None], object], ended: asyncio.Future[Any]) -> None:
+    """Pass on how a future has ended."""
+    if ended.cancelled():
+        tell(None, asyncio.CancelledError())
+    elif (error := ended.exception()) is not None:
+        tell(None, error)
+    else:
+        tell(ended.result(), None)
 
 
 _IN_TRANSACTION: Final[dict[type, Callable[[ServerTransaction, Any], Step]]] = {

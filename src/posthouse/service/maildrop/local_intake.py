@@ -125,7 +125,7 @@ async def _stored(
     policy: ListenerPolicy, envelope: Envelope, file: DropFile, drop_id: str, beginning: bytearray
 ) -> Verdict:
     """Store the message; its verdict.  The first octets are put into ``beginning``."""
-    shared = policy.submissions
+    shared = policy.signing()
     settings = policy.settings
     try:
         envelopes = expand_envelope(policy.directory, envelope)
@@ -173,4 +173,4 @@ async def _report(
         stored = await incoming.commit(
             report.envelope, report.destinations, received=now, due=report.due, source="report"
         )
-        context.stored(stored)
+        context.stored(stored, False)

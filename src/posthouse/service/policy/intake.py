@@ -30,6 +30,7 @@ from posthouse.core import (
     Body,
     Envelope,
     EventSink,
+    MethodVerdict,
     Remark,
     Reply,
     StorageError,
@@ -41,9 +42,11 @@ from posthouse.net.clock import Clock
 from posthouse.protocol.commands import Greet
 from posthouse.relay import DsnWriter
 from posthouse.server.content_check import CheckedMessage, CheckFactory, CheckResult, ContentChecks
+from posthouse.server.pending_result import PendingResult
 from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import expansions, log_expansions, successes
+from posthouse.service.mailauth.auth_terms import HeaderFilter
 from posthouse.service.policy.client_limits import Sending
 from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderLimits, HeaderScan
 from posthouse.service.policy.trace import NOT_SECURED, Secured, trace_field
@@ -62,10 +65,10 @@ class IntakeContext(NamedTuple):
     ``kind`` is the listener's; ``destination`` gives the spool's key for an address; ``claim`` says until when the
     relay named ``owner`` will have new mail for these destinations leased to it from the start (0.0: it will not).
     ``offset`` gives the minutes that local time is ahead of UTC in a minute, counted from 1970.  ``stored`` is called
-    for each promised message, ``refused`` for each refusal, with the source, the command, and the verdict, and
-    ``fault`` for each fault, with its facts.
+    for each promised message, with True if its 250 has been written, ``refused`` for each refusal, with the source, the
+    command, and the verdict, and ``fault`` for each fault, with its facts.
     ``dsn_writer`` writes the reports of success that lists and aliases owe; without one there are none.  ``checks``
-    make the content checks.
+    make the content checks, and ``header_filter`` what removes header fields of messages that are checked.
     """
 
     kind: str
@@ -80,12 +83,13 @@ class IntakeContext(NamedTuple):
     owner: str
     claim: Callable[[Sequence[str]], float]
     offset: Callable[[int], int]
-    stored: Callable[[Stored], None]
+    stored: Callable[[Stored, bool], None]
     refused: Callable[[str, str, Verdict], None]
     log: EventSink
     fault: Callable[..., None]
     dsn_writer: DsnWriter | None = None
     checks: Sequence[CheckFactory] = ()
+    header_filter: Callable[[], HeaderFilter] | None = None
 
 
 class SpoolIntake:
@@ -101,6 +105,7 @@ class SpoolIntake:
         "_expansions",
         "_fault",
         "_fields",
+        "_filter",
         "_greet",
         "_held",
         "_incoming",
@@ -112,6 +117,7 @@ class SpoolIntake:
         "_size",
         "_source",
         "_successes",
+        "_verdicts",
     )
 
     def __init__(
@@ -145,7 +151,9 @@ class SpoolIntake:
         self._beginning = bytearray()  # of the content, where a report will quote it
         self._fields = b""
         self._held = ""
+        self._verdicts: tuple[MethodVerdict, ...] = ()
         self._checks: ContentChecks | None = None
+        self._filter: HeaderFilter | None = None
         self._incoming: list[IncomingMessage] = []
         try:
             for _ in envelopes:
@@ -159,6 +167,8 @@ class SpoolIntake:
         if context.checks:
             checked = CheckedMessage(peer, greet, envelope, self._incoming[0].id, context.hostname)
             self._checks = ContentChecks(context.checks, checked, clock=context.clock, on_error=self._check_failed)
+            if context.header_filter is not None:
+                self._filter = context.header_filter()
 
     def recorded_as(self, source: str) -> None:
         """Record this source in log and history, in place of the peer (XFORWARD)."""
@@ -197,10 +207,14 @@ class SpoolIntake:
             if len(incoming) == 1 and self._checks is None:
                 pressure = incoming[0].write(chunk)
                 return None if pressure is None else self._guarded((pressure,))
-            takers: list[ContentChecks | IncomingMessage] = [*incoming]
+            waits = []
             if self._checks is not None:
-                takers.append(self._checks)
-            waits = [wait for each in takers if (wait := each.write(chunk)) is not None]
+                if (wait := self._checks.write(chunk)) is not None:
+                    waits.append(wait)
+                if self._filter is not None:
+                    chunk = self._filter.write(chunk)
+            if chunk:
+                waits += [wait for each in incoming if (wait := each.write(chunk)) is not None]
         except StorageError as error:
             self.fail(storage_verdict(error))
             return None
@@ -235,6 +249,12 @@ class SpoolIntake:
             return self._refuse(self._fault)
         if self._checks is None:
             return self._store()
+        if self._filter is not None and (rest := self._filter.end()):
+            try:
+                for incoming in self._incoming:
+                    incoming.write(rest)  # a header section, far below the size from which the spool asks to wait
+            except StorageError as error:
+                return self._failed(error)
         result = self._checks.finish(self._size)
         return self._checked(result) if isinstance(result, CheckResult) else self._checked_later(result)
 
@@ -250,6 +270,7 @@ class SpoolIntake:
             return self._refuse(result.refusal)
         self._fields = result.fields
         self._held = result.quarantine
+        self._verdicts = result.verdicts
         return self._store()
 
     def _check_failed(self, error: BaseException) -> None:
@@ -267,7 +288,7 @@ class SpoolIntake:
         if not isinstance(storing, asyncio.Future):
             return self._store_one(storing)
         # The common case, without a task: the spool's future, and what is made of its result.
-        verdicts: asyncio.Future[tuple[Verdict, ...]] = storing.get_loop().create_future()
+        verdicts = PendingResult()
         storing.add_done_callback(partial(self._settled, verdicts))
         return verdicts
 
@@ -304,6 +325,8 @@ class SpoolIntake:
     def _origin(self, incoming: IncomingMessage) -> Origin:
         scan, secured = self._scan, self._secured
         origin = Origin(scan.message_id, self._greet.domain, secured.tls, secured.user, remarks=self._remarks)
+        if self._verdicts:
+            origin = origin._replace(verdicts=self._verdicts)
         if not self._expansions:
             return origin
         number = self._incoming.index(incoming)
@@ -326,29 +349,32 @@ class SpoolIntake:
             names.append(name)
         return names
 
-    def _settled(self, verdicts: asyncio.Future[tuple[Verdict, ...]], storing: asyncio.Future[Stored]) -> None:
+    def _settled(self, verdicts: PendingResult, storing: asyncio.Future[Stored]) -> None:
         if storing.cancelled():
-            verdicts.cancel()
+            verdicts.settle(None, asyncio.CancelledError())
             return
+        stored: Stored | None = None
         answer: tuple[Verdict, ...] = ()
         fault: BaseException | None = None
         try:
-            self._stored(storing.result())
+            stored = storing.result()
+            self._keep()
             answer = self._promised()
         except StorageError as error:
             answer = self._failed(error)
         except Exception as other:
             fault = other
-        if verdicts.done():  # the session has ended; what is stored stays stored
-            return
-        if fault is not None:
-            verdicts.set_exception(fault)
-        else:
-            verdicts.set_result(answer)
+        try:
+            verdicts.settle(answer, fault)
+        finally:
+            if stored is not None:
+                self._stored(stored, is_answered=True)
 
     async def _store_one(self, storing: Awaitable[Stored]) -> tuple[Verdict, ...]:
         try:
-            self._stored(await storing)
+            stored = await storing
+            self._keep()
+            self._stored(stored)
         except StorageError as error:
             return self._failed(error)
         return self._promised()
@@ -358,22 +384,30 @@ class SpoolIntake:
             for number, (envelope, incoming) in enumerate(zip(self._envelopes, self._incoming, strict=True)):
                 if self._fault is not None:
                     return self._refuse(self._fault)
-                self._stored(await self._offer(envelope, incoming), number)
+                stored = await self._offer(envelope, incoming)
+                self._keep()
+                self._stored(stored, number)
         except StorageError as error:
             return self._failed(error)
         if self._successes and not self._held:  # what is held has not been delivered or expanded yet
             await self._report()
         return self._promised()
 
-    def _stored(self, stored: Stored, number: int = 0) -> None:
-        self._context.stored(stored)
+    def _keep(self) -> None:
+        """The message is stored: it stays counted among those of its sender."""
         if self._sending is not None:
             self._sending.keep(self._context.clock.monotonic())
+
+    def _stored(self, stored: Stored, number: int = 0, is_answered: bool = False) -> None:
+        self._context.stored(stored, is_answered)
         if self._expansions:
             log_expansions(self._context.log, stored.message, self._incoming[0].id, self._expansions[number])
         if self._remarks:
             said = "; ".join(map(remark_in_brief, self._remarks))
             self._context.log("lenient", id=stored.message.id, source=self._source, remarks=said)
+        if self._verdicts:
+            said = " ".join(map(str, self._verdicts))
+            self._context.log("verified", id=stored.message.id, source=self._source, results=said)
         if self._held:
             self._context.log("quarantined", id=stored.message.id, source=self._source, reason=self._held)
 
@@ -392,7 +426,7 @@ class SpoolIntake:
                 stored = await incoming.commit(
                     report.envelope, report.destinations, received=now, due=report.due, source="report"
                 )
-                context.stored(stored)
+                context.stored(stored, False)
         except Exception as error:  # the message itself is safe
             reason = f"no report of success about {original.id} could be stored: {error}"
             context.fault(reason=reason, error=error)
