@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from posthouse.relay import Route, Router
     from posthouse.relay.scheduling.outlook import AttemptPosition, SiteOutlook
     from posthouse.service.config.model import Config
+    from posthouse.service.monitor.monitor import Monitor
     from posthouse.spool import Spool
     from posthouse.spool.interface import Compose
 
@@ -63,6 +64,7 @@ class Context(NamedTuple):
         positions: gives the relay's attempts by queue id and recipient; None without a daemon.
         sites: gives the sites that the relay remembers, with the destinations that wait; None without a daemon.
         peers: asks the other worker processes what an operation says there.
+        monitor: what this worker process has noted of its sessions, attempts and events; None without a daemon.
         reload: has the configuration read again, for the user of this name; None without a daemon.
         config_file: the file that the configuration was read from; "" without one.
     """
@@ -81,6 +83,7 @@ class Context(NamedTuple):
     sites: Callable[[], Sequence[tuple[SiteOutlook, Sequence[str]]]] | None = None
     peers: Callable[[Operation, Mapping[str, Any]], Coroutine[Any, Any, list[Any]]] | None = None
     reload: Callable[[str], Coroutine[Any, Any, Any]] | None = None
+    monitor: Monitor | None = None
     config_file: str = ""
 
 
