@@ -70,6 +70,7 @@ from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import InboxUsage
 from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.service.policy.switched_faults import SwitchedFaults
 from posthouse.service.process.descriptor_limit import DescriptorWatch
 from posthouse.service.process.ports import ListenerKey
 from posthouse.spool import Durable, Spool, SqliteSpool
@@ -143,7 +144,7 @@ class Daemon:
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports, prepared=listening)
         self._random = random or SystemRandom()
-        self._transcript = transcript
+        self._transcript, self._switches = transcript, SwitchedFaults(self.clock, self._random)
         self._resolver = resolver or CachingResolver(
             DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
         )
@@ -192,6 +193,7 @@ class Daemon:
             checks=self._checks,
             transcript=self._transcript,
             counts=self._counts,
+            switches=self._switches,
             monitor=self.monitor,
         )
 
@@ -295,6 +297,7 @@ class Daemon:
             peers=partial(ask_peers, self._control_path),
             monitor=self.monitor,
             reload=self.reload_on_request,
+            faults=self._switches,
             config_file=self.config_file,
         )
 

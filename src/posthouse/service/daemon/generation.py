@@ -29,6 +29,7 @@ from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.service.policy.switched_faults import SwitchedFaults
 from posthouse.service.process.ports import ListenerKey, key_of
 from posthouse.spool import Spool
 
@@ -52,6 +53,7 @@ class Lasting(NamedTuple):
     checks: Sequence[CheckFactory]
     transcript: Callable[[str], Transcript] | None
     counts: SharedCounts
+    switches: SwitchedFaults
     monitor: Monitor
 
 
@@ -139,7 +141,7 @@ class Generation:
         if listener.fault_addresses:
             from posthouse.service.policy.fault_addresses import faulty_server  # only the catcher needs it
 
-            make = faulty_server(policy)
+            make = faulty_server(policy, lasting.switches)
         server = make(
             partial(SessionPolicy, policy),
             network=lasting.network,
