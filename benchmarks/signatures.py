@@ -36,12 +36,13 @@ import dkim
 from posthouse.mailauth import DkimKey, Zone, answer, sign_dkim, verify_dkim
 
 _RANDOM: Final = random.Random(14)
-_WORDS: Final = ["the", "figures", "of", "this", "quarter", "are", "attached", "and", "will", "be", "explained", "on", "Monday", "at", "noon"]
+_WORDS: Final = ("the", "figures", "of", "this", "quarter", "are", "attached", "and", "will", "be", "explained")
 _HEAD: Final = (
-    b"Received: from client.example.org (client.example.org [192.0.2.7])\r\n by mx.example.org (Postfix) with ESMTPSA id "
-    b"4TxyzA\r\n for <ren@example.net>; Mon, 23 Nov 2026 16:00:00 +0800 (CST)\r\n"
+    b"Received: from client.example.org (client.example.org [192.0.2.7])\r\n by mx.example.org (Postfix) with ESMTPSA "
+    b"id 4TxyzA\r\n for <ren@example.net>; Mon, 23 Nov 2026 16:00:00 +0800 (CST)\r\n"
     b"From: Ann Example <ann@example.org>\r\nTo: Ren Ping <ren@example.net>, Bob <bob@example.net>\r\n"
-    b"Subject: the figures of this quarter, and when they will be explained\r\nDate: Mon, 23 Nov 2026 16:00:00 +0800\r\n"
+    b"Subject: the figures of this quarter, and when they will be explained\r\n"
+    b"Date: Mon, 23 Nov 2026 16:00:00 +0800\r\n"
     b"Message-ID: <20261123160000.4711@example.org>\r\nIn-Reply-To: <1@example.net>\r\nReferences: <0@example.net>\r\n"
     b" <1@example.net>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Content-Transfer-Encoding: 8bit\r\nUser-Agent: Example/1.0\r\n\r\n"
