@@ -329,3 +329,9 @@ def test_a_file_is_signed_with_a_key_that_is_made_and_kept(tmp_path: Path) -> No
     for signed in (first, again):
         assert signed.startswith("DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.org; s=s1;")
         assert signed.endswith(message.read_text())
+
+
+def test_a_forwarder_keeps_what_authentication_said() -> None:
+    lines = run("forward.py").splitlines()
+    assert re.fullmatch(r"MAIL FROM:<SRS0=[^=]{6}=..=sohu\.com=langrui@forward\.test>", lines[0])
+    assert lines[1:] == ["dmarc reject", "arc pass believed", "a bounce goes to langrui@sohu.com"]
