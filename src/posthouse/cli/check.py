@@ -55,7 +55,8 @@ def config(file: str, as_json: bool) -> int:
 @with_daemon
 @with_json
 def settings(search: str, changed: bool, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
-    """Show the settings in force, and where each value comes from: the file, the default, or the environment.
+    """Show the settings in force, and where each value comes from: the file, the default, the environment, or
+    the command line (given).
 
     A running daemon is asked; without one, the configuration that is named decides. SEARCH is a text in the name, the
     value or the help of a setting.
