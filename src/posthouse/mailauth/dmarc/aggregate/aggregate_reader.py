@@ -132,7 +132,7 @@ def _attached(octets: bytes) -> bytes:
     raise UnreadableReport("this is no XML document, no gzip or zip file, and no message with one attached")
 
 
-class _Record:
+class _RecordParts:
     """A record while it is read."""
 
     def __init__(self) -> None:
@@ -163,7 +163,7 @@ class _ReportReader:
         self._length = 0
         self._texts: dict[str, str] = {}
         self._errors: list[str] = []
-        self._record: _Record | None = None
+        self._record: _RecordParts | None = None
         self._records: list[AggregateRecord] = []
 
     def feed(self, piece: bytes) -> None:
@@ -225,7 +225,7 @@ class _ReportReader:
         if self._path == ["feedback", "record"]:
             if len(self._records) == _MOST_RECORDS:
                 raise UnreadableReport(f"the report has more than {_MOST_RECORDS:,} records")
-            self._record = _Record()
+            self._record = _RecordParts()
         elif self._record is not None and local in ("reason", "dkim", "spf"):
             self._record.part = {}
 
@@ -248,7 +248,7 @@ class _ReportReader:
         elif path.startswith(("report_metadata/", "policy_published/")) and text:
             self._texts.setdefault(path, text)
 
-    def _end_in_record(self, path: str, text: str, record: _Record) -> None:
+    def _end_in_record(self, path: str, text: str, record: _RecordParts) -> None:
         above, _, last = path.rpartition("/")
         part = record.part
         if path == "record":
@@ -282,7 +282,7 @@ class _ReportReader:
             record.texts.setdefault(path, text)
 
 
-def _made(record: _Record) -> AggregateRecord:
+def _made(record: _RecordParts) -> AggregateRecord:
     found = record.texts
     source = found.get("row/source_ip", "")
     try:

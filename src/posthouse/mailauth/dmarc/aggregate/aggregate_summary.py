@@ -77,7 +77,7 @@ class DomainSummary(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Source:
+class _SourceCounts:
     counts: Counter[str] = field(default_factory=Counter)
     signed_by: dict[str, None] = field(default_factory=dict)
     sent_as: dict[str, None] = field(default_factory=dict)
@@ -127,11 +127,11 @@ def summarize(reports: Iterable[AggregateReport]) -> list[DomainSummary]:
 
 
 def _domain(name: str, reports: list[AggregateReport]) -> DomainSummary:
-    sources: dict[tuple[str, str], _Source] = {}
+    sources: dict[tuple[str, str], _SourceCounts] = {}
     for report in reports:
         for record in report.records:
             row = record.row
-            sources.setdefault((row.source_ip, row.header_from), _Source()).add(row, record.messages)
+            sources.setdefault((row.source_ip, row.header_from), _SourceCounts()).add(row, record.messages)
     listed = [found.summary(*key) for key, found in sources.items()]
     listed.sort(key=lambda each: (each.passed - each.messages, -each.messages, each.source_ip, each.header_from))
     newest = max(reports, key=lambda each: each.metadata.end)
