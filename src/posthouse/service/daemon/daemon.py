@@ -149,7 +149,9 @@ class Daemon:
         self._resolver = resolver or CachingResolver(
             DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
         )
-        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation.signers)
+        self._mail_auth = MailAuth(
+            config, resolver, self.clock, current=lambda: self._generation, fault=self._tell_operator
+        )
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
@@ -217,6 +219,7 @@ class Daemon:
 
         def smtp_by(key: SecurityKey) -> SmtpDeliverer:
             more = {"is_self": lambda place: self._local_identity(place), "timeouts": timeouts_of(key)}
+            more |= {"leaving": self._mail_auth.leaving}
             return SmtpDeliverer(self._resolver, security=security[key], **more, **kind)  # type: ignore[arg-type]
 
         keys = keys_of(config)

@@ -28,6 +28,7 @@ from posthouse.service.directory.expansion import sends_on
 from posthouse.service.mailauth.auth_terms import AuthTerms, SignerSource
 from posthouse.service.mailauth.listener_auth import signers_of, verify_terms
 from posthouse.service.mailauth.lookups import KnowingResolver
+from posthouse.service.mailauth.reverse_paths import ReversePaths
 from posthouse.service.monitor.monitor import Monitor
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.logins import Logins
@@ -94,7 +95,8 @@ class Generation:
         loaded: LoadedCertificates | None = None,
     ) -> None:
         self.config = config
-        self.directory = Directory(config)
+        self.reverse_paths = ReversePaths(config, clock) if config.mailauth.srs_domain else None
+        self.directory = Directory(config, None if self.reverse_paths is None else self.reverse_paths.home)
         files = any(each.ca or each.tls_cert or each.password_file for each in config.route)  # may have changed
         same = before is not None and (before.config.relay, before.config.route) == (config.relay, config.route)
         kept = same and not files
@@ -116,6 +118,8 @@ class Generation:
         is in use then."""
         for route in self.config.route:
             check_route(route, self.deliverers.security)
+        if self.reverse_paths is not None:
+            self.reverse_paths.load()
         self.signers = signers_of(self.config, lasting.clock, lasting.key_fault)
         for listener in self.config.listener:
             self.servers[key_of(listener)] = self._server(listener, lasting)
