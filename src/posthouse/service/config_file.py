@@ -273,8 +273,7 @@ def _checks(config: Config, broken: Collection[str]) -> Iterator[tuple[str, str,
     """
     if config.group and not config.user:
         yield "group", "there is a group without a user", "write user as well, or leave group out"
-    if "mailauth" not in broken and "domain" not in broken:
-        yield from mailauth_problems(config)
+    yield from mailauth_problems(config, broken)
     if "console" not in broken:
         yield from console_problems(config.console, config.accounts.kind)
     if "listener" not in broken:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from posthouse.service.config.model import Config
 
 __all__ = ["mailauth_problems"]
 
 
-def mailauth_problems(config: Config) -> Iterator[tuple[str, str, str]]:
-    """Place, cause and remedy of each problem."""
+def mailauth_problems(config: Config, broken: Collection[str]) -> Iterator[tuple[str, str, str]]:
+    """Place, cause and remedy of each problem; ``broken`` are the names of tables with errors."""
+    if "mailauth" in broken or "domain" in broken:
+        return
     settings = config.mailauth
     ours = {config.hostname.lower(), *(each.name for each in config.domain)}
     if settings.srs_domain and settings.srs_domain not in ours and "*" not in ours:

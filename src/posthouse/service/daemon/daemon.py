@@ -146,12 +146,8 @@ class Daemon:
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports, prepared=listening)
         self._random = random or SystemRandom()
         self._transcript, self._switches = transcript, SwitchedFaults(self.clock, self._random)
-        self._resolver = resolver or CachingResolver(
-            DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
-        )
-        self._mail_auth = MailAuth(
-            config, resolver, self.clock, current=lambda: self._generation, fault=self._tell_operator
-        )
+        self._resolver = resolver or _resolver_of(config, self.clock)
+        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation, self._tell_operator)
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
@@ -528,6 +524,11 @@ def _log_of(config: Config, clock: Clock, log: EventSink | Callable[..., object]
     if log is None:
         return EventLog(clock, config.log.format, take=tally.take)
     return CountingSink(event_sink(log), tally.take)
+
+
+def _resolver_of(config: Config, clock: Clock) -> Resolver:
+    dns = config.dns
+    return CachingResolver(DnsResolver(dns.nameservers, timeout=dns.timeout, tries=dns.tries), clock)
 
 
 def spool_of(config: Config, *, shared: bool = True, owned: bool = True) -> SqliteSpool:

@@ -47,7 +47,6 @@ class MailAuth:
         config: Config,
         resolver: Resolver | None,
         clock: Clock,
-        *,
         current: Callable[[], _Current],
         fault: Callable[[str], object],
     ) -> None:
