@@ -191,7 +191,7 @@ def test_an_action_that_is_wrong_changes_nothing(filled: Filled, fields: dict[st
     assert filled.client.get("/queue/audit.json").json() == []
 
 
-# History and sessions ---------------------------------------------------------------------------------------------------
+# History and sessions -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("lang", "words"), [("en", "greylist"), ("zh", "发送SMTP")])

@@ -1,4 +1,4 @@
-"""The history of a message: a time line from its acceptance to each recipient's fate, each attempt with its dialogue."""
+"""The history of a message: a time line from acceptance to each recipient's fate, each attempt with its dialogue."""
 
 from __future__ import annotations
 
