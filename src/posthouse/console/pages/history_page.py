@@ -15,7 +15,7 @@ from posthouse.service.operations.results import AttemptEntry, ConnectionEntry, 
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
 
-__all__ = ["ROUTES", "HistoryStep"]
+__all__ = ["HistoryStep", "ROUTES"]
 
 
 class HistoryStep(NamedTuple):
