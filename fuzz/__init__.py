@@ -24,6 +24,7 @@ TARGETS = {
     "config": "fuzz.operators",
     "content": "fuzz.wire",
     "control": "fuzz.operators",
+    "dmarc_records": "fuzz.forwarded",
     "dovecot": "fuzz.logins",
     "fields": "fuzz.mail",
     "filters": "fuzz.operators",
@@ -36,6 +37,7 @@ TARGETS = {
     "reports": "fuzz.mail",
     "sasl_client": "fuzz.logins",
     "sasl_server": "fuzz.logins",
+    "spf": "fuzz.policies",
     "srs": "fuzz.forwarded",
     "tls": "fuzz.logins",
 }

@@ -1,9 +1,11 @@
-"""Targets for what forwarded mail brings: Authentication-Results fields, SRS and BATV addresses."""
+"""Targets for what authenticated and forwarded mail brings: policies, results, rewritten addresses."""
 
 from __future__ import annotations
 
 from posthouse.core import Address
+from posthouse.mailauth import Zone, answer
 from posthouse.mailauth.batv import Batv
+from posthouse.mailauth.dmarc import check_dmarc, read_dmarc_record
 from posthouse.mailauth.results import (
     UnreadableResults,
     is_forged,
@@ -14,7 +16,7 @@ from posthouse.mailauth.results import (
 )
 from posthouse.mailauth.srs import Srs, SrsStatus
 
-__all__ = ["auth_results", "srs"]
+__all__ = ["auth_results", "dmarc_records", "srs"]
 
 _NOW = 1_764_500_000.0
 _SRS = Srs("forward.test", ["a secret of this host"])
@@ -37,6 +39,20 @@ def auth_results(data: bytes) -> None:
         assert written.count(b"\r\n") == written.count(b"\r\n\t") + 1
         again = read_results(written.partition(b":")[2])
         assert [each.result for each in again.results] == [each.result for each in read.results]
+
+
+def dmarc_records(data: bytes) -> None:
+    """DMARC records, and messages judged by them: a result in words, and a policy only where a record has one."""
+    record = read_dmarc_record(data)
+    text, _, message = data.partition(b"\n\n")
+    zone = Zone({"_dmarc.example.org": {"TXT": [text]}, "_dmarc.org": {"TXT": [data]}})
+    for author in ("a.example.org", message):
+        found = answer(check_dmarc(author, ("pass", "example.org"), [("fail", "example.org")]), zone)
+        assert found.reason
+        assert found.disposition == "none" or found.result == "fail"
+        assert found.record is None or found.policy_domain
+    if record is not None and not record.applies:
+        assert not record.rua
 
 
 def srs(data: bytes) -> None:

@@ -305,3 +305,14 @@ def test_a_bulk_run_that_is_repeated_sends_only_what_is_left(tmp_path: Path) -> 
     assert first.splitlines() == ["renping@sina.com: delivered"] * 2
     assert again.splitlines() == ["renping@sina.com: delivered"]
     assert len(list((tmp_path / "received").iterdir())) == 3
+
+
+def test_spf_is_tried_on_records_in_a_file(tmp_path: Path) -> None:
+    zone = tmp_path / "zone.json"
+    zone.write_text('{"example.org": {"TXT": ["v=spf1 a -all"], "A": ["192.0.2.1"]}}')
+    assert run("check_spf.py", "192.0.2.1", "ann@example.org", zone).splitlines() == [
+        "pass: a in the SPF record of example.org matches 192.0.2.1",
+        "  example.org: a",
+        "  TXT example.org: v=spf1 a -all",
+        "  A example.org: 192.0.2.1",
+    ]

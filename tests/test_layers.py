@@ -254,8 +254,8 @@ def test_known_wrong_imports_still_exist() -> None:
 #: The order inside service: each of these imports only those before it.  ``demo`` joins two daemons,
 #: ``code_tour`` a daemon and a sink.
 SERVICE: tuple[str, ...] = (
-    "inbox", "config", "accounts", "directory", "config_file", "mailauth", "policy", "operations", "control", "process",
-    "maildrop", "daemon", "demo", "code_tour", "practice"
+    "inbox", "config", "accounts", "directory", "config_file", "mailauth", "monitor", "policy", "operations", "control",
+    "process", "maildrop", "daemon", "demo", "code_tour", "practice"
 )  # fmt: skip
 
 

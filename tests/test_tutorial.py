@@ -81,7 +81,7 @@ async def hold(lines: list[tuple[str, str]], queue: OneMessageSpool) -> list[tup
         spool=cast("Spool", queue),
         clock=clock,
         destination=lambda address: address.domain,
-        stored=lambda stored: None,
+        stored=lambda stored, is_answered: None,
         log=lambda event, **fields: None,
         free=lambda: 1 << 40,
     )

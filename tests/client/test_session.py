@@ -432,6 +432,20 @@ def test_lmtp_gives_each_recipient_its_own_end() -> None:
     assert results(got) == [Result.DELIVERED, Result.FAILED, Result.AMBIGUOUS]
 
 
+def test_lmtp_content_for_nobody_is_not_begun() -> None:
+    """354 without an accepted recipient: no reply to the dot is owed, so it is not waited for."""
+    steps = hello(b"PIPELINING")
+    lhlo = (b"LHLO client.example\r\n", b"250-x\r\n250 PIPELINING\r\n")
+    peer = script(steps[0], lhlo, (MAIL + RCPT + b"DATA\r\n", b"250 x\r\n550 5.1.1 x\r\n354 x\r\n"))
+
+    async def use(session: Session) -> list[Result]:
+        got = results(await session.deliver(envelope(), LETTER))
+        assert not session.usable
+        return got
+
+    assert against(peer, use, lmtp=True) == [Result.FAILED]
+
+
 # -- opening ---------------------------------------------------------------------------------------------------
 
 

@@ -133,7 +133,7 @@ class PolicyHarness:
             spool=self.spool,  # type: ignore[arg-type]
             clock=clock,
             destination=lambda address: address.domain,
-            stored=self.woken.append,
+            stored=lambda stored, is_answered: self.woken.append(stored),
             log=CallbackSink(lambda event, /, **fields: self.events.append((event, fields))),
             free=lambda: self.free,
             zone=zone,

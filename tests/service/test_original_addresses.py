@@ -51,7 +51,7 @@ class Desk:
             spool=desk.queue,
             clock=desk.clock,
             destination=lambda address: address.domain,
-            stored=lambda stored: None,
+            stored=lambda stored, is_answered: None,
             log=CallbackSink(lambda event, /, **fields: self.events.append((event, fields))),
             free=lambda: 1 << 40,
         )

@@ -14,6 +14,7 @@ import pytest
 
 from posthouse.core import Address, Envelope, Recipient, SettingError, StorageError, StorageUncertain
 from posthouse.spool import SqliteSpool
+from posthouse.spool.sqlite.storage import place as place_module
 from posthouse.spool.sqlite.storage.durability import Durable
 from posthouse.spool.sqlite.storage.layout import Layout
 from posthouse.spool.sqlite.storage.place import OpenPlace
@@ -320,6 +321,30 @@ def test_a_change_right_behind_a_look_is_seen_by_the_next(tmp_path: Path) -> Non
         (spool / "queue.sqlite3-wal").unlink()
         (spool / "queue.sqlite3-wal").write_bytes(b"")
     assert "queue.sqlite3-wal" in place.complaint()
+
+
+def test_while_more_is_committed_the_log_is_looked_at_again_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = tmp_path / "spool"
+    for name in ("content", "tmp", "owners"):
+        (spool / name).mkdir(parents=True)
+    for name in ("", "-wal", "-shm"):
+        (spool / f"queue.sqlite3{name}").write_bytes(b"\x37\x7f\x06\x82" * 100)
+    os.utime(spool)
+    now = [100.0]
+    monkeypatch.setattr(place_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(place_module.time, "time_ns", lambda: spool.stat().st_ctime_ns + 10_000_000_000)
+    place = OpenPlace(Layout(str(spool)))
+    place.open()
+    assert place.complaint(True) == ""
+    (spool / "queue.sqlite3-wal").write_bytes(b"other")
+    assert place.complaint(True) == ""
+    assert "written over" in place.complaint()
+    now[0] += 0.021
+    assert "written over" in place.complaint(True)
+    shutil.rmtree(spool)
+    assert "cannot be found" in place.complaint(True)
 
 
 # -- damage ------------------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "probe": ("probe", "probe", "Show what a mail server offers: extensions, TLS, certificate, logins."),
     "inbox": ("inbox", "inbox", "Read what was delivered into the local inboxes."),
     "queue": ("queue", "queue", "Show the mail in the queue, and change it."),
+    "monitor": ("operator.monitoring", "monitor", "Show the daemon at work: numbers, sessions, dialogues, metrics."),
     "explain": (
         "explain",
         "explain",
@@ -90,7 +91,6 @@ Posthouse {version}: an SMTP system (RFC 5321).
   posthouse demo                 two mail servers relay and deliver a message; every line is explained
   posthouse run                  catch all mail sent to 127.0.0.1:1025; nothing leaves this machine
   posthouse send --from me@sohu.com --to you@sina.com --subject hello --text "Hello!"
-  posthouse inbox list           what has arrived
 
 Commands
 {commands}
@@ -103,7 +103,6 @@ Posthouse {version}（驿站）：SMTP 系统（RFC 5321）。
   posthouse demo                 两台邮件服务器中转并投递一封信，逐行解释
   posthouse run                  接收发往 127.0.0.1:1025 的所有邮件，不会离开本机
   posthouse send --from me@sohu.com --to you@sina.com --subject 你好 --text "你好！"
-  posthouse inbox list           已收到的邮件
 
 命令
 {commands}
@@ -122,6 +121,7 @@ _CHINESE = {
     "probe": "查看邮件服务器提供什么：扩展、TLS、证书和登录方式。",
     "inbox": "阅读投递到本地邮箱的邮件。",
     "queue": "查看并处理队列里的邮件。",
+    "monitor": "查看守护进程的运行情况：数字、会话、对话、指标。",
     "explain": "解释一封邮件的经过、一个地址的去向、一个应答码、一条命令或一项设置。",
     "check": "事先检查配置、地址或邮件。",
     "user": "查看并管理可以登录的账户。",

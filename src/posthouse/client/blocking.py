@@ -201,8 +201,7 @@ class BlockingSession(BaseSession):
     def look(self) -> None:
         """Take in what the peer has sent while the session was idle: a 421, close_notify, or the end.  Sends nothing
         and does not wait; ``usable`` tells what follows from it."""
-        if self._channel.fault is None:
-            self._channel.ready()
+        self._channel.look()
 
     def leave(self) -> None:
         """End the session: send QUIT without awaiting its reply, and close the connection."""

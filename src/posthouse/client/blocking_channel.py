@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from posthouse.client.model import Deadline, Timeouts
 from posthouse.client.pipeline import Pipeline, expire
+from posthouse.client.socket_readiness import SocketReadiness
 from posthouse.core import Closed, Reply, TlsFailed
 from posthouse.net import Clock, Endpoint
 from posthouse.net.system import broken_by, endpoint_of
@@ -60,9 +61,7 @@ class BlockingChannel(Pipeline):
         self._endpoint = endpoint
         self._queue: deque[memoryview] = deque()
         self._queued = 0
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(sock, selectors.EVENT_READ)
-        self._events = selectors.EVENT_READ
+        self._readiness = SocketReadiness(sock.fileno())
         self._engine: TlsEngine | None = None
         #: The time limit of the call that uses the channel, over all of its phases.
         self.deadline: Deadline | None = None
@@ -234,17 +233,16 @@ class BlockingChannel(Pipeline):
 
     def _wait(self, events: int) -> None:
         """Wait for octets, or for room in the socket if some are queued, within the time limit that is running."""
-        if events != self._events:
-            self._selector.modify(self._socket, events)
-            self._events = events
-        due = self.due
-        left = None if due == math.inf else due - self._clock.monotonic()
-        if left is not None and left <= 0:
+        left = self.due - self._clock.monotonic()
+        if left <= 0:
             self.expired()
-            return
-        for _, ready in self._selector.select(left):
-            if ready & selectors.EVENT_READ:
-                self.ready()
+        elif self._readiness.wait(left, writing=events == _BOTH):
+            self.ready()
+
+    def look(self) -> None:
+        """Take in what is here, if anything is."""
+        if self.fault is None and self._readiness.wait(0.0):
+            self.ready()
 
     def reply(self, seconds: float, what: str) -> Reply:
         """The next reply to a command outside of transactions.  Raises the error that ended the connection."""
@@ -262,7 +260,7 @@ class BlockingChannel(Pipeline):
                 self._socket.send(self._engine.close())
         self.fault = self.fault or Closed(why)
         self._queue.clear()
-        self._selector.close()
+        self._readiness.close()
         self._socket.close()
 
     def abort(self) -> None:
@@ -278,9 +276,9 @@ class BlockingChannel(Pipeline):
         self.close("the session was ended with QUIT")
 
     def forget(self) -> None:
-        """Close the descriptors of this process.  Nothing is sent, and the list of the selector is not touched: the
-        kernel shares it with the process that opened the connection."""
+        """Close the descriptors of this process.  Nothing is sent, and the kernel's list of what is waited for is not
+        touched: the process that opened the connection shares it."""
         self.fault = self.fault or Closed("the session was forgotten")
         self._queue.clear()
-        self._selector.close()
+        self._readiness.close()
         self._socket.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from posthouse.core import Address, Body, Envelope, LocalError, OriginalRecipient, Phase, Reply, Result
@@ -144,13 +145,17 @@ def _writable(orcpt: OriginalRecipient | None) -> OriginalRecipient | None:
 
 def check_addresses(envelope: Envelope) -> None:
     """Raise ``LocalError`` if an address of the envelope cannot be sent to any host: then nothing should be begun."""
-    sender = envelope.sender
-    if sender is not None:
-        check_domain(sender.domain)
-        write_command(Mail(_for_peer(sender), smtputf8=True))
+    if envelope.sender is not None:
+        _check_sender(envelope.sender)
     for recipient in envelope.recipients:
         check_domain(recipient.address.domain)
         write_command(Rcpt(_for_peer(recipient.address)))
+
+
+@lru_cache(maxsize=1024)
+def _check_sender(sender: Address) -> None:
+    check_domain(sender.domain)
+    write_command(Mail(_for_peer(sender), smtputf8=True))
 
 
 def commands_of(envelope: Envelope, size: int, features: Features, utf8: bool) -> tuple[Mail, list[Rcpt]]:

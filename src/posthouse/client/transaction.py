@@ -328,6 +328,9 @@ class Transaction:
                 if self._commands and self._refused is None and self._send_next():
                     return
                 if self._may_send_content:
+                    if channel.sender.lmtp and not self._accepted:
+                        channel.abort()  # it owes no reply to the dot (RFC 2033 §4.2), and waits for it before all else
+                        return
                     self._begin_content()
                     return
                 if self._features.chunking and self._accepted and self._refused is None:

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from posthouse.mailauth.dkim.signing import DkimSigner, SigningOptions, sign_dkim
     from posthouse.mailauth.dkim.verdict import DkimResult, SignatureResult
     from posthouse.mailauth.dkim.verification import DkimPolicy, DkimVerifier, verify_dkim
+    from posthouse.mailauth.dmarc import DmarcResult, check_dmarc
     from posthouse.mailauth.questions import TIME_LIMIT, Check, Resolver, answer, ask
+    from posthouse.mailauth.spf.check_host import check_spf
+    from posthouse.mailauth.spf.received_spf import received_spf
+    from posthouse.mailauth.spf.spf_result import SpfResult
     from posthouse.mailauth.srs import Srs
     from posthouse.mailauth.zone import Zone, read_zone
 
@@ -25,15 +29,20 @@ __all__ = [
     "DkimResult",
     "DkimSigner",
     "DkimVerifier",
+    "DmarcResult",
     "Resolver",
     "SignatureResult",
     "SigningOptions",
+    "SpfResult",
     "Srs",
     "TIME_LIMIT",
     "Zone",
     "answer",
     "ask",
+    "check_dmarc",
+    "check_spf",
     "read_zone",
+    "received_spf",
     "sign_dkim",
     "verify_dkim",
 ]
@@ -46,7 +55,11 @@ __getattr__ = lazily(
         "dkim.signing": "DkimSigner SigningOptions sign_dkim",
         "dkim.verdict": "DkimResult SignatureResult",
         "dkim.verification": "DkimPolicy DkimVerifier verify_dkim",
+        "dmarc": "DmarcResult check_dmarc",
         "questions": "Check Resolver TIME_LIMIT answer ask",
+        "spf.check_host": "check_spf",
+        "spf.received_spf": "received_spf",
+        "spf.spf_result": "SpfResult",
         "srs": "Srs",
         "zone": "Zone read_zone",
     },

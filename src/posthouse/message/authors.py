@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
 from posthouse.core import Address
 
-__all__ = ["Unreadable", "authors"]
+__all__ = ["Unreadable", "authors", "from_addresses"]
 
 #: Octets of a field, and mailboxes in it.
 _FIELD_AT_MOST: Final = 16_384
@@ -51,20 +51,7 @@ def authors(headers: bytes) -> list[Address]:
 
     ``headers`` is everything before the first empty line, also lines that are no fields.  Raises ``Unreadable``.
     """
-    found: dict[bytes, bytes] = {}
-    if _BARE.search(headers):
-        raise Unreadable("a header line ends with CR or LF alone")
-    lines = headers.split(b"\r\n")
-    for at, line in enumerate(lines):
-        match = _NAMED.match(line)
-        if match is None:
-            continue
-        name = match[1].lower()
-        if name in found:
-            raise Unreadable(f"the message has two {name.decode().title()} fields")
-        found[name] = line[match.end() :] + _folded(name, lines, at + 1)
-    if b"from" not in found:
-        raise Unreadable("the message has no From field")
+    found = _fields(headers, (b"from", b"sender"))
     named = _addresses("From", found[b"from"])
     if b"sender" in found:
         sender = _addresses("Sender", found[b"sender"])
@@ -72,6 +59,33 @@ def authors(headers: bytes) -> list[Address]:
             raise Unreadable("Sender has more than one address")
         named += sender
     return named
+
+
+def from_addresses(headers: bytes) -> list[Address]:
+    """The addresses in From, at least one, without those that only a display name or a comment shows.
+
+    DMARC judges these (RFC 9989 §5.3.1).  ``headers`` as for ``authors``.  Raises ``Unreadable``.
+    """
+    return _addresses("From", _fields(headers, (b"from",))[b"from"], shown=False)
+
+
+def _fields(headers: bytes, names: Collection[bytes]) -> dict[bytes, bytes]:
+    """The values of the fields of these names; From is there."""
+    found: dict[bytes, bytes] = {}
+    if _BARE.search(headers):
+        raise Unreadable("a header line ends with CR or LF alone")
+    lines = headers.split(b"\r\n")
+    for at, line in enumerate(lines):
+        match = _NAMED.match(line)
+        if match is None or match[1].lower() not in names:
+            continue
+        name = match[1].lower()
+        if name in found:
+            raise Unreadable(f"the message has two {name.decode().title()} fields")
+        found[name] = line[match.end() :] + _folded(name, lines, at + 1)
+    if b"from" not in found:
+        raise Unreadable("the message has no From field")
+    return found
 
 
 def _folded(name: bytes, lines: list[bytes], at: int) -> bytes:
@@ -85,13 +99,13 @@ def _folded(name: bytes, lines: list[bytes], at: int) -> bytes:
     return value
 
 
-def _addresses(name: str, value: bytes) -> list[Address]:
+def _addresses(name: str, value: bytes, *, shown: bool = True) -> list[Address]:
     if len(value) > _FIELD_AT_MOST:
         raise Unreadable(f"{name} is longer than {_FIELD_AT_MOST:,} octets")
     comments: list[str] = []
     try:
-        found = _List(_tokens(value.decode("utf-8", "replace"), comments)).read()
-        for comment in comments:
+        found = _List(_tokens(value.decode("utf-8", "replace"), comments), shown).read()
+        for comment in comments if shown else ():
             found += _shown(comment)
     except ValueError as error:
         raise Unreadable(f"{name} cannot be read: {error}") from error
@@ -139,8 +153,9 @@ def _behind_comment(text: str, at: int) -> int:
 class _List:
     """Reader of an address list (RFC 5322 §3.4)."""
 
-    def __init__(self, tokens: list[_Token]) -> None:
+    def __init__(self, tokens: list[_Token], shown: bool) -> None:
         self._tokens = tokens
+        self._shown = shown  # addresses in display names count
         self._at = 0
         self._in_group = False
         self._found: list[Address] = []
@@ -178,8 +193,9 @@ class _List:
     def _angle(self, words: list[_Token]) -> None:
         """``name <address>``, or ``<@route:address>``."""
         if ("special", "@") in words:
-            self._found.append(_address(words))
-        else:
+            if self._shown:
+                self._found.append(_address(words))
+        elif self._shown:
             self._found += _shown(_text(words))
         inside = self._until("<>;")
         if self._next() != ">":
@@ -196,7 +212,8 @@ class _List:
     def _open_group(self, words: list[_Token]) -> None:
         if self._in_group or not words or ("special", "@") in words:
             raise ValueError("a colon stands where no group begins")
-        self._found += _shown(_text(words))
+        if self._shown:
+            self._found += _shown(_text(words))
         self._in_group = True
 
     def _ended(self, end: str) -> None:

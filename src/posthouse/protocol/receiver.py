@@ -41,7 +41,7 @@ from posthouse.protocol.refusals import begins_auth, foreign_protocol, mechanism
 from posthouse.protocol.states import LAW, Input, State
 from posthouse.protocol.writers import write_reply
 
-__all__ = ["Event", "Receiver"]
+__all__ = ["Event", "Receiver", "record_dialogue"]
 
 Event = Command | Forwarding | Refused | ContentChunk | EndOfContent | EndOfChunk | AuthResponse | Pause
 
@@ -590,6 +590,11 @@ class Receiver:
         wire = write_reply(reply)
         if self._transcript is not None:
             self._transcript("R", wire.decode().rstrip())
-        self.state = _CLOSED
-        self._owed = 0
+        self.state, self._owed = _CLOSED, 0
         return wire
+
+
+def record_dialogue(receiver: Receiver, transcript: Transcript | None) -> None:
+    """Write the dialogue to ``transcript`` from now on, None to end that; a transcript must not call it."""
+    receiver._auth_said = receiver._auth_said or receiver.state is not _CONNECTED  # perhaps, where it was not recorded
+    receiver._transcript = transcript

@@ -39,6 +39,7 @@ class Dispatcher:
 
     ``longest`` is how long an attempt may take, in seconds.  ``has_company`` says that other processes deliver mail of
     this spool.  ``look`` is called when mail in the spool may be due that no attempt has, ``ended`` after each attempt.
+    ``observed``, if it is set, is given each attempt at another host with its outcomes.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Dispatcher:
         self.router = router
         #: Take nothing more.
         self.stopping = False
+        self.observed: Callable[[Attempt, Sequence[Outcome]], None] | None = None
         self._spool = spool
         self._clock = clock
         self._scheduler = scheduler
@@ -210,6 +212,8 @@ class Dispatcher:
                 if not has_slot:
                     return
             outcomes = await self._outcomes(attempt)
+            if self.observed is not None and attempt.tracer is not None:
+                self.observed(attempt, outcomes)
             if self._waits_again(attempt, outcomes):
                 has_slot = False
                 return

@@ -113,7 +113,7 @@ class Worker:
         self._leases = LeaseKeeper(
             spool, clock, self._scheduler, self._recorder, self._wake_up, length=lease, longest=longest
         )
-        self._dispatcher = Dispatcher(
+        self.dispatcher = self._dispatcher = Dispatcher(
             spool,
             router,
             clock,

@@ -104,14 +104,14 @@ class Client(ClientBase):
 
     def _opened(self, deadline: Deadline) -> tuple[BlockingSession, bool]:
         """A session, and whether it has been used before."""
-        from posthouse.sending.connection.blocking_driver import open_blocking_session
-
         session = self._session
         if session is not None:
             session.look()
             if session.usable:
                 return session, True
             self._drop()
+        from posthouse.sending.connection.blocking_driver import open_blocking_session
+
         self._session = session = open_blocking_session(self._target, self._fresh_record(), deadline, self._clock)
         return session, False
 

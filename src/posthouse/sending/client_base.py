@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import _thread
-import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from posthouse.client.model import Deadline
@@ -47,19 +45,13 @@ class ClientBase:
         """The last 20 lines of the dialogue, ``S: `` sent and ``R: `` received."""
         return self._record.tail
 
-    @contextlib.contextmanager
-    def _used(self) -> Iterator[None]:
-        """Be the one user of the client.  Raises ``ClientBusy``."""
+    def _used(self) -> _Use:
+        """Be the one user of the client, in a with statement.  Raises ``ClientBusy``."""
         if self._process != os.getpid():  # after a fork the connection belongs to the process that opened it
             self._process = os.getpid()
             self._lock = _thread.allocate_lock()
             self._forget()
-        if not self._lock.acquire(blocking=False):
-            raise ClientBusy("this client is sending a message for another caller; use one for each, or a Pool")
-        try:
-            yield
-        finally:
-            self._lock.release()
+        return _Use(self._lock)
 
     def _forget(self) -> None:
         """Close the descriptor of the connection, and send nothing on it."""
@@ -86,6 +78,22 @@ class ClientBase:
         text = f"{self!r} was not closed; it was made at {self._made}.  Use it in a with statement, or call close()"
         warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
         self._forget()
+
+
+class _Use:
+    """The use of a client by one caller, without waiting; a generator in its place would take 2 µs more."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self, lock: _thread.LockType) -> None:
+        self._lock = lock
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(blocking=False):
+            raise ClientBusy("this client is sending a message for another caller; use one for each, or a Pool")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def tried_in_vain(outcomes: tuple[Outcome, ...]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from posthouse.core import LocalError, PosthouseError
 from posthouse.core._mypyc import mypyc_attr
@@ -22,10 +22,22 @@ from posthouse.server.session import GOING_DOWN, ServerSession
 from posthouse.server.settings import Protection, Proxies, ServerTimeouts, SessionSettings
 from posthouse.server.turn_queue import TurnQueue
 
-__all__ = ["Server"]
+__all__ = ["Server", "SessionObserver"]
 
 #: Sessions that a sweep looks at without a pause.
 _SWEPT_AT_ONCE: Final = 250
+
+
+class SessionObserver(Protocol):
+    """What is told of the sessions of a server, and may look at them (``ServerSession.peer``, ``record``)."""
+
+    def joined(self, session: ServerSession) -> None:
+        """A session began; nothing has been said in it."""
+        ...
+
+    def left(self, session: ServerSession) -> None:
+        """A session ended."""
+        ...
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -39,7 +51,7 @@ class Server:
     ``protection`` has TLS and AUTH, ``proxies`` may speak for other clients; ``on_refused`` is given peer and error of
     each connection whose implicit TLS did not come up or whose PROXY header was wrong.  ``greeting_pause``: seconds
     before 220, in which a client that speaks is refused with 554.  ``all_commands``: the policy answers every command
-    (``CommandPolicy``).
+    (``CommandPolicy``).  ``observer`` is told of each session's beginning and end.
 
     Raises ``LocalError`` for an ``offer`` of AUTH or STARTTLS, which follow from ``protection``, and of REQUIRETLS:
     sessions have no handler for it.
@@ -65,6 +77,7 @@ class Server:
         greeting_pause: float = 0.0,
         on_refused: Callable[[Endpoint, PosthouseError], object] | None = None,
         all_commands: bool = False,
+        observer: SessionObserver | None = None,
     ) -> None:
         limits = limits or Limits()
         offer = offer or Offer(size=limits.message, limits=(("RCPTMAX", limits.recipients),))
@@ -91,6 +104,7 @@ class Server:
             all_commands,
         )
         self._network = network
+        self._observer = observer
         self._on_sweep = on_sweep
         needed = proxies is not None or (protection is not None and protection.implicit)
         self._hall = EntranceHall(self.settings, self, on_refused) if needed else None
@@ -120,6 +134,8 @@ class Server:
     def joined(self, session: ServerSession) -> None:
         """Add a session to the list; see ``SessionRegistry``."""
         self._sessions.add(session)
+        if self._observer is not None:
+            self._observer.joined(session)
         if self._sweeper is None:
             self._sweep_later()
         if self._draining:
@@ -128,6 +144,8 @@ class Server:
     def left(self, session: ServerSession) -> None:
         """Remove a session from the list."""
         self._sessions.discard(session)
+        if self._observer is not None:
+            self._observer.left(session)
         if not self._sessions and self._empty is not None:
             self._empty.set()
 

@@ -24,11 +24,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, Final, Protocol, cast
 
 from posthouse.core import Reply, TlsFailed, Verdict
 from posthouse.core._mypyc import mypyc_attr
-from posthouse.net import Stream
+from posthouse.net import Endpoint, Stream
 from posthouse.net.tls import TlsStream
 from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol import (
@@ -52,18 +53,21 @@ from posthouse.protocol import (
     Rset,
     StartTls,
     State,
+    Transcript,
     Vrfy,
 )
 from posthouse.protocol.proxies import Forwarding
+from posthouse.protocol.receiver import record_dialogue
 from posthouse.protocol.sasl.exchange import Authenticated
 from posthouse.server.client_claim import ClientClaim, forwarding_offer
 from posthouse.server.conduct import Conduct
+from posthouse.server.pending_result import PendingResult
 from posthouse.server.policy import Answer, ForwardingPolicy, Peer, Policy, SecuredPolicy
 from posthouse.server.session_commands import SessionCommands
 from posthouse.server.settings import Protection, SessionSettings
 from posthouse.server.transaction import NOT_DATED, ServerTransaction, Step, Waiting, outside_transaction
 
-__all__ = ["GOING_DOWN", "ServerSession", "SessionRegistry"]
+__all__ = ["GOING_DOWN", "ServerSession", "SessionRegistry", "peer_of", "record", "tls_of"]
 
 _TIMEOUT: Final = Reply(421, "4.4.2", "No complete command came for too long; closing connection")
 _CONTENT_TIMEOUT: Final = Reply(421, "4.4.2", "The message came too slowly; closing connection")
@@ -381,17 +385,13 @@ class ServerSession:
         if self._transaction is not None and self._transaction.content_began is not None:
             self._set_paused(True)
         self._flush()
-        future = asyncio.ensure_future(awaitable)
 
-        def done(ended: asyncio.Future[Any]) -> None:
+        def tell(result: Any, error: BaseException | None) -> None:
             self._waiting = False
-            if ended.cancelled():
+            if error is not None:
+                if not isinstance(error, asyncio.CancelledError):
+                    self._settings.on_error(error)
                 result = fallback
-            elif (error := ended.exception()) is not None:
-                self._settings.on_error(error)
-                result = fallback
-            else:
-                result = ended.result()
             if self._receiver.state is State.CLOSED:  # the channel ended meanwhile
                 return
             self._take(then(result))
@@ -399,7 +399,10 @@ class ServerSession:
             self.last_heard = NOT_DATED
             self._go_on()
 
-        future.add_done_callback(done)
+        if type(awaitable) is PendingResult:
+            awaitable.when_settled(tell)
+        else:
+            asyncio.ensure_future(awaitable).add_done_callback(partial(_pass_on, tell))
 
     # -- TLS ---------------------------------------------------------------------------------------------------------
 
@@ -545,6 +548,22 @@ class ServerSession:
             self._stream.abort()
 
 
+def peer_of(session: ServerSession) -> Endpoint | None:
+    """The other end of a session's channel; None before there is one."""
+    return None if session._stream is None else session._stream.peer
+
+
+def tls_of(session: ServerSession) -> str:
+    """The version and cipher suite of a session's TLS; "" in clear."""
+    stream = session._stream
+    return stream.info.text if isinstance(stream, TlsStream) and stream.info is not None else ""
+
+
+def record(session: ServerSession, transcript: Transcript | None) -> None:
+    """Write the dialogue to ``transcript`` from now on, None to end that; a transcript must not call it."""
+    record_dialogue(session._receiver, transcript)
+
+
 async def _logged_in(welcome: Answer, policy: SecuredPolicy, user: str) -> Verdict:
     """The greeting of a client that has logged in elsewhere; 421 if its account cannot log in here."""
     verdict = welcome if isinstance(welcome, Verdict) else await welcome
@@ -553,6 +572,16 @@ async def _logged_in(welcome: Answer, policy: SecuredPolicy, user: str) -> Verdi
     login = policy.logged_in(Authenticated(user, "XCLIENT"))
     allowed = login if isinstance(login, Verdict) else await login
     return verdict if allowed.reply.code < 300 else _NO_SUCH_LOGIN
+
+
+def _pass_on(tell: Callable[[Any, BaseException | None], object], ended: asyncio.Future[Any]) -> None:
+    """Pass on how a future has ended."""
+    if ended.cancelled():
+        tell(None, asyncio.CancelledError())
+    elif (error := ended.exception()) is not None:
+        tell(None, error)
+    else:
+        tell(ended.result(), None)
 
 
 _IN_TRANSACTION: Final[dict[type, Callable[[ServerTransaction, Any], Step]]] = {

@@ -15,7 +15,7 @@ from posthouse.net import Clock, Endpoint, Network
 from posthouse.net.hosts import addresses_of
 from posthouse.sending.connection.credentials import login_of
 from posthouse.sending.connection.dialogue_record import DialogueRecord
-from posthouse.sending.connection.failures import opening_failure, with_advice
+from posthouse.sending.connection.failures import completed, opening_failure
 from posthouse.sending.messages.fitting import Fitted, fit, fits
 from posthouse.sending.messages.outgoing import Outgoing
 from posthouse.sending.options import ServerTarget
@@ -90,7 +90,7 @@ async def deliver_async(
         given = await session.within(deadline, fitted.envelope, fitted.content)
     elapsed = clock.monotonic() - began
     outcomes = fitted.join(given, message.envelope.recipients)
-    return tuple(with_advice(each._replace(elapsed=elapsed)) for each in outcomes)
+    return tuple([completed(each, elapsed) for each in outcomes])
 
 
 async def _fitted(session: Session, message: Outgoing) -> Fitted:

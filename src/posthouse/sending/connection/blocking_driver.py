@@ -15,7 +15,7 @@ from posthouse.net import Clock, Endpoint
 from posthouse.net.hosts import addresses_blocking
 from posthouse.sending.connection.credentials import login_of
 from posthouse.sending.connection.dialogue_record import DialogueRecord
-from posthouse.sending.connection.failures import opening_failure, with_advice
+from posthouse.sending.connection.failures import completed, opening_failure
 from posthouse.sending.messages.fitting import fit
 from posthouse.sending.messages.outgoing import Outgoing
 from posthouse.sending.options import ServerTarget
@@ -88,4 +88,4 @@ def deliver_blocking(
     given = session.deliver(fitted.envelope, fitted.content) if fitted.envelope.recipients else ()
     elapsed = clock.monotonic() - began
     outcomes = fitted.join(given, message.envelope.recipients)
-    return tuple(with_advice(each._replace(elapsed=elapsed)) for each in outcomes)
+    return tuple([completed(each, elapsed) for each in outcomes])

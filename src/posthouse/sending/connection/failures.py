@@ -25,7 +25,7 @@ from posthouse.core import (
 from posthouse.net.hosts import NoSuchHost
 from posthouse.sending.connection.dialogue_record import DialogueRecord
 
-__all__ = ["advice_for", "opening_failure", "with_advice"]
+__all__ = ["advice_for", "completed", "opening_failure"]
 
 
 def opening_failure(error: PosthouseError, record: DialogueRecord, deadline: Deadline) -> PosthouseError:
@@ -49,11 +49,12 @@ def advice_for(reply: Reply) -> str:
     return "" if known is None else known.advice.en
 
 
-def with_advice(outcome: Outcome) -> Outcome:
-    """The outcome; of a refusal that is known, with what to do about it in ``reason``."""
-    if outcome.reply is None or outcome.reply.code < 400 or not (advice := advice_for(outcome.reply)):
-        return outcome
-    return outcome._replace(reason=f"{outcome.reason}.  {advice}")
+def completed(outcome: Outcome, elapsed: float) -> Outcome:
+    """The outcome with the seconds that it took; of a refusal that is known, with what to do about it in ``reason``."""
+    reply = outcome.reply
+    if reply is not None and reply.code >= 400 and (advice := advice_for(reply)):
+        return outcome._replace(reason=f"{outcome.reason}.  {advice}", elapsed=elapsed)
+    return Outcome(*outcome[:8], elapsed)  # of nine fields; ``_replace`` takes three times as long
 
 
 def _sorted(error: PosthouseError, deadline: Deadline) -> PosthouseError:

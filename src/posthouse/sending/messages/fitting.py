@@ -116,7 +116,9 @@ def _others(recipients: tuple[Recipient, ...], refused: Mapping[int, Outcome]) -
 
 
 def _needs_utf8(envelope: Envelope) -> bool:
-    sender = envelope.sender
+    sender, recipients = envelope.sender, envelope.recipients
     if sender is not None and not sender.local.isascii():
         return True
+    if len(recipients) == 1:  # a generator costs more than the question
+        return not recipients[0].address.local.isascii()
     return any(not each.address.local.isascii() for each in envelope.recipients)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import IO, Any, Final, NamedTuple, Protocol, cast, runtime_checkable
 
 from posthouse.core import Address, Body, Bytes, Content, Envelope, LocalError, Recipient
@@ -105,7 +106,7 @@ def outgoing(message: object, envelope: EnvelopeLike | None = None) -> Outgoing:
         OSError: A file cannot be read.
     """
     given = None if envelope is None else envelope_of(envelope)
-    made = _composed(message)
+    made = None if type(message) is bytes else _composed(message)
     if made is None:
         made = _raw(_octets_of(message), given)
     elif given is not None:
@@ -122,9 +123,19 @@ def envelope_of(given: EnvelopeLike) -> Envelope:
     if not (isinstance(given, tuple) and len(given) == 2):
         raise LocalError("envelope must be an Envelope, or a pair: the sender's address, and a list of recipients")
     sender, recipients = given
-    every = [recipients] if isinstance(recipients, (str, Address)) else list(recipients)
-    made = tuple(Recipient(_address(each, "a recipient of the envelope")) for each in dict.fromkeys(every))
-    return Envelope(_address(sender, "the sender of the envelope") if sender else None, made)
+    every = (recipients,) if isinstance(recipients, (str, Address)) else dict.fromkeys(recipients)
+    made = tuple([_recipient(each) for each in every])
+    return Envelope(_sender(sender) if sender else None, made)
+
+
+@lru_cache(maxsize=1024)
+def _sender(value: str | Address) -> Address:
+    return _address(value, "the sender of the envelope")
+
+
+@lru_cache(maxsize=4096)
+def _recipient(value: str | Address) -> Recipient:
+    return Recipient(_address(value, "a recipient of the envelope"))
 
 
 def _address(value: str | Address, what: str) -> Address:
@@ -214,9 +225,11 @@ def _octets_of(message: object) -> Content:
 
 
 def _with_crlf(data: bytes) -> bytes:
-    from posthouse.message.compose import to_crlf
+    ends = data.count(b"\n")
+    if ends != data.count(b"\r") or ends != data.count(b"\r\n"):
+        from posthouse.message.compose import to_crlf
 
-    data = to_crlf(data)
+        data = to_crlf(data)
     return data if data.endswith(b"\r\n") else data + b"\r\n"
 
 
@@ -272,15 +285,24 @@ def _raw(content: Content, given: Envelope | None) -> Outgoing:
         needs = scanner.result()
         eightbit, utf8_headers = needs.eightbit, needs.utf8_headers
     envelope = given or _from_header(content)
-    addresses = [envelope.sender, *(each.address for each in envelope.recipients)]
-    utf8 = utf8_headers or any(each is not None and not each.local.isascii() for each in addresses)
+    utf8 = envelope.smtputf8 or utf8_headers or _needs_utf8(envelope)
     clean = _without_bcc(content)
     if clean is not content and isinstance(content, Bytes):
         clean = Bytes(b"".join(clean.chunks()))
     body = Body.BINARYMIME if nul else Body.EIGHTBITMIME if eightbit else Body.SEVENBIT
     if envelope.body is not Body.SEVENBIT:
         body = envelope.body
-    return Outgoing(envelope._replace(body=body, smtputf8=envelope.smtputf8 or utf8, size=clean.size), clean)
+    return Outgoing(envelope._replace(body=body, smtputf8=utf8, size=clean.size), clean)
+
+
+def _needs_utf8(envelope: Envelope) -> bool:
+    """Whether a local part is beyond ASCII."""
+    sender, recipients = envelope.sender, envelope.recipients
+    if sender is not None and not sender.local.isascii():
+        return True
+    if len(recipients) == 1:  # a generator costs more than the question
+        return not recipients[0].address.local.isascii()
+    return any(not each.address.local.isascii() for each in recipients)
 
 
 def _from_header(content: Content) -> Envelope:

@@ -65,6 +65,8 @@ from posthouse.service.maildrop.drop_file import DropFile, MemoryDrop
 from posthouse.service.maildrop.local_intake import Taken, accept
 from posthouse.service.maildrop.maildrop import MAILDROP, Terms
 from posthouse.service.maildrop.pickup import KEYS, Pickup
+from posthouse.service.monitor.monitor import CountingSink, Monitor
+from posthouse.service.monitor.tally import Tally
 from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import InboxUsage
 from posthouse.service.policy.log_rate import LogRate
@@ -136,7 +138,7 @@ class Daemon:
         #: Why the spool stored nothing any more when the daemon ended, in a sentence; "" if it did.
         self.out_of_order = ""
         self.clock = clock or SystemClock()
-        self.log = EventLog(self.clock, config.log.format) if log is None else event_sink(log)
+        self.log = _log_of(config, self.clock, log, self._counts.tally)
         #: The log of faults, bounded.
         self.faults = LogRate(self.log, self.clock, "fault", per_second=1.0, burst=50)
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
@@ -150,9 +152,9 @@ class Daemon:
         self._keeper = self._make_keeper() if control and not worker else None
         self._generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
-        self._schedule = _schedule_of(config)
-        self._dsn_writer = self._make_dsn_writer()
+        self._schedule, self._dsn_writer = _schedule_of(config), self._make_dsn_writer()
         self.worker = self._make_worker()
+        self.monitor = Monitor(self.clock, self._counts.tally, self.worker, number=worker)
         self._local_identity = LocalIdentity([config.hostname])
         self._control_path = control_path(config.data_dir, worker)
         self._control = ControlSocket(self._control_path, self.context, self.log) if control else None
@@ -192,6 +194,7 @@ class Daemon:
             checks=self._checks,
             transcript=self._transcript,
             counts=self._counts,
+            monitor=self.monitor,
         )
 
     def _make_deliverers(self, config: Config) -> Deliverers:
@@ -295,6 +298,7 @@ class Daemon:
             arrival=self._inbox_watch.next,
             **views_of(self.worker.scheduler),
             peers=partial(ask_peers, self._control_path),
+            monitor=self.monitor,
             reload=self.reload_on_request,
             config_file=self.config_file,
             submit=partial(self._submit, who),
@@ -366,6 +370,9 @@ class Daemon:
         if self._keeper is not None:
             self._keeper.start()
         self._look_at_certificates()
+        self.monitor.certificates = lambda: self._generation.protections.certificates()
+        if self._control is not None and not self.monitor.number:
+            self.monitor.history.start()
 
     def _look_at_certificates(self) -> None:
         """Look at the files of certificates every minute, also while no client connects."""
@@ -492,6 +499,7 @@ class Daemon:
         if self._timer is not None:
             self._timer.cancel()
         self.log("draining", sessions=self.sessions)
+        self.monitor.history.stop()
         end = self.clock.monotonic() + timeout
         if self._control is not None:
             await self._control.close()
@@ -519,6 +527,13 @@ class Daemon:
             self._lock.release()
         self._state = "ended"
         self.log("ended")
+
+
+def _log_of(config: Config, clock: Clock, log: EventSink | Callable[..., object] | None, tally: Tally) -> EventSink:
+    """The log, each of whose events is counted."""
+    if log is None:
+        return EventLog(clock, config.log.format, take=tally.take)
+    return CountingSink(event_sink(log), tally.take)
 
 
 def spool_of(config: Config, *, shared: bool = True, owned: bool = True) -> SqliteSpool:

@@ -10,7 +10,7 @@ import datetime
 import json
 import re
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -24,7 +24,8 @@ __all__ = ["EventLog"]
 
 
 class EventLog(EventSink):
-    """Event lines.  ``write`` takes one line without its end; standard error unless given.
+    """Event lines.  ``write`` takes one line without its end; standard error unless given.  ``take`` is told of each
+    event, its fields, and how many times it happened.
 
     Text: ``2026-11-23T08:46:22.120Z accepted id=… sender=…``; a value that is not plain is written as a JSON string.
     JSON: one object with ``time``, ``event`` and the fields.  An exception among the fields becomes its traceback, and
@@ -36,6 +37,7 @@ class EventLog(EventSink):
         clock: Clock,
         form: Literal["text", "json"] = "text",
         write: Callable[[str], None] | None = None,
+        take: Callable[[str, Mapping[str, Any], int], object] | None = None,
         **always: Any,
     ) -> None:
         self._clock = clock
@@ -44,6 +46,7 @@ class EventLog(EventSink):
         self._output = output
         self._write: Callable[[str], object] = write or output  # type: ignore[assignment]
         self._always = always
+        self._take = take
         self._second = self._milli = -1
         self._to_the_second = self._to_the_milli = ""
         self._known: dict[str, str] = {}  # values that need quotes, or might have; with them
@@ -52,6 +55,8 @@ class EventLog(EventSink):
         """Write an event.  Fields that are None or "" are left out."""
         if self._always:
             fields = self._always | fields
+        if self._take is not None:
+            self._take(event, fields, 1)
         self._write(self._line(event, fields))
 
     def _line(self, event: str, fields: dict[str, Any]) -> str:
@@ -73,9 +78,11 @@ class EventLog(EventSink):
     def each(self, event: str, name: str, values: Sequence[str], /, **fields: Any) -> None:
         """Write an event once for each value of the field ``name``; among ``fields``, None holds its place."""
         fields = self._always | fields
+        if self._take is not None:
+            self._take(event, fields, len(values))
         if self._form == "json":
             for value in values:
-                self(event, **(fields | {name: value}))
+                self._write(self._line(event, fields | {name: value}))
             return
         names = list(fields)
         at = names.index(name) if name in fields else len(names)

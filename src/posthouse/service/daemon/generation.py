@@ -24,6 +24,7 @@ from posthouse.service.daemon.protection import LoadedCertificates, Protections
 from posthouse.service.daemon.route_security import check_route
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
+from posthouse.service.monitor.monitor import Monitor
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.session_policy import SessionPolicy
@@ -51,6 +52,7 @@ class Lasting(NamedTuple):
     checks: Sequence[CheckFactory]
     transcript: Callable[[str], Transcript] | None
     counts: SharedCounts
+    monitor: Monitor
 
 
 class OpenServer(NamedTuple):
@@ -132,7 +134,6 @@ class Generation:
         protection, logins = self.protections.of(listener, lasting.counts)
         policy = self._policy(listener, lasting, logins, lasting.counts)
         policy.untrusted = self.protections.untrusted(listener)
-        transcript = lasting.transcript
         size = listener.max_message_size
         make: Callable[..., Server] = Server
         if listener.fault_addresses:
@@ -163,7 +164,6 @@ class Generation:
                 slow_start=listener.min_data_rate_after,
                 handshake=listener.tls_timeout,
             ),
-            transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
             on_error=lasting.fault,
             on_sweep=lasting.sweep,
             leniency=policy.leniency,
@@ -174,6 +174,7 @@ class Generation:
             if listener.kind != "submission" and listener.tls != "implicit"
             else 0,
             on_refused=policy.turned_away,
+            observer=lasting.monitor.watch_of(listener.name, lasting.transcript),
         )
         return OpenServer(listener, policy, server)
 

@@ -149,6 +149,11 @@ class Protections:
         """Whether any listener has TLS."""
         return bool(self._certificates)
 
+    def certificates(self) -> list[tuple[str, CertificateFacts]]:
+        """Each certificate in use, with its file."""
+        found = {pair: facts for each in self._certificates.values() for pair, facts in each.facts()}
+        return [(pair.certificate, facts) for pair, facts in found.items()]
+
     def _pairs(self, listener: ListenerSettings) -> list[KeyPair]:
         pairs = [KeyPair(each.cert, each.key) for each in self._config.certificate]
         if listener.tls_cert:

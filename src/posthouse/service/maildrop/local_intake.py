@@ -173,4 +173,4 @@ async def _report(
         stored = await incoming.commit(
             report.envelope, report.destinations, received=now, due=report.due, source="report"
         )
-        context.stored(stored)
+        context.stored(stored, False)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from posthouse.relay import Route, Router
     from posthouse.relay.scheduling.outlook import AttemptPosition, SiteOutlook
     from posthouse.service.config.model import Config
+    from posthouse.service.monitor.monitor import Monitor
     from posthouse.spool import Spool
     from posthouse.spool.interface import Compose
 
@@ -66,6 +67,7 @@ class Context(NamedTuple):
         peers: asks the other worker processes what an operation says there.
         submit: judges and stores a message as one of this machine; gives its queue id ("" if all its recipients were
             refused, which its sender is told), and why it cannot be taken now; None without a daemon.
+        monitor: what this worker process has noted of its sessions, attempts and events; None without a daemon.
         reload: has the configuration read again, for the user of this name; None without a daemon.
         config_file: the file that the configuration was read from; "" without one.
     """
@@ -85,6 +87,7 @@ class Context(NamedTuple):
     peers: Callable[[Operation, Mapping[str, Any]], Coroutine[Any, Any, list[Any]]] | None = None
     reload: Callable[[str], Coroutine[Any, Any, Any]] | None = None
     submit: Callable[[Envelope, bytes], Coroutine[Any, Any, tuple[str, str]]] | None = None
+    monitor: Monitor | None = None
     config_file: str = ""
 
 

@@ -10,6 +10,9 @@ from posthouse.service.operations.base import Operation
 from posthouse.service.operations.dkim_keys import DKIM_OPERATIONS
 from posthouse.service.operations.explain import EXPLAIN_OPERATIONS
 from posthouse.service.operations.inbox import INBOX_OPERATIONS
+from posthouse.service.operations.monitor.metrics import METRICS
+from posthouse.service.operations.monitor.overview_operation import OVERVIEW
+from posthouse.service.operations.monitor.session_operations import SESSION_OPERATIONS
 from posthouse.service.operations.queue import QUEUE_OPERATIONS
 from posthouse.service.operations.reload import RELOAD
 from posthouse.service.operations.setup.config_report import CHECK_SETTINGS
@@ -25,6 +28,9 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
         for each in (
             *QUEUE_OPERATIONS,
             SITES,
+            OVERVIEW,
+            METRICS,
+            *SESSION_OPERATIONS,
             RELOAD,
             CHECK_SETTINGS,
             *INBOX_OPERATIONS,

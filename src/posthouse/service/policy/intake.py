@@ -41,6 +41,7 @@ from posthouse.net.clock import Clock
 from posthouse.protocol.commands import Greet
 from posthouse.relay import DsnWriter
 from posthouse.server.content_check import CheckedMessage, CheckFactory, CheckResult, ContentChecks
+from posthouse.server.pending_result import PendingResult
 from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import expansions, log_expansions, successes
@@ -62,8 +63,8 @@ class IntakeContext(NamedTuple):
     ``kind`` is the listener's; ``destination`` gives the spool's key for an address; ``claim`` says until when the
     relay named ``owner`` will have new mail for these destinations leased to it from the start (0.0: it will not).
     ``offset`` gives the minutes that local time is ahead of UTC in a minute, counted from 1970.  ``stored`` is called
-    for each promised message, ``refused`` for each refusal, with the source, the command, and the verdict, and
-    ``fault`` for each fault, with its facts.
+    for each promised message, with True if its 250 has been written, ``refused`` for each refusal, with the source, the
+    command, and the verdict, and ``fault`` for each fault, with its facts.
     ``dsn_writer`` writes the reports of success that lists and aliases owe; without one there are none.  ``checks``
     make the content checks.
     """
@@ -80,7 +81,7 @@ class IntakeContext(NamedTuple):
     owner: str
     claim: Callable[[Sequence[str]], float]
     offset: Callable[[int], int]
-    stored: Callable[[Stored], None]
+    stored: Callable[[Stored, bool], None]
     refused: Callable[[str, str, Verdict], None]
     log: EventSink
     fault: Callable[..., None]
@@ -267,7 +268,7 @@ class SpoolIntake:
         if not isinstance(storing, asyncio.Future):
             return self._store_one(storing)
         # The common case, without a task: the spool's future, and what is made of its result.
-        verdicts: asyncio.Future[tuple[Verdict, ...]] = storing.get_loop().create_future()
+        verdicts = PendingResult()
         storing.add_done_callback(partial(self._settled, verdicts))
         return verdicts
 
@@ -326,29 +327,32 @@ class SpoolIntake:
             names.append(name)
         return names
 
-    def _settled(self, verdicts: asyncio.Future[tuple[Verdict, ...]], storing: asyncio.Future[Stored]) -> None:
+    def _settled(self, verdicts: PendingResult, storing: asyncio.Future[Stored]) -> None:
         if storing.cancelled():
-            verdicts.cancel()
+            verdicts.settle(None, asyncio.CancelledError())
             return
+        stored: Stored | None = None
         answer: tuple[Verdict, ...] = ()
         fault: BaseException | None = None
         try:
-            self._stored(storing.result())
+            stored = storing.result()
+            self._keep()
             answer = self._promised()
         except StorageError as error:
             answer = self._failed(error)
         except Exception as other:
             fault = other
-        if verdicts.done():  # the session has ended; what is stored stays stored
-            return
-        if fault is not None:
-            verdicts.set_exception(fault)
-        else:
-            verdicts.set_result(answer)
+        try:
+            verdicts.settle(answer, fault)
+        finally:
+            if stored is not None:
+                self._stored(stored, is_answered=True)
 
     async def _store_one(self, storing: Awaitable[Stored]) -> tuple[Verdict, ...]:
         try:
-            self._stored(await storing)
+            stored = await storing
+            self._keep()
+            self._stored(stored)
         except StorageError as error:
             return self._failed(error)
         return self._promised()
@@ -358,17 +362,22 @@ class SpoolIntake:
             for number, (envelope, incoming) in enumerate(zip(self._envelopes, self._incoming, strict=True)):
                 if self._fault is not None:
                     return self._refuse(self._fault)
-                self._stored(await self._offer(envelope, incoming), number)
+                stored = await self._offer(envelope, incoming)
+                self._keep()
+                self._stored(stored, number)
         except StorageError as error:
             return self._failed(error)
         if self._successes and not self._held:  # what is held has not been delivered or expanded yet
             await self._report()
         return self._promised()
 
-    def _stored(self, stored: Stored, number: int = 0) -> None:
-        self._context.stored(stored)
+    def _keep(self) -> None:
+        """The message is stored: it stays counted among those of its sender."""
         if self._sending is not None:
             self._sending.keep(self._context.clock.monotonic())
+
+    def _stored(self, stored: Stored, number: int = 0, is_answered: bool = False) -> None:
+        self._context.stored(stored, is_answered)
         if self._expansions:
             log_expansions(self._context.log, stored.message, self._incoming[0].id, self._expansions[number])
         if self._remarks:
@@ -392,7 +401,7 @@ class SpoolIntake:
                 stored = await incoming.commit(
                     report.envelope, report.destinations, received=now, due=report.due, source="report"
                 )
-                context.stored(stored)
+                context.stored(stored, False)
         except Exception as error:  # the message itself is safe
             reason = f"no report of success about {original.id} could be stored: {error}"
             context.fault(reason=reason, error=error)

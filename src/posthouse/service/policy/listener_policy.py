@@ -100,7 +100,7 @@ class ListenerPolicy:
         spool: Spool,
         clock: Clock,
         destination: Callable[[Address], str],
-        stored: Callable[[Stored], None],
+        stored: Callable[[Stored, bool], None],
         log: EventSink,
         usage: InboxUsage | None = None,
         free: Callable[[], int] | None = None,
@@ -145,7 +145,8 @@ class ListenerPolicy:
             checks=tuple(checks),
         )
         self.submissions = with_room(self.intake)
-        limits = (listener, listener.name, counts or SharedCounts(), clock)
+        counts = counts or SharedCounts()
+        self.tally, limits = counts.tally, (listener, listener.name, counts, clock)
         self._connections, self.sending = ConnectionLimits(*limits), SendingLimits(*limits)
         self._stored, self._quotas = stored, any(each.quota for each in config.domain)
         self._free = free or (lambda: _free_octets(config.data_dir))
@@ -183,7 +184,8 @@ class ListenerPolicy:
         return self._room
 
     def refused(self, source: str, command: str, verdict: Verdict, **fields: str) -> None:
-        """Log a refusal, or count it if there are too many."""
+        """Count a refusal, and log it unless there are too many."""
+        self.tally.refused(command, verdict.reply)
         self._refusals.write(source=source, command=command, reply=str(verdict.reply), reason=verdict.reason, **fields)
 
     def refused_more(self, source: str, count: int) -> None:
@@ -223,8 +225,11 @@ class ListenerPolicy:
         else:
             self.tls_failed(source, str(error))
 
-    def stored(self, stored: Stored) -> None:
-        """A message is promised: log it, count it for the quotas, and wake the relay."""
+    def stored(self, stored: Stored, is_answered: bool) -> None:
+        """A message is promised: log it, count it for the quotas, and wake the relay.
+
+        ``is_answered``: its 250 has been written.
+        """
         message = stored.message
         sender = path_text(message.envelope.sender)
         count = len(message.envelope.recipients)
@@ -234,7 +239,7 @@ class ListenerPolicy:
                 found = self.directory.resolve(recipient.address)
                 if isinstance(found, Local) and found.domain.quota:
                     self.usage.add(found.mailbox, message.size)
-        self._stored(stored)
+        self._stored(stored, is_answered)
 
 
 def _rates(log: EventSink, clock: Clock) -> tuple[LogRate, LogRate, LogRate, LogRate]:

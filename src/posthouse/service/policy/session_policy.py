@@ -107,6 +107,8 @@ class SessionPolicy:
         self._refusals += 1
         if self._refusals <= _REFUSALS_A_MINUTE or verdict.reply.code == 421:
             self._shared.refused(self._source(), command, verdict, **fields)
+        else:
+            self._shared.tally.refused(command, verdict.reply)
         return verdict
 
     def _tell_more(self) -> None:

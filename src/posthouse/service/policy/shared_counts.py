@@ -25,6 +25,8 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
+from posthouse.service.monitor.tally import Tally
+
 __all__ = ["Cells", "EventCounts", "SessionCounts", "SharedCounts"]
 
 _ROWS: Final = 4
@@ -150,6 +152,8 @@ class SharedCounts:
         }
         self._mapped = mmap.mmap(-1, 4 * workers * (sessions + minute + hour))
         self._secret = secrets.token_bytes(16)
+        #: Counts of events, for operators.
+        self.tally = Tally(workers)
         self._see(0)
 
     def _see(self, own: int) -> None:
@@ -164,6 +168,7 @@ class SharedCounts:
         """The same counts, for the worker of this number to write to."""
         other = SharedCounts.__new__(SharedCounts)
         other._slots, other._mapped, other._secret = self._slots, self._mapped, self._secret
+        other.tally = self.tally.seen_by(worker)
         other._see(worker)
         return other
 

@@ -80,13 +80,12 @@ class Writer:
     """The writer thread of a spool.  ``start`` and ``stop`` block; the other methods are called on the loop.
 
     ``connect`` opens the connection, in the writer's thread, and ``disconnect`` closes it; ``complaint`` says what is
-    wrong with the place of the spool's files ("" for nothing), and is asked on the loop after each commit.
-    ``run`` runs a group within its transaction; ``at_once``
-    may give a group that begins with a ``fresh`` operation as one statement instead, with its values, which is a
-    transaction then.  ``at_most`` operations may wait, more are refused with ``StorageBusy``; so is an operation that
-    finds the spool locked by another process for ``patience`` seconds.  When there is nothing to write, ``history`` is
-    tidied.  ``events`` are those of the transaction under way; ``publish`` gets them, in the thread, once it is
-    committed.
+    wrong with the place of the spool's files ("" for nothing), and is asked on the loop after each commit, with True
+    if another is sure to follow.  ``run`` runs a group within its transaction; ``at_once`` may give a group that begins
+    with a ``fresh`` operation as one statement instead, with its values, which is a transaction then.  ``at_most``
+    operations may wait, more are refused with ``StorageBusy``; so is an operation that finds the spool locked by
+    another process for ``patience`` seconds.  When there is nothing to write, ``history`` is tidied.  ``events`` are
+    those of the transaction under way; ``publish`` gets them, in the thread, once it is committed.
     """
 
     def __init__(
@@ -103,7 +102,7 @@ class Writer:
         patience: float,
         at_once: Callable[[Sequence[Op]], tuple[str, Sequence[Any]] | None] | None = None,
         disconnect: Callable[[sqlite3.Connection, str], None] | None = None,
-        complaint: Callable[[], str] | None = None,
+        complaint: Callable[[bool], str] | None = None,
     ) -> None:
         self._loop = loop
         self._connect = connect
@@ -380,7 +379,9 @@ class Writer:
 
     def look(self) -> None:
         """Put the writer out of order if the spool's files are not in their place; on the loop."""
-        if self._complaint is not None and not self.out_of_order and (complaint := self._complaint()):
+        if self._complaint is None or self.out_of_order:
+            return
+        if complaint := self._complaint(self._pending > 0):
             self.break_off(f"{complaint}; {REPLACED}")
 
     def _tell(self, group: list[Op]) -> None:

@@ -1,0 +1,3 @@
+"""Commands that look at a running daemon."""
+
+__all__: list[str] = []

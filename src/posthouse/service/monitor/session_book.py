@@ -1,0 +1,292 @@
+"""Session book: the sessions of receiving SMTP that are open, and the dialogues of recent ones.
+
+An open session costs the book one entry of a dictionary.  Its dialogue is recorded only where that is cheap or wanted:
+
+* from its start, as long as no more than 10 sessions a second begin (100 at once);
+* while an operator looks, and for a minute afterwards, that of every session, also of those that are open already;
+* from its first refusal on, and then from the start for further sessions of the same client, for an hour.
+
+A session that nobody looks at is recorded for 60 lines and then no longer (300 if something was refused), so that a
+client which sends thousands of messages over one session pays for the first few.  Of the sessions that have ended the
+last 200 are kept, and apart from them the last 100 in which something was refused or went wrong, so that a flood of
+good ones does not push them out.
+
+The receiver leaves content and credentials out of what it records.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from math import inf
+from typing import Any, Final, NamedTuple
+
+from posthouse.net import Clock, Endpoint
+from posthouse.protocol import Transcript
+from posthouse.server.session import ServerSession, peer_of, tls_of
+from posthouse.server.session import record as record_session
+
+__all__ = ["SessionBook", "SessionLine", "SessionRecord"]
+
+_A_SECOND: Final = 10.0  # sessions recorded from their start, in the long run
+_AT_ONCE: Final = 100.0
+_WATCHED: Final = 60.0  # seconds for which a look counts
+_ENOUGH: Final = 60  # lines, where nobody looks
+_ENOUGH_OF_TROUBLE: Final = 300  # lines of a session in which something was refused
+_FIRST_LINES: Final = 100
+_LAST_LINES: Final = 200
+_LONGEST: Final = 1_000  # characters of a line
+_KEPT: Final = 200  # sessions that have ended
+_KEPT_FAILURES: Final = 100
+_HOSTS: Final = 1_000  # whose mail was refused
+_HOST_FOR: Final = 3_600.0  # seconds
+_MOST_OPEN: Final = 1_000  # open sessions whose recording begins when somebody looks
+
+
+class SessionLine(NamedTuple):
+    """One line of a dialogue: ``at`` (calendar seconds); ``who`` is "S" (the sending SMTP), "R" (the receiving one), or
+    "N" for a note of the daemon, such as the reason of a refusal."""
+
+    at: float
+    who: str
+    text: str
+
+
+class SessionRecord:
+    """What is known of one session.  ``recorded`` says that its dialogue is being recorded, ``left_out`` how many of
+    its lines are missing in the middle, and ``partial`` that lines are missing at its beginning or its end."""
+
+    __slots__ = (
+        "_after_content",
+        "_content_ended",
+        "also",
+        "began",
+        "ended",
+        "first",
+        "last",
+        "latency",
+        "left_out",
+        "messages",
+        "number",
+        "partial",
+        "peer",
+        "problem",
+        "recorded",
+        "session",
+        "tls",
+        "where",
+    )
+
+    def __init__(self, number: int, where: str, session: ServerSession, peer: Endpoint, began: float) -> None:
+        self.number = number
+        self.where = where
+        self.session: ServerSession | None = session
+        self.peer = peer
+        self.began = began
+        self.ended: float | None = None
+        self.tls = ""
+        self.first: list[SessionLine] = []
+        self.last: deque[SessionLine] = deque(maxlen=_LAST_LINES)
+        self.left_out = 0
+        #: Messages that were accepted, as far as the dialogue was recorded.
+        self.messages = 0
+        #: The last reply that refused something, or how the session went wrong; "" if all went well.
+        self.problem = ""
+        #: A transcript that gets every line, whether the dialogue is recorded here or not.
+        self.also: Transcript | None = None
+        self.recorded = False
+        self.partial = False
+        self._after_content = False
+        self._content_ended = inf
+        #: Seconds from the end of content to its reply, of the last message.
+        self.latency = -1.0
+
+    def take(self, at: float, who: str, text: str) -> None:
+        """Add a line, and learn from it."""
+        line = SessionLine(at, who, text[:_LONGEST])
+        if len(self.first) < _FIRST_LINES:
+            self.first.append(line)
+        else:
+            self.left_out += len(self.last) == _LAST_LINES
+            self.last.append(line)
+        if who == "R":
+            if self._after_content:
+                self._after_content = False
+                self.messages += text[:1] == "2"
+                self.latency = at - self._content_ended
+            if text[:1] in "45" and text[3:4] != "-":
+                self.problem = text[:200]
+        elif text == ".":
+            self._after_content, self._content_ended = True, at
+        elif text[:5].upper() == "BDAT " and text[-5:].upper() == " LAST":
+            self._after_content, self._content_ended = True, inf
+
+    @property
+    def lines(self) -> list[SessionLine]:
+        """The lines that are kept; a note stands where others were left out."""
+        found = list(self.first)
+        if self.left_out:
+            found.append(SessionLine(self.last[0].at, "N", f"… {self.left_out} lines …"))
+        return found + list(self.last)
+
+    @property
+    def kept(self) -> int:
+        """How many lines there have been."""
+        return len(self.first) + len(self.last) + self.left_out
+
+
+class SessionBook:
+    """The book of one worker process.
+
+    ``took`` is given the seconds from the end of a content to its reply, of the sessions that are recorded.
+    """
+
+    def __init__(self, clock: Clock, *, took: Callable[[float], object] = lambda seconds: None) -> None:
+        self._clock = clock
+        self._took = took
+        self._number = 0
+        self._open: dict[ServerSession, SessionRecord] = {}
+        self._by_peer: dict[Endpoint, SessionRecord] = {}
+        self._ended: deque[SessionRecord] = deque(maxlen=_KEPT)
+        self._failures: deque[SessionRecord] = deque(maxlen=_KEPT_FAILURES)
+        self._tokens, self._at = _AT_ONCE, clock.monotonic()
+        self._watched_until = -inf
+        self._hosts: OrderedDict[str, float] = OrderedDict()  # whose mail was refused, and when
+
+    # -- sessions ----------------------------------------------------------------------------------------------------
+
+    def joined(self, where: str, session: ServerSession, also: Transcript | None = None) -> None:
+        """A session begins at the listener ``where``; its greeting is not said yet.  ``also`` is a transcript that
+        somebody else has asked for."""
+        self._number += 1
+        peer = peer_of(session) or Endpoint("", 0)
+        record = SessionRecord(self._number, where, session, peer, self._clock.time())
+        self._open[session] = self._by_peer[peer] = record
+        record.also = also
+        if self._may_record() or self.watched or self._was_refused(peer.host):
+            self._record(record)
+        elif also is not None:
+            record_session(session, also)
+
+    def left(self, session: ServerSession) -> None:
+        """A session has ended."""
+        record = self._open.pop(session, None)
+        if record is None:
+            return
+        if self._by_peer.get(record.peer) is record:
+            del self._by_peer[record.peer]
+        record.ended = self._clock.time()
+        record.tls = tls_of(session)
+        record.session = None
+        if record.recorded:
+            record.recorded = False
+            last = record.last[-1] if record.last else record.first[-1] if record.first else None
+            if not record.problem and (last is None or last.text[:3] != "221"):
+                record.problem = "the client ended the connection without QUIT" if last else "no line came"
+        if record.first:
+            (self._failures if record.problem else self._ended).append(record)
+
+    def refused(self, facts: Mapping[str, Any]) -> None:
+        """Something was refused: record the rest of the session, and the next ones of its client."""
+        host, _, port = str(facts.get("source", "")).partition(" ")[2].rpartition(":")
+        if host == "unix socket":
+            host = ""
+        record = self._by_peer.get(Endpoint(host, int(port))) if port.isdecimal() else None
+        if record is None:
+            return
+        command, reason = facts.get("command", ""), facts.get("reason", "")
+        if not record.recorded:
+            record.partial = True
+            self._record(record)
+        record.take(self._clock.time(), "N", f"{command}: {reason}" if command else f"{reason}")
+        self._hosts[host] = self._clock.monotonic()
+        self._hosts.move_to_end(host)
+        if len(self._hosts) > _HOSTS:
+            self._hosts.popitem(last=False)
+
+    # -- recording ---------------------------------------------------------------------------------------------------
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks."""
+        return self._clock.monotonic() < self._watched_until
+
+    def watch(self) -> None:
+        """Somebody looks: record every session for a minute, those that are open included."""
+        self._watched_until = self._clock.monotonic() + _WATCHED
+        recorded = sum(record.recorded for record in self._open.values())
+        for record in self._open.values():
+            if recorded >= _MOST_OPEN:
+                return
+            if not record.recorded:
+                recorded += 1
+                record.partial = True
+                self._record(record)
+
+    def _may_record(self) -> bool:
+        """Take a token, if there is one."""
+        now = self._clock.monotonic()
+        self._tokens = min(_AT_ONCE, self._tokens + (now - self._at) * _A_SECOND)
+        self._at = now
+        if self._tokens < 1.0:
+            return False
+        self._tokens -= 1.0
+        return True
+
+    def _was_refused(self, host: str) -> bool:
+        at = self._hosts.get(host)
+        return at is not None and self._clock.monotonic() - at < _HOST_FOR
+
+    def _record(self, record: SessionRecord) -> None:
+        session, time = record.session, self._clock.time
+        if session is None:
+            return
+        begins = record.kept
+        record.recorded = True
+
+        def take(who: str, text: str) -> None:
+            if record.also is not None:
+                record.also(who, text)
+            if not record.recorded:
+                return  # the end comes in a turn of its own
+            record.take(time(), who, text)
+            if record.latency >= 0.0:  # below 0 behind BDAT, whose content is counted in no time
+                self._took(record.latency)
+                record.latency = -1.0
+            enough = _ENOUGH_OF_TROUBLE if record.problem else _ENOUGH
+            if record.kept - begins >= enough and not self.watched:
+                record.recorded, record.partial = False, True
+                self._clock.call_later(0.0, lambda: self._stop(record))
+
+        record_session(session, take)
+
+    def _stop(self, record: SessionRecord) -> None:
+        if record.session is not None and not record.recorded:
+            record_session(record.session, record.also)
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    @property
+    def open(self) -> int:
+        """How many sessions are open."""
+        return len(self._open)
+
+    def live(self, most: int) -> list[SessionRecord]:
+        """Open sessions, the newest first."""
+        found = list(self._open.values())[-most:]
+        for record in found:
+            if record.session is not None:
+                record.tls = tls_of(record.session)
+        return found[::-1]
+
+    def recent(self, most: int, *, failures: bool = False) -> list[SessionRecord]:
+        """Sessions that have ended, the newest first; ``failures``: those in which something went wrong."""
+        return list(self._failures if failures else self._ended)[-most:][::-1]
+
+    def find(self, number: int) -> SessionRecord | None:
+        """The session of this number, if it is open or kept."""
+        for records in (self._open.values(), self._failures, self._ended):
+            for record in records:
+                if record.number == number:
+                    return record
+        return None
