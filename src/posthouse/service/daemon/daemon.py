@@ -105,6 +105,8 @@ class Daemon:
         loopback: whether a mail exchanger may have an address of loopback (for a network of its own, as in the demo).
     """
 
+    _keeper: InboxKeeper | None = None
+
     def __init__(
         self,
         config: Config,
@@ -149,7 +151,6 @@ class Daemon:
             DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
         )
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
-        self._keeper = self._make_keeper() if control and not worker else None
         self._generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
         self._schedule, self._dsn_writer = _schedule_of(config), self._make_dsn_writer()
@@ -262,9 +263,6 @@ class Daemon:
             has_company=self._has_company,
         )
 
-    def _make_keeper(self) -> InboxKeeper:
-        return InboxKeeper(self.spool, self.clock, lambda: self.config, self._inbox_watch.next, self.log)
-
     def _make_pickup(self) -> Pickup:
         async def accepted(file: DropFile, name: str) -> Taken:
             policy = self._generation.local_policy
@@ -286,6 +284,13 @@ class Daemon:
         async def opened() -> AsyncIterator[Spool]:
             yield self.spool
 
+        async def submit(envelope: Envelope, octets: bytes) -> tuple[str, str]:
+            policy = self._generation.local_policy
+            if policy is None:
+                return "", "the daemon starts"
+            taken = await accept(policy, MemoryDrop(envelope, octets, who or "console"), "")
+            return taken.queue_id, taken.later
+
         return Context(
             config=self.config,
             clock=self.clock,
@@ -301,16 +306,8 @@ class Daemon:
             monitor=self.monitor,
             reload=self.reload_on_request,
             config_file=self.config_file,
-            submit=partial(self._submit, who),
+            submit=submit,
         )
-
-    async def _submit(self, who: str, envelope: Envelope, octets: bytes) -> tuple[str, str]:
-        """Judge and store a message of a user of this machine; its queue id, and why it cannot be taken now."""
-        policy = self._generation.local_policy
-        if policy is None:
-            return "", "the daemon starts"
-        taken = await accept(policy, MemoryDrop(envelope, octets, who or "console"), "")
-        return taken.queue_id, taken.later
 
     def routing(self) -> RoutingContext:
         """Where mail goes, and what senders are told of it, by this configuration."""
@@ -367,8 +364,6 @@ class Daemon:
         self._local_identity = LocalIdentity([self.config.hostname], list(self._endpoints.values()))
         await self._open_control()
         await self._open_pickup()
-        if self._keeper is not None:
-            self._keeper.start()
         self._look_at_certificates()
         self.monitor.certificates = lambda: self._generation.protections.certificates()
         if self._control is not None and not self.monitor.number:
@@ -395,6 +390,9 @@ class Daemon:
         policy = self._generation.local_policy
         if self._pickup is not None and policy is not None:
             await self._pickup.open(Terms(self.config.hostname, policy.settings.max_message_size))
+            if self._keeper is None:  # the same worker has it
+                arrived = self._inbox_watch.next
+                self._keeper = InboxKeeper(self.spool, self.clock, lambda: self.config, arrived, self.log)
 
     # -- change ----------------------------------------------------------------------------------------------------
 
