@@ -1,6 +1,6 @@
 """Django's mail by Posthouse: sent when the transaction is committed, and dropped when it is rolled back.
 
-    python django_mail.py smtps://name:password@mail.example.org
+python django_mail.py smtps://name:password@mail.example.org
 """
 
 import sys

@@ -1,6 +1,6 @@
 """A Flask application that mails: a receipt at once, and a newsletter that the local daemon sends.
 
-    POSTHOUSE_URL=smtps://name:password@mail.example.org flask --app flask_shop run
+POSTHOUSE_URL=smtps://name:password@mail.example.org flask --app flask_shop run
 """
 
 from flask import Flask

@@ -1,6 +1,6 @@
 """A program whose errors are mailed: the first at once, the others as a digest with counts.
 
-    python log_mail.py smtps://name:password@mail.example.org ops@example.org
+python log_mail.py smtps://name:password@mail.example.org ops@example.org
 """
 
 import logging

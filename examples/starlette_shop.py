@@ -1,6 +1,6 @@
 """A Starlette application that mails: now, after the response, and by the local daemon.
 
-    POSTHOUSE_URL=smtps://name:password@mail.example.org uvicorn starlette_shop:app
+POSTHOUSE_URL=smtps://name:password@mail.example.org uvicorn starlette_shop:app
 """
 
 from starlette.applications import Starlette

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from posthouse.core import Address
-from posthouse.mailauth import Zone, answer
+import contextlib
+
+from posthouse.core import Address, LocalError
+from posthouse.mailauth import DkimKey, Zone, answer
+from posthouse.mailauth.arc import seal_arc, verify_arc
 from posthouse.mailauth.batv import Batv
 from posthouse.mailauth.dmarc import check_dmarc, read_dmarc_record
 from posthouse.mailauth.results import (
@@ -16,11 +19,29 @@ from posthouse.mailauth.results import (
 )
 from posthouse.mailauth.srs import Srs, SrsStatus
 
-__all__ = ["auth_results", "dmarc_records", "srs"]
+__all__ = ["arc", "auth_results", "dmarc_records", "srs"]
 
 _NOW = 1_764_500_000.0
 _SRS = Srs("forward.test", ["a secret of this host"])
 _BATV = Batv(["a secret of this host"])
+_KEY = DkimKey.generate("example.org", "sel", "ed25519")
+_ZONE = Zone({_KEY.record_name: {"TXT": [_KEY.record()]}})
+
+
+def arc(data: bytes) -> None:
+    """ARC: a result for any message, the same in pieces; what is sealed continues a chain, or ends it."""
+    found = answer(verify_arc(data, _NOW), _ZONE)
+    assert found.reason
+    half = len(data) // 2
+    if b"\r\n" in data[:half]:
+        assert answer(verify_arc([data[:half], data[half:]], _NOW), _ZONE) == found
+    message = data + b"\r\nFrom: a@example.org\r\n\r\n"
+    before = answer(verify_arc(message, _NOW), _ZONE)
+    with contextlib.suppress(LocalError):
+        made = answer(seal_arc(message, _KEY, "mx.example.org", now=_NOW), _ZONE)
+        after = answer(verify_arc(made + message, _NOW), _ZONE)
+        assert after.highest == before.highest + bool(made)
+        assert after.result == ("fail" if before.result == "fail" else "pass")
 
 
 def auth_results(data: bytes) -> None:

@@ -316,3 +316,9 @@ def test_spf_is_tried_on_records_in_a_file(tmp_path: Path) -> None:
         "  TXT example.org: v=spf1 a -all",
         "  A example.org: 192.0.2.1",
     ]
+
+
+def test_a_forwarder_keeps_what_authentication_said() -> None:
+    lines = run("forward.py").splitlines()
+    assert re.fullmatch(r"MAIL FROM:<SRS0=[^=]{6}=..=sohu\.com=langrui@forward\.test>", lines[0])
+    assert lines[1:] == ["dmarc reject", "arc pass believed", "a bounce goes to langrui@sohu.com"]

@@ -46,7 +46,7 @@ def test_a_key_from_its_making_to_its_rotation(keys: Keys) -> None:
     made = keys("keygen", "example.org", "--algorithm", "ed25519").out
     (first,) = keys.store.keys("example.org")
     assert f"the key {first.selector} of example.org was made; publish this record:" in made
-    assert f'{first.record_name}. IN TXT ( "{first.record}" )' in made
+    assert f'{first.record_name}. IN TXT "{first.record}"' in made
     (shown,) = json.loads(keys("show", "--json").out)
     assert (shown["state"], shown["until"], shown["record"]) == ("signing", None, first.record)
 

@@ -97,3 +97,25 @@ def test_a_daemon_with_a_configuration_knows_none() -> None:
     (problem,) = wrong.value.problems
     assert "it is for tests, and some mail would leave this machine" in str(problem)
     assert "listener[0]" in problem.where
+
+
+def test_faults_are_switched_on_and_off_while_the_catcher_runs(tmp_path: Path, ran) -> None:
+    with running(tmp_path, "run", "--bind", "127.0.0.1:0", "--tls", "off") as child:
+        port = port_of(child)
+        assert send(port, "ann@a.example", "bob@b.example") == {}
+        on = ran("fault", "on", "rcpt", "--reply", "450 4.2.1 Not now", "--to", "*@b.example", "--times", "2")
+        assert (on.code, on.err) == (0, "")
+        assert "fault off fault-1" in on.out
+        assert send(port, "ann@a.example", "bob@b.example") == {"bob@b.example": 450}
+        listed = json.loads(ran("fault", "list", "--json").out)
+        assert [(each["struck"], each["left"]) for each in listed["faults"]] == [(1, 1)]
+        assert "450 4.2.1 Not now" in ran("fault", "list").out
+        assert ran("fault", "on", "end", "--drop", "--name", "cut").code == 0
+        assert send(port, "ann@a.example") == "cut"
+        assert ran("fault", "off", "--all").out == "2 switched off, 0 on\n"
+        assert send(port, "ann@a.example", "bob@b.example") == {}
+        wrong = ran("fault", "on", "mail", "--reply", "451", "--to", "a@b.c")
+        assert wrong.code != 0
+        assert "no recipient is known at the stage mail yet" in wrong.err
+        logged = "\n".join(child.err)
+    assert "the fault fault-1 is switched on" in logged

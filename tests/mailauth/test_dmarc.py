@@ -372,6 +372,7 @@ def test_whether_the_author_exists_is_asked_only_where_it_matters() -> None:
         ("ann@[192.0.2.1]", ["[192.0.2.1]"]),
         (b"Subject: x\r\nFrom: ann@example.com\r\n\r\nFrom: bob@other.test\r\n", ["example.com"]),
         (b"From: Ann\r\n <ann@example.com>\r\nSender: bob@b.test\r\nSender: x@c.test\r\n", ["example.com"]),
+        (b"Subject: x\nFrom: Ann\n <ann@example.com>\n\nFrom: b@c.test\n", ["example.com"]),  # a text of this system
         ([b"From: ann@exam", b"ple.com\r\n", b"\r", b"\n", b"From: never read"], ["example.com"]),
     ],
 )

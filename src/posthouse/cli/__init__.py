@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "check": ("check", "check", "Check a configuration, an address or a message before it is used."),
     "user": ("user", "user", "Show and change the accounts that may log in."),
     "dkim": ("dkim", "dkim", "Make, show and rotate the keys with which mail is signed."),
+    "fault": ("catching.fault", "fault", "Switch faults on and off while the catcher runs."),
     "sink": ("sink", "sink", "Receive mail, count it and drop it; fail on demand."),
     "bench": ("bench", "bench", "Send many messages and measure."),
 }
@@ -58,6 +59,8 @@ ACTS = frozenset(
         "dkim keygen",
         "dkim rotate",
         "inbox again",
+        "fault off",
+        "fault on",
         "inbox delete",
         "inbox export",
         "inbox import",
@@ -92,7 +95,6 @@ Posthouse {version}: an SMTP system (RFC 5321).
   posthouse run                  catch all mail sent to 127.0.0.1:1025; nothing leaves this machine
   posthouse send --from me@sohu.com --to you@sina.com --subject hello --text "Hello!"
 
-Commands
 {commands}
 
 posthouse COMMAND --help says more. Listings take --json. Settings: posthouse run --config posthouse.toml.
@@ -104,7 +106,6 @@ Posthouse {version}（驿站）：SMTP 系统（RFC 5321）。
   posthouse run                  接收发往 127.0.0.1:1025 的所有邮件，不会离开本机
   posthouse send --from me@sohu.com --to you@sina.com --subject 你好 --text "你好！"
 
-命令
 {commands}
 
 posthouse COMMAND --help 查看详细说明；列表命令都支持 --json；用 posthouse run --config posthouse.toml 指定配置。
@@ -126,6 +127,7 @@ _CHINESE = {
     "check": "事先检查配置、地址或邮件。",
     "user": "查看并管理可以登录的账户。",
     "dkim": "生成、查看并轮换为邮件签名的密钥。",
+    "fault": "在截留服务器运行时开启或关闭故障。",
     "sink": "接收、计数并丢弃邮件；可按要求出错。",
     "bench": "大量发送邮件并测量。",
 }

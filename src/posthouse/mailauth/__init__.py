@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
+    from posthouse.mailauth.arc import ArcResult, seal_arc, verify_arc
     from posthouse.mailauth.batv import Batv
     from posthouse.mailauth.dkim.keys import DkimKey
     from posthouse.mailauth.dkim.signing import DkimSigner, SigningOptions, sign_dkim
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from posthouse.mailauth.zone import Zone, read_zone
 
 __all__ = [
+    "ArcResult",
     "Batv",
     "Check",
     "DkimKey",
@@ -43,13 +45,16 @@ __all__ = [
     "check_spf",
     "read_zone",
     "received_spf",
+    "seal_arc",
     "sign_dkim",
+    "verify_arc",
     "verify_dkim",
 ]
 
 __getattr__ = lazily(
     __name__,
     {
+        "arc": "ArcResult seal_arc verify_arc",
         "batv": "Batv",
         "dkim.keys": "DkimKey",
         "dkim.signing": "DkimSigner SigningOptions sign_dkim",

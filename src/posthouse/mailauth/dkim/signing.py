@@ -19,7 +19,7 @@ from posthouse.mailauth.dkim.keys import DkimKey
 from posthouse.mailauth.octets import MessageOctets, message_chunks
 from posthouse.mailauth.wall_time import seconds_now
 
-__all__ = ["DkimSigner", "OVERSIGNED", "SIGNED", "SigningOptions", "folded_tags", "sign_dkim"]
+__all__ = ["DkimSigner", "OVERSIGNED", "SIGNED", "SigningOptions", "folded_base64", "folded_tags", "sign_dkim"]
 
 OVERSIGNED: Final = (
     "From", "Reply-To", "To", "Cc", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type",
@@ -134,7 +134,7 @@ class DkimSigner:
         for key in keys:
             field = self._unsigned(key, names, body_hash)
             signature = key.sign(header.signed_octets(octets, self._header, field))
-            made.append(field + _folded_base64(signature) + b"\r\n")
+            made.append(field + folded_base64(signature) + b"\r\n")
         return b"".join(made)
 
     def _names(self, header: HeaderSection) -> list[str]:
@@ -202,7 +202,7 @@ def folded_tags(name: str, tags: Iterable[tuple[str, str]]) -> bytes:
     return "\r\n".join([*lines, line]).encode()
 
 
-def _folded_base64(signature: bytes) -> bytes:
+def folded_base64(signature: bytes) -> bytes:
     """The value of ``b=``, folded at 78 octets; the first line has " b=" before it."""
     text = base64.b64encode(signature)
     first = _WIDTH - len(" b=")

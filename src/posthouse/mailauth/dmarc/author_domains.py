@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, TypeAlias
 
-from posthouse.core import LocalError
+from posthouse.core import Address, LocalError
+from posthouse.mailauth.octets import MessageOctets, message_chunks
 from posthouse.message.authors import Unreadable, from_addresses
 from posthouse.message.headers import HEADER_LIMIT, split
 from posthouse.message.mailboxes import with_a_labels
 
 __all__ = ["Author", "author_domains"]
 
-Author = str | bytes | Iterable[bytes]
-"""Where the author is read from: a domain (``"example.org"``), the value of From (``"Ann <ann@example.org>"``), the
-octets of a message or of its header section, or a message in chunks, of which the header section is read."""
+Author: TypeAlias = str | MessageOctets
+"""Where the author is read from: a domain (``"example.org"``), the value of From (``"Ann <ann@example.org>"``), or a
+message, of which the header section is read; a text whose line ends are LF is read as if they were CRLF."""
 
 _LONGEST_NAME: Final = 253
 
@@ -29,10 +30,8 @@ def author_domains(author: Author) -> list[str]:
         return [_plain(author)]
     if isinstance(author, str):
         headers = b"From: " + author.replace("\r", " ").replace("\n", " ").encode("utf-8", "replace") + b"\r\n"
-    elif isinstance(author, bytes):
-        headers = _section(iter((author,)))
     else:
-        headers = _section(iter(author))
+        headers = _section(message_chunks(author)[0])
     found = []
     for address in from_addresses(headers):
         if address.is_literal:
@@ -48,8 +47,6 @@ def author_domains(author: Author) -> list[str]:
 def _plain(domain: str) -> str:
     name = domain.strip().lower().removesuffix(".")
     if not name.isascii():
-        from posthouse.core import Address
-
         try:
             name = with_a_labels(Address("x", name)).domain.lower()
         except LocalError:

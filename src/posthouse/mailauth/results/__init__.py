@@ -13,7 +13,7 @@ from posthouse.mailauth.results.results_reader import (
     trusted_results,
     without_forged,
 )
-from posthouse.mailauth.results.results_writer import results_payload, write_results
+from posthouse.mailauth.results.results_writer import write_results
 
 __all__ = [
     "AuthenticationResults",
@@ -23,7 +23,6 @@ __all__ = [
     "UnreadableResults",
     "is_forged",
     "read_results",
-    "results_payload",
     "trusted_results",
     "without_forged",
     "write_results",

@@ -1,4 +1,4 @@
-"""Writer of Authentication-Results fields (RFC 8601 §2.2) and of what stands in ARC-Authentication-Results (RFC 8617).
+"""Writer of Authentication-Results fields (RFC 8601 §2.2) and of ARC-Authentication-Results (RFC 8617 §4.1.1).
 
 What is written may come from a message or the DNS, so every value is checked or made harmless here: values are quoted
 where a token is not enough, comments are escaped, and characters that cannot stand in a header field become ``?``.
@@ -13,7 +13,7 @@ from typing import Final
 
 from posthouse.mailauth.results.authentication_results import AuthenticationResults, MethodResult, ResultProperty
 
-__all__ = ["results_payload", "write_results"]
+__all__ = ["write_results"]
 
 _LINE: Final = 78
 _INDENT: Final = "\t"
@@ -28,21 +28,18 @@ _PARENTHESIS: Final = re.compile(r"([()\\])")
 _UNWRITABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-def write_results(results: AuthenticationResults, name: str = "Authentication-Results") -> bytes:
+def write_results(results: AuthenticationResults, instance: int | None = None) -> bytes:
     """The whole field, folded, with its CRLF.
+
+    Args:
+        results: What it says.
+        instance: The number of a set of ARC; with it the field is an ARC-Authentication-Results (RFC 8617 §4.1.1).
 
     Raises ``ValueError`` if a method, a result or the name of a property is no keyword, or the authserv-id is empty.
     """
     opening, *statements = _statements(results)
-    return _folded([f"{name}:", *opening], statements)
-
-
-def results_payload(results: AuthenticationResults) -> str:
-    """The value of the field on one line: what ARC-Authentication-Results has behind its instance (RFC 8617 §4.1.1).
-
-    Raises ``ValueError`` as ``write_results`` does.
-    """
-    return " ".join(word for words in _statements(results) for word in words)
+    name = ["Authentication-Results:"] if instance is None else ["ARC-Authentication-Results:", f"i={instance};"]
+    return _folded([*name, *opening], statements)
 
 
 def _statements(results: AuthenticationResults) -> Iterator[list[str]]:

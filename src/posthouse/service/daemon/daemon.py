@@ -61,6 +61,7 @@ from posthouse.service.daemon.route_security import PLAIN_ROUTE, SecurityKey, ke
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
+from posthouse.service.mailauth.mail_auth import MailAuth
 from posthouse.service.maildrop.drop_file import DropFile, MemoryDrop
 from posthouse.service.maildrop.local_intake import Taken, accept
 from posthouse.service.maildrop.maildrop import MAILDROP, Terms
@@ -71,6 +72,7 @@ from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import InboxUsage
 from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.service.policy.switched_faults import SwitchedFaults
 from posthouse.service.process.descriptor_limit import DescriptorWatch
 from posthouse.service.process.ports import ListenerKey
 from posthouse.spool import Durable, Spool, SqliteSpool
@@ -146,10 +148,11 @@ class Daemon:
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports, prepared=listening)
         self._random = random or SystemRandom()
-        self._transcript = transcript
+        self._transcript, self._switches = transcript, SwitchedFaults(self.clock, self._random)
         self._resolver = resolver or CachingResolver(
             DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
         )
+        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation.signers)
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
@@ -195,6 +198,9 @@ class Daemon:
             checks=self._checks,
             transcript=self._transcript,
             counts=self._counts,
+            mail_resolver=self._mail_auth.resolver,
+            key_fault=self._tell_operator,
+            switches=self._switches,
             monitor=self.monitor,
         )
 
@@ -305,6 +311,7 @@ class Daemon:
             peers=partial(ask_peers, self._control_path),
             monitor=self.monitor,
             reload=self.reload_on_request,
+            faults=self._switches,
             config_file=self.config_file,
             submit=submit,
         )
@@ -365,6 +372,7 @@ class Daemon:
         await self._open_control()
         await self._open_pickup()
         self._look_at_certificates()
+        self._mail_auth.start()
         self.monitor.certificates = lambda: self._generation.protections.certificates()
         if self._control is not None and not self.monitor.number:
             self.monitor.history.start()
@@ -496,6 +504,7 @@ class Daemon:
         self._state = "draining"
         if self._timer is not None:
             self._timer.cancel()
+        self._mail_auth.stop()
         self.log("draining", sessions=self.sessions)
         self.monitor.history.stop()
         end = self.clock.monotonic() + timeout

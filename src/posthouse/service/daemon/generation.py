@@ -24,11 +24,15 @@ from posthouse.service.daemon.protection import LoadedCertificates, Protections
 from posthouse.service.daemon.route_security import check_route
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
+from posthouse.service.mailauth.auth_terms import AuthTerms, SignerSource
+from posthouse.service.mailauth.listener_auth import signers_of, verify_terms
+from posthouse.service.mailauth.lookups import KnowingResolver
 from posthouse.service.monitor.monitor import Monitor
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.service.policy.switched_faults import SwitchedFaults
 from posthouse.service.process.ports import ListenerKey, key_of
 from posthouse.spool import Spool
 
@@ -52,6 +56,9 @@ class Lasting(NamedTuple):
     checks: Sequence[CheckFactory]
     transcript: Callable[[str], Transcript] | None
     counts: SharedCounts
+    mail_resolver: KnowingResolver | None
+    key_fault: Callable[[str], object]
+    switches: SwitchedFaults
     monitor: Monitor
 
 
@@ -92,6 +99,7 @@ class Generation:
         earlier: Protections | None = before.protections if before is not None else None
         self.protections: Protections = Protections(config, clock=clock, log=log, before=earlier, loaded=loaded)
         self.servers: dict[ListenerKey, OpenServer] = {}
+        self.signers: SignerSource | None = None
         self.local_policy: ListenerPolicy | None = None  # of what users of this machine leave in the maildrop
 
     @property
@@ -104,6 +112,7 @@ class Generation:
         is in use then."""
         for route in self.config.route:
             check_route(route, self.deliverers.security)
+        self.signers = signers_of(self.config, lasting.clock, lasting.key_fault)
         for listener in self.config.listener:
             self.servers[key_of(listener)] = self._server(listener, lasting)
         self.local_policy = self._policy(_local_submission(self.config), lasting, None, SharedCounts())
@@ -127,6 +136,7 @@ class Generation:
             checks=lasting.checks,
             logins=logins,
             counts=counts,
+            auth=AuthTerms(verify_terms(self.config, listener, lasting.mail_resolver, lasting.clock), self.signers),
         )
 
     def _server(self, listener: ListenerSettings, lasting: Lasting) -> OpenServer:
@@ -139,7 +149,7 @@ class Generation:
         if listener.fault_addresses:
             from posthouse.service.policy.fault_addresses import faulty_server  # only the catcher needs it
 
-            make = faulty_server(policy)
+            make = faulty_server(policy, lasting.switches)
         server = make(
             partial(SessionPolicy, policy),
             network=lasting.network,

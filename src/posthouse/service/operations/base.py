@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from posthouse.relay.scheduling.outlook import AttemptPosition, SiteOutlook
     from posthouse.service.config.model import Config
     from posthouse.service.monitor.monitor import Monitor
+    from posthouse.service.policy.switched_faults import SwitchedFaults
     from posthouse.spool import Spool
     from posthouse.spool.interface import Compose
 
@@ -69,6 +70,7 @@ class Context(NamedTuple):
             refused, which its sender is told), and why it cannot be taken now; None without a daemon.
         monitor: what this worker process has noted of its sessions, attempts and events; None without a daemon.
         reload: has the configuration read again, for the user of this name; None without a daemon.
+        faults: the faults that are switched on at this process's listeners; None without a daemon.
         config_file: the file that the configuration was read from; "" without one.
     """
 
@@ -87,6 +89,7 @@ class Context(NamedTuple):
     peers: Callable[[Operation, Mapping[str, Any]], Coroutine[Any, Any, list[Any]]] | None = None
     reload: Callable[[str], Coroutine[Any, Any, Any]] | None = None
     submit: Callable[[Envelope, bytes], Coroutine[Any, Any, tuple[str, str]]] | None = None
+    faults: SwitchedFaults | None = None
     monitor: Monitor | None = None
     config_file: str = ""
 

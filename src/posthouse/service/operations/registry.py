@@ -9,6 +9,7 @@ from typing import Final
 from posthouse.service.operations.base import Operation
 from posthouse.service.operations.dkim_keys import DKIM_OPERATIONS
 from posthouse.service.operations.explain import EXPLAIN_OPERATIONS
+from posthouse.service.operations.faults.fault_operations import FAULT_OPERATIONS
 from posthouse.service.operations.inbox import INBOX_OPERATIONS
 from posthouse.service.operations.monitor.metrics import METRICS
 from posthouse.service.operations.monitor.overview_operation import OVERVIEW
@@ -33,6 +34,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             *SESSION_OPERATIONS,
             RELOAD,
             CHECK_SETTINGS,
+            *FAULT_OPERATIONS,
             *INBOX_OPERATIONS,
             *EXPLAIN_OPERATIONS,
             *USER_OPERATIONS,

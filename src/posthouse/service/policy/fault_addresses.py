@@ -1,4 +1,4 @@
-"""Faults by address at a listener (``fault_addresses``): what a recipient has asked for happens, and is logged."""
+"""Faults at a listener (``fault_addresses``): what a recipient asks for, or is switched on, happens and is logged."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from posthouse.core import Reply, Verdict
-from posthouse.sandbox.address_faults import AddressFaults
-from posthouse.sandbox.faulty_policy import Moment, Strike
+from posthouse.sandbox.faulty_policy import FaultSource, Moment, Strike
 from posthouse.sandbox.faulty_server import FaultyServer
 from posthouse.server import Peer, Server
 from posthouse.service.policy.listener_policy import ListenerPolicy
@@ -17,8 +16,8 @@ __all__ = ["faulty_server"]
 _COMMANDS = {"rcpt": "RCPT", "data": "DATA", "end": "DATA"}
 
 
-def faulty_server(policy: ListenerPolicy) -> Callable[..., Server]:
-    """What makes the server of a listener, in place of ``Server``."""
+def faulty_server(policy: ListenerPolicy, faults: FaultSource) -> Callable[..., Server]:
+    """What makes the server of a listener, in place of ``Server``; ``faults`` are those of all listeners."""
 
     def struck(peer: Peer, moment: Moment, strike: Strike) -> None:
         if strike.drop:
@@ -31,4 +30,4 @@ def faulty_server(policy: ListenerPolicy) -> Callable[..., Server]:
         recipient = ", ".join(map(str, moment.recipients[:3]))
         policy.refused(source, _COMMANDS.get(moment.stage, moment.stage), verdict, recipient=recipient)
 
-    return partial(FaultyServer, faults=AddressFaults(), struck=struck)
+    return partial(FaultyServer, faults=faults, struck=struck)

@@ -1,11 +1,11 @@
-"""Practice sessions of a console: one for each browser, bounded in number and in idle time."""
+"""Practice sessions of a console, bounded in number and in idle time."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from typing import Final
 
-from posthouse.net import Clock
+from posthouse.net import Clock, SystemClock
 from posthouse.service.practice.practice_session import PracticeSession
 
 __all__ = ["IDLE_SECONDS", "MOST_SESSIONS", "PracticeSessions"]
@@ -17,17 +17,17 @@ IDLE_SECONDS: Final = 1_800.0
 
 
 class PracticeSessions:
-    """The sessions by the key of their browser session."""
+    """The sessions by key: each belongs to the page that knows its key."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._sessions: OrderedDict[str, tuple[float, PracticeSession]] = OrderedDict()  # the longest unused first
 
     def __len__(self) -> int:
         return len(self._sessions)
 
     async def begin(self, key: str, door: str = "mx") -> PracticeSession:
-        """A new session in place of the browser's last.  Raises ``LocalError`` if there is no such door."""
+        """A new session in place of the last of this key.  Raises ``LocalError`` if there is no such door."""
         session = PracticeSession(self._clock, door)
         await session.open()
         self.end(key)
@@ -36,7 +36,7 @@ class PracticeSessions:
         return session
 
     def find(self, key: str) -> PracticeSession | None:
-        """The session of a browser, None if it has none, or none any more."""
+        """The session of a key, None if it has none, or none any more."""
         self._tidy()
         found = self._sessions.get(key)
         if found is None:
@@ -46,7 +46,7 @@ class PracticeSessions:
         return found[1]
 
     def end(self, key: str) -> None:
-        """End the session of a browser, if it has one."""
+        """End the session of a key, if it has one."""
         found = self._sessions.pop(key, None)
         if found is not None:
             found[1].close()

@@ -1,0 +1,3 @@
+"""Commands about the catcher while it runs."""
+
+__all__: list[str] = []
