@@ -105,7 +105,7 @@ def test_a_key_that_others_may_read_is_told(keys: Keys) -> None:
         (["show", "example.org"], 65, "make one with: posthouse dkim keygen example.org"),
         (["rotate", "example.org"], 65, "there is no DKIM key of example.org"),
         (["keygen", "x.test", "--algorithm", "both", "--selector", "a"], 65, "two keys cannot have one selector"),
-        (["check", "--zone", "/nowhere/zone.json"], 69, "cannot be read"),
+        (["check", "--zone", "/nowhere/zone.json"], 66, "cannot be read"),
     ],
 )
 def test_what_is_refused(keys: Keys, arguments: list[str], code: int, said: str) -> None:
