@@ -130,8 +130,7 @@ class Daemon:
         self.config = config
         self._counts = SharedCounts() if counts is None else counts
         self._checks, self._loopback, self._has_company = checks, loopback, share_ports
-        self._locks = spool is None and not share_ports  # workers have a parent that holds the lock
-        self._lock = lock
+        self._lock, self._locks = lock, spool is None and not share_ports  # workers have a parent that holds the lock
         #: Reads the configuration again for a user, where that is possible; set by whoever runs the daemon.
         self.reload_on_request: Callable[[str], Coroutine[Any, Any, Any]] | None = None
         #: The file that the configuration was read from, "" without one; set by whoever runs the daemon.
