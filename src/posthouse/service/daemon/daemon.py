@@ -21,7 +21,7 @@ from math import inf
 from random import Random, SystemRandom
 from typing import Any
 
-from posthouse.core import Bytes, EventSink, LocalError, SettingError, StorageCorrupt, event_sink
+from posthouse.core import Bytes, Envelope, EventSink, LocalError, SettingError, StorageCorrupt, event_sink
 from posthouse.delivery import (
     DiscardDeliverer,
     LmtpDeliverer,
@@ -53,6 +53,7 @@ from posthouse.service.control.server import ControlSocket
 from posthouse.service.control.wire import control_path
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.generation import Generation, Lasting
+from posthouse.service.daemon.inbox_keeper import InboxKeeper
 from posthouse.service.daemon.inbox_watch import InboxWatch
 from posthouse.service.daemon.listeners import OpenListeners
 from posthouse.service.daemon.protection import LoadedCertificates
@@ -61,7 +62,7 @@ from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
 from posthouse.service.mailauth.mail_auth import MailAuth
-from posthouse.service.maildrop.drop_file import DropFile
+from posthouse.service.maildrop.drop_file import DropFile, MemoryDrop
 from posthouse.service.maildrop.local_intake import Taken, accept
 from posthouse.service.maildrop.maildrop import MAILDROP, Terms
 from posthouse.service.maildrop.pickup import KEYS, Pickup
@@ -105,6 +106,8 @@ class Daemon:
         counts: the counts of limits that all workers share.
         loopback: whether a mail exchanger may have an address of loopback (for a network of its own, as in the demo).
     """
+
+    _keeper: InboxKeeper | None = None
 
     def __init__(
         self,
@@ -286,6 +289,13 @@ class Daemon:
         async def opened() -> AsyncIterator[Spool]:
             yield self.spool
 
+        async def submit(envelope: Envelope, octets: bytes) -> tuple[str, str]:
+            policy = self._generation.local_policy
+            if policy is None:
+                return "", "the daemon starts"
+            taken = await accept(policy, MemoryDrop(envelope, octets, who or "console"), "")
+            return taken.queue_id, taken.later
+
         return Context(
             config=self.config,
             clock=self.clock,
@@ -302,6 +312,7 @@ class Daemon:
             reload=self.reload_on_request,
             faults=self._switches,
             config_file=self.config_file,
+            submit=submit,
         )
 
     def routing(self) -> RoutingContext:
@@ -386,6 +397,9 @@ class Daemon:
         policy = self._generation.local_policy
         if self._pickup is not None and policy is not None:
             await self._pickup.open(Terms(self.config.hostname, policy.settings.max_message_size))
+            if self._keeper is None:  # the same worker has it
+                arrived = self._inbox_watch.next
+                self._keeper = InboxKeeper(self.spool, self.clock, lambda: self.config, arrived, self.log)
 
     # -- change ----------------------------------------------------------------------------------------------------
 
@@ -497,6 +511,8 @@ class Daemon:
             await self._control.close()
         if self._pickup is not None:
             await self._pickup.close()
+        if self._keeper is not None:
+            await self._keeper.stop()
         generations = [*self._retired, self._generation]
         for generation in generations:
             generation.stop_accepting()
