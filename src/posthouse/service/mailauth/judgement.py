@@ -5,7 +5,9 @@ What is done with a message whose author's domain it fails to prove (``[mailauth
 1. An ``[[mailauth.exception]]`` for the author's domain replaces the domain's own policy.
 2. A trusted sealer (``trusted_sealers``) that has seen the message pass lets it through (RFC 8617 §8).
 3. ``reject`` is refused with 550 5.7.26 (RFC 7372), ``quarantine`` goes where ``quarantine`` says, ``none`` passes.
-4. Where DMARC does not pass the message, ``spf_fail = "reject"`` refuses what SPF fails (550 5.7.23).
+4. A message whose author cannot be read (DMARC ``permerror``: no From, two, a malformed one) is refused with 550
+   5.6.0: mail programs show an author nevertheless, and no policy would protect that name.
+5. Where DMARC does not pass the message, ``spf_fail = "reject"`` refuses what SPF fails (550 5.7.23).
 
 A temporary failure is no failure: the message passes, or is deferred with 451 4.4.3 (RFC 7208 §8.6) where
 ``dns_failure = "defer"``.  With ``verify = "mark"`` nothing is refused or quarantined; the fields say what was found.
@@ -78,6 +80,11 @@ def decide(judged: Judged, settings: MailauthSettings, *, enforce: bool) -> Deci
         text = f"The message does not prove that it comes from {_ascii(dmarc.author_domain)}, which asks to refuse it"
         reply = Reply(550, "5.7.26", f"{text} (DMARC)" if exception is None else f"{text.partition(', ')[0]} (DMARC)")
         return Decision(policy, Verdict(reply, f"dmarc fail: {override or dmarc.reason}"), override=override)
+    if dmarc.result == "permerror":
+        reply = Reply(
+            550, "5.6.0", "The author in From cannot be checked (DMARC); write one From field with valid addresses"
+        )
+        return Decision("reject", Verdict(reply, f"dmarc permerror: {dmarc.reason}"), override=override)
     if spf.result == "fail" and settings.spf_fail == "reject" and dmarc.result != "pass" and not vouched:
         reply = Reply(550, "5.7.23", f"{_ascii(spf.ip)} may not send for {_ascii(spf.domain)} (SPF)")
         return Decision(policy, Verdict(reply, f"spf fail: {spf.reason}"), override=override)
