@@ -7,7 +7,6 @@ and no reader can take it for something else.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from typing import Final
@@ -123,9 +122,12 @@ def decode_base64(value: str) -> bytes:
         Malformed64: The value is empty, holds other characters, or ends early.
     """
     packed = value.replace(" ", "").replace("\t", "")
-    if _BASE64.fullmatch(packed) is None:
-        raise Malformed64("it is empty" if not packed else "it holds characters that base64 does not have")
     try:
-        return base64.b64decode(packed, validate=True)
-    except (binascii.Error, ValueError):
+        found = binascii.a2b_base64(packed, strict_mode=True)
+    except ValueError:  # binascii.Error is one
+        if _BASE64.fullmatch(packed) is None:
+            raise Malformed64("it holds characters that base64 does not have") from None
         raise Malformed64("its base64 text is incomplete") from None
+    if not found:
+        raise Malformed64("it is empty")
+    return found
