@@ -21,7 +21,7 @@ from math import inf
 from random import Random, SystemRandom
 from typing import Any
 
-from posthouse.core import Bytes, EventSink, LocalError, SettingError, StorageCorrupt, event_sink
+from posthouse.core import Bytes, Envelope, EventSink, LocalError, SettingError, StorageCorrupt, event_sink
 from posthouse.delivery import (
     DiscardDeliverer,
     LmtpDeliverer,
@@ -53,6 +53,7 @@ from posthouse.service.control.server import ControlSocket
 from posthouse.service.control.wire import control_path
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.generation import Generation, Lasting
+from posthouse.service.daemon.inbox_keeper import InboxKeeper
 from posthouse.service.daemon.inbox_watch import InboxWatch
 from posthouse.service.daemon.listeners import OpenListeners
 from posthouse.service.daemon.protection import LoadedCertificates
@@ -60,7 +61,7 @@ from posthouse.service.daemon.route_security import PLAIN_ROUTE, SecurityKey, ke
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
-from posthouse.service.maildrop.drop_file import DropFile
+from posthouse.service.maildrop.drop_file import DropFile, MemoryDrop
 from posthouse.service.maildrop.local_intake import Taken, accept
 from posthouse.service.maildrop.maildrop import MAILDROP, Terms
 from posthouse.service.maildrop.pickup import KEYS, Pickup
@@ -149,6 +150,7 @@ class Daemon:
             DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
         )
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
+        self._keeper = self._make_keeper() if control and not worker else None
         self._generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
         self._schedule, self._dsn_writer = _schedule_of(config), self._make_dsn_writer()
@@ -262,6 +264,9 @@ class Daemon:
             has_company=self._has_company,
         )
 
+    def _make_keeper(self) -> InboxKeeper:
+        return InboxKeeper(self.spool, self.clock, lambda: self.config, self._inbox_watch.next, self.log)
+
     def _make_pickup(self) -> Pickup:
         async def accepted(file: DropFile, name: str) -> Taken:
             policy = self._generation.local_policy
@@ -299,7 +304,16 @@ class Daemon:
             reload=self.reload_on_request,
             faults=self._switches,
             config_file=self.config_file,
+            submit=partial(self._submit, who),
         )
+
+    async def _submit(self, who: str, envelope: Envelope, octets: bytes) -> tuple[str, str]:
+        """Judge and store a message of a user of this machine; its queue id, and why it cannot be taken now."""
+        policy = self._generation.local_policy
+        if policy is None:
+            return "", "the daemon starts"
+        taken = await accept(policy, MemoryDrop(envelope, octets, who or "console"), "")
+        return taken.queue_id, taken.later
 
     def routing(self) -> RoutingContext:
         """Where mail goes, and what senders are told of it, by this configuration."""
@@ -356,6 +370,8 @@ class Daemon:
         self._local_identity = LocalIdentity([self.config.hostname], list(self._endpoints.values()))
         await self._open_control()
         await self._open_pickup()
+        if self._keeper is not None:
+            self._keeper.start()
         self._look_at_certificates()
         self.monitor.certificates = lambda: self._generation.protections.certificates()
         if self._control is not None and not self.monitor.number:
@@ -492,6 +508,8 @@ class Daemon:
             await self._control.close()
         if self._pickup is not None:
             await self._pickup.close()
+        if self._keeper is not None:
+            await self._keeper.stop()
         generations = [*self._retired, self._generation]
         for generation in generations:
             generation.stop_accepting()

@@ -44,7 +44,7 @@ from posthouse.spool.sqlite.actions import ActionBatch, ActionRequest, apply, co
 from posthouse.spool.sqlite.batch import run
 from posthouse.spool.sqlite.fast_path import at_once, make_operation
 from posthouse.spool.sqlite.history_store import HistoryWriter
-from posthouse.spool.sqlite.inbox import discard, keep
+from posthouse.spool.sqlite.inbox import discard, keep, note
 from posthouse.spool.sqlite.incoming import ContentCache, IncomingHost, SqliteIncoming, new_message
 from posthouse.spool.sqlite.indexing.mailbox_index import SqliteMailIndex
 from posthouse.spool.sqlite.leases import LeaseTable
@@ -521,10 +521,13 @@ class SqliteSpool:
         self.writer.submit(op)
         await future
 
-    async def discard(self, numbers: Collection[int], *, now: float, who: str = "") -> int:
-        count, files = await self._call(partial(discard, tuple(numbers), now, who))
+    async def discard(self, numbers: Collection[int], *, now: float, who: str = "", audited: bool = True) -> int:
+        count, files = await self._call(partial(discard, tuple(numbers), now, who, audited))
         self._unlink(files)
         return count
+
+    async def note(self, act: str, filter: str, count: int, *, now: float, who: str = "") -> None:  # noqa: A002
+        await self._call(partial(note, act, filter, count, now, who))
 
 
 def _number_of(message: StoredMessage) -> int:
