@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from posthouse.console.app import Console
 from posthouse.console.operating import ContextRunner
 from posthouse.service import Daemon, parse
+from posthouse.service.config.console_settings import ConsoleSettings
 from posthouse.spool import SqliteSpool
 from posthouse.testing import ManualClock, MemoryNetwork, StaticResolver
 
@@ -29,7 +30,7 @@ class ConsoleHarness:
     ``client`` asks; ``faults`` has what the console logged; ``run`` runs a coroutine in the loop of the application.
     """
 
-    def __init__(self, text: str = CONFIG, *, hosts: tuple[str, ...] = ()) -> None:
+    def __init__(self, text: str = CONFIG, *, settings: ConsoleSettings | None = None) -> None:
         self.clock = ManualClock()
         self.spool = SqliteSpool.ephemeral(time=self.clock.time)
         self.faults: list[dict[str, Any]] = []
@@ -42,9 +43,14 @@ class ConsoleHarness:
             log=lambda event, /, **fields: None,
         )
         self.console = Console(
-            ContextRunner(self.daemon.context), hosts=hosts, log=lambda event, /, **fields: self.faults.append(fields)
+            ContextRunner(self.daemon.context),
+            settings=settings,
+            log=lambda event, /, **fields: self.faults.append(fields),
         )
         self.client = TestClient(self.console.guarded, base_url="http://127.0.0.1:8025", follow_redirects=False)
+
+    def _log(self, event: str, /, **fields: Any) -> None:
+        self.faults.append(fields)
 
     def run(self, function: Callable[..., Any], *args: Any) -> Any:
         """The result of an async function, run in the loop of the application."""

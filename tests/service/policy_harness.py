@@ -14,11 +14,13 @@ from posthouse.server import CheckFactory, Peer
 from posthouse.service.accounts import AccountStore
 from posthouse.service.config_file import parse
 from posthouse.service.directory.directory import Directory
+from posthouse.service.mailauth.auth_terms import NO_AUTH, AuthTerms
 from posthouse.service.policy.listener_policy import ListenerPolicy
 from posthouse.service.policy.login_failures import LoginFailures
 from posthouse.service.policy.logins import AnyAccounts, Logins
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.spool.history import Origin
 from posthouse.spool.interface import Inbox, Stored, StoredMessage
 
 
@@ -62,6 +64,7 @@ class Receiving:
         message = StoredMessage(self.id, envelope, rest["received"], len(content), rest["source"])
         self.spool.stored.append((message, content, tuple(destinations)))
         self.spool.held.append(rest.get("held", ""))
+        self.spool.origins.append(rest["arrival"])
         return Stored(message)
 
     def abort(self) -> None:
@@ -74,6 +77,7 @@ class Spool:
     def __init__(self) -> None:
         self.receipts: list[Receiving] = []
         self.held: list[str] = []
+        self.origins: list[Origin] = []
         self.stored: list[tuple[StoredMessage, bytes, tuple[str, ...]]] = []
         self.inbox_sizes: dict[str, int] = {}
         self.asked = 0
@@ -119,6 +123,7 @@ class PolicyHarness:
         checks: Sequence[CheckFactory] = (),
         counts: SharedCounts | None = None,
         accounts: bool | AccountStore = False,
+        auth: AuthTerms = NO_AUTH,
     ) -> None:
         config = parse(text)
         clock = clock or SystemClock()
@@ -140,6 +145,7 @@ class PolicyHarness:
             checks=checks,
             logins=self._logins(accounts, clock) if accounts else None,
             counts=counts,
+            auth=auth,
         )
 
     def _logins(self, accounts: bool | AccountStore, clock: Clock) -> Logins:

@@ -107,6 +107,15 @@ def test_several_questions_on_one_connection(tmp_path: Path) -> None:
     with_open(tmp_path, scenario)
 
 
+def test_the_console_names_the_account_that_asks(tmp_path: Path) -> None:
+    async def scenario(daemon: Open) -> None:
+        await daemon.say(b'{"op": "queue hold", "args": {"filter": "state:waiting"}, "who": "ann (console)"}\n')
+        (answer,) = await daemon.say(b'{"op": "queue audit"}\n')
+        assert [each["who"] for each in answer["ok"]] == ["ann (console)"]
+
+    with_open(tmp_path, scenario)
+
+
 @pytest.mark.parametrize(
     ("line", "error"),
     [
@@ -118,7 +127,7 @@ def test_several_questions_on_one_connection(tmp_path: Path) -> None:
         (b'{"op": "queue\xff list"}\n', "is not UTF-8"),
         (b'{"op": "queue \\udcfc"}\n', "this is no request"),
         (b'{"op": "queue list", "args": ' + b"[" * 30_000 + b"\n", "this is no request"),
-        (b'{"op": "queue list", "who": "root"}\n', "this is no request"),
+        (b'{"op": "queue list", "whom": "root"}\n', "this is no request"),
         (b'{"op": "queue burn"}\n', 'no operation "queue burn"'),
         (b'{"op": "queue list", "args": {"limits": 1}}\n', 'no parameter "limits"'),
         (b'{"op": "queue list", "args": {"limit": "1"}}\n', "is not a int"),

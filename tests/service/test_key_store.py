@@ -88,8 +88,9 @@ def test_a_copied_key_signs_from_the_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("octets", "said"),
     [
-        (b"hello", "no private key that can be read"),
-        (pem_of(ec.generate_private_key(ec.SECP256R1())), "no keys of this algorithm"),
+        (b"hello", "the DKIM key cannot be read"),
+        (pem_of(ec.generate_private_key(ec.SECP256R1())), "no RSA or Ed25519 private key"),
+        (pem_of(rsa.generate_private_key(65_537, 512 * 2))[:400], "the DKIM key cannot be read"),
     ],
 )
 def test_a_file_that_is_no_key_is_named(tmp_path: Path, octets: bytes, said: str) -> None:

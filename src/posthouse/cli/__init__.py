@@ -42,7 +42,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "explain",
         "Explain a message, an address, a reply code, a command or a setting.",
     ),
-    "check": ("check", "check", "Check a configuration, an address or a message before it is used."),
+    "check": ("check", "check", "Check a configuration, an address, a domain or a message before it is used."),
     "user": ("user", "user", "Show and change the accounts that may log in."),
     "dkim": ("dkim", "dkim", "Make, show and rotate the keys with which mail is signed."),
     "fault": ("catching.fault", "fault", "Switch faults on and off while the catcher runs."),

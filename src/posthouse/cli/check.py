@@ -1,4 +1,4 @@
-"""``posthouse check``: check a configuration, an address or a message before it is used."""
+"""``posthouse check``: check a configuration, an address, a domain or a message before it is used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from posthouse.cli import exit_codes
-from posthouse.cli.context import DaemonOptions, not_empty, operate, with_daemon
+from posthouse.cli.context import DaemonOptions, not_empty, operate, operate_here, with_daemon, with_zone, zone_text
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import say, table, with_json
 from posthouse.core.errors import SettingError
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["check"]
 
+_COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
-@click.group(short_help="Check a configuration, an address or a message before it is used.")
+
+@click.group(short_help="Check a configuration, an address, a domain or a message before it is used.")
 def check() -> None:
-    """Check a configuration, an address or a message before it is used."""
+    """Check a configuration, an address, a domain or a message before it is used."""
 
 
 @check.command("config", short_help="Check a configuration file: every error, and what may not be intended.")
@@ -119,17 +121,41 @@ def _checked(options: DaemonOptions, address: str) -> Any:
 @click.argument("file", callback=not_empty)
 @click.option("--bulk/--no-bulk", default=None, help="The message goes to many. Default: as its fields say.")
 @click.option("--strict", is_flag=True, help="End with 1 for warnings too.")
+@click.option(
+    "--ip", metavar="ADDRESS", callback=not_empty, help="The host that sends it: also check SPF, DKIM and DMARC."
+)
+@click.option("--from", "mail_from", metavar="ADDRESS", help="The sender in MAIL FROM; empty for a bounce.")
+@click.option("--helo", metavar="NAME", default="", help="The name that the host gives in HELO or EHLO.")
+@with_zone
+@with_daemon
 @with_json
-def message(file: str, bulk: bool | None, strict: bool, as_json: bool) -> int:
+def message(
+    file: str,
+    bulk: bool | None,
+    strict: bool,
+    ip: str | None,
+    mail_from: str | None,
+    helo: str,
+    zone: str | None,
+    config_file: str | None,
+    data_dir: str | None,
+    as_json: bool,
+) -> int:
     """Check a message against the standards and what large receivers demand; FILE may be - for standard input.
 
     Each finding has its line, its rule and a remedy. The exit code is 1 if there are errors, with --strict also if
     there are warnings.
+
+    With --ip or --zone, SPF (only with --ip), DKIM and DMARC are checked as a receiver does it, and what to publish is
+    shown. --zone takes the DNS records from a file, so that they can be tried before they are published. The
+    configuration says which DNS servers are asked.
     """
     import time
 
     from posthouse.message.lint import Level, lint_message
 
+    if ip is None and (mail_from is not None or helo):
+        raise click.UsageError("--from and --helo are for SPF, which needs the address of the host: add --ip")
     try:
         octets = _octets_of(file)
     except OSError as error:
@@ -138,12 +164,88 @@ def message(file: str, bulk: bool | None, strict: bool, as_json: bool) -> int:
         )
         return exit_codes.NOINPUT
     found = lint_message(octets, now=time.time(), bulk=bulk)
+    auth = None
+    if ip is not None or zone is not None:
+        auth = operate_here(
+            "check message",
+            DaemonOptions(config_file, data_dir),
+            message=octets.decode("latin-1"),
+            ip=ip or "",
+            mail_from=mail_from or "",
+            helo=helo,
+            zone=zone_text(zone),
+        )
     if as_json:
-        print_json([each._asdict() for each in found])
+        listed = [each._asdict() for each in found]
+        print_json(listed if auth is None else {"findings": listed, "authentication": auth})
     else:
         _show_findings(file, found)
+        if auth is not None:
+            _show_authentication(auth)
     grave = (Level.ERROR, Level.WARNING) if strict else (Level.ERROR,)
-    return 1 if any(each.level in grave for each in found) else exit_codes.OK
+    levels = {str(each.level) for each in found} | {each.level for each in (auth.findings if auth else ())}
+    return 1 if levels & set(map(str, grave)) else exit_codes.OK
+
+
+def _show_authentication(auth: Any) -> None:
+    click.echo()
+    rows = [] if auth.spf is None else [("SPF", auth.spf.result, auth.spf.domain, auth.spf.reason)]
+    rows += [("DKIM", each.result, each.domain, each.reason) for each in auth.dkim]
+    rows.append(("DMARC", auth.dmarc.result, auth.dmarc.author_domain, auth.dmarc.reason))
+    table(("CHECK", "RESULT", "DOMAIN", "BECAUSE"), rows, styles="bold - green -")
+    if auth.spf is not None:
+        for lookup in auth.spf.lookups:
+            say(f"    {lookup}", "dim")
+    _show_remedies(auth.findings)
+
+
+def _show_remedies(findings: Sequence[Any]) -> None:
+    for each in findings:
+        say(f"{each.level}: {each.text}", _COLOURS[each.level])
+        say(f"    {each.remedy}")
+        if each.publish:
+            click.echo(f"    {each.publish}")
+
+
+@check.command("domain", short_help="Check the DNS records of a domain: MX, SPF, DKIM, DMARC and TLS.")
+@click.argument("domain", callback=not_empty)
+@click.option(
+    "--selector", "selectors", metavar="NAME", multiple=True, help="The selector of a DKIM key; may be repeated."
+)
+@with_zone
+@with_daemon
+@with_json
+def domain(
+    domain: str,
+    selectors: tuple[str, ...],
+    zone: str | None,
+    config_file: str | None,
+    data_dir: str | None,
+    as_json: bool,
+) -> int:
+    """Check the DNS records by which DOMAIN receives mail and lets its mail be verified, and show what to publish.
+
+    SPF is followed through every include, and its look-ups are counted. --zone takes the records from a file, so that
+    they can be tried before they are published. The exit code is 1 if there are errors.
+    """
+    run = operate if zone is None else operate_here  # a zone may be too large for the control socket
+    found = run(
+        "check domain",
+        DaemonOptions(config_file, data_dir),
+        domain=domain,
+        selectors=",".join(selectors),
+        zone=zone_text(zone),
+    )
+    if as_json:
+        print_json(found)
+    else:
+        for topic in found.topics:
+            say(f"{topic.topic.upper():8} {topic.summary}", "bold")
+            for record in topic.records:
+                say(f"    {record}", "dim")
+            _show_remedies(topic.findings)
+    levels = {each.level for topic in found.topics for each in topic.findings}
+    return 1 if "error" in levels else exit_codes.OK
 
 
 def _octets_of(path: str) -> bytes:
@@ -157,10 +259,9 @@ def _octets_of(path: str) -> bytes:
 
 def _show_findings(file: str, found: Sequence[Finding]) -> None:
     name = "standard input" if file == "-" else file
-    colours = {"error": "bold red", "warning": "yellow", "note": "cyan"}
     for each in found:
         source = f" ({each.source})" if each.source else ""
-        say(f"{name}:{each.line}: {each.level}: {each.text} [{each.rule}]", colours[each.level])
+        say(f"{name}:{each.line}: {each.level}: {each.text} [{each.rule}]", _COLOURS[each.level])
         say(f"    {each.remedy}{source}")
     if not found:
         say(f"{name}: nothing found.", "green")

@@ -16,8 +16,20 @@ import click
 if TYPE_CHECKING:
     from posthouse.service import Config, Operation
 
-__all__ = ["DaemonOptions", "not_empty", "operate", "run", "signals", "unless", "with_daemon"]
+__all__ = [
+    "DaemonOptions",
+    "not_empty",
+    "operate",
+    "operate_here",
+    "run",
+    "signals",
+    "unless",
+    "with_daemon",
+    "with_zone",
+    "zone_text",
+]
 
+_ZONE_AT_MOST = 4_000_000  # octets
 _T = TypeVar("_T")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -47,6 +59,38 @@ def not_empty(ctx: click.Context, option: click.Parameter, value: str | None) ->
 def with_daemon(command: _Command) -> _Command:
     """Give a command the options that choose a daemon: ``config_file`` and ``data_dir``."""
     return _CONFIG(_DATA_DIR(command))
+
+
+def with_zone(command: _Command) -> _Command:
+    """Give a command the option ``--zone``."""
+    return click.option(
+        "--zone",
+        metavar="FILE",
+        callback=not_empty,
+        help='A file that answers in place of the DNS: {"name": {"TXT": ["…"]}}.',
+    )(command)
+
+
+def zone_text(path: str | None) -> str:
+    """The text of the file of ``--zone``, "" without one.  Raises ``CommandFailed`` and ``SettingError``."""
+    from posthouse.core.errors import SettingError
+
+    if path is None:
+        return ""
+    try:
+        with open(path, "rb") as file:
+            octets = file.read(_ZONE_AT_MOST + 1)
+    except OSError as error:
+        from posthouse.cli.exit_codes import NOINPUT, CommandFailed
+
+        sentence = f"{path}: it cannot be read ({error.strerror}); name a file with DNS records in JSON"
+        raise CommandFailed(sentence, NOINPUT) from error
+    if len(octets) > _ZONE_AT_MOST:
+        raise SettingError("the zone is larger than 4 MB", where=path, remedy="leave only the names that matter")
+    try:
+        return octets.decode()
+    except UnicodeDecodeError as error:
+        raise SettingError("the zone is not UTF-8", where=path, remedy="store it in UTF-8") from error
 
 
 def _directory(text: str) -> str:
@@ -91,6 +135,15 @@ class DaemonOptions:
         from posthouse.service.config_file import load_data_dir
 
         return load_data_dir(self.config_file)
+
+
+def operate_here(name: str, options: DaemonOptions, **given: Any) -> Any:
+    """Run one operation in this process, whether a daemon runs or not, and return its answer: for what is too large for
+    the control socket."""
+    from posthouse.service import OPERATIONS
+    from posthouse.service.daemon.offline import context
+
+    return asyncio.run(OPERATIONS[name].run(context(options.config), **given))
 
 
 def operate(name: str, options: DaemonOptions | None = None, **given: Any) -> Any:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import click
 
-from posthouse.cli.context import DaemonOptions, not_empty, operate, with_daemon
+from posthouse.cli.context import DaemonOptions, operate, with_daemon, with_zone, zone_text
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, say, table, with_json
-from posthouse.core import SettingError
 
 __all__ = ["dkim"]
 
-_ZONE_AT_MOST = 4_000_000
 _NONE = "There are no DKIM keys; make the first with: posthouse dkim keygen DOMAIN"
 
 
@@ -110,12 +108,7 @@ def rotate(domain: str, days: int, config_file: str | None, data_dir: str | None
 
 @dkim.command("check", short_help="Compare the DKIM keys with the DNS.")
 @click.argument("domain", required=False, default="")
-@click.option(
-    "--zone",
-    metavar="FILE",
-    callback=not_empty,
-    help='A file that answers in place of the DNS: {"name": {"TXT": ["…"]}}.',
-)
+@with_zone
 @with_daemon
 @with_json
 def check(domain: str, zone: str | None, config_file: str | None, data_dir: str | None, as_json: bool) -> int:
@@ -123,8 +116,7 @@ def check(domain: str, zone: str | None, config_file: str | None, data_dir: str 
 
     The exit code is 69 where mail is signed with a key that receivers cannot find.
     """
-    text = "" if zone is None else _text_of(zone)
-    found = operate("dkim check", DaemonOptions(config_file, data_dir), domain=domain, zone=text)
+    found = operate("dkim check", DaemonOptions(config_file, data_dir), domain=domain, zone=zone_text(zone))
     code = 0 if all(each.usable for each in found) else 69
     if as_json:
         print_json(found)
@@ -139,19 +131,3 @@ def check(domain: str, zone: str | None, config_file: str | None, data_dir: str 
         for sentence in each.advice:
             say(sentence, "yellow")
     return code
-
-
-def _text_of(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            octets = file.read(_ZONE_AT_MOST + 1)
-    except OSError as error:
-        raise SettingError(
-            f"it cannot be read ({error.strerror})", where=path, remedy="name a file with DNS records in JSON"
-        ) from error
-    if len(octets) > _ZONE_AT_MOST:
-        raise SettingError("the zone is larger than 4 MB", where=path, remedy="leave only the names that matter")
-    try:
-        return octets.decode()
-    except UnicodeDecodeError as error:
-        raise SettingError("the zone is not UTF-8", where=path, remedy="store it in UTF-8") from error

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["run"]
 
+#: The function that the console's process runs.
+_CONSOLE: Final = "posthouse.console.process:main"
+#: How many ports behind 8025 the console of the catcher tries.
+_SPARE_PORTS: Final = 20
 _APP_BIND: Final = "127.0.0.1:1025"
 _TLS: Final = {"off": "no TLS", "starttls": "STARTTLS", "implicit": "TLS"}
 
@@ -57,6 +61,12 @@ _TLS: Final = {"off": "no TLS", "starttls": "STARTTLS", "implicit": "TLS"}
     help="Whether recipients of the catcher such as tempfail+3@… fail on demand (tempfail, permfail, greylist, "
     "mailbox-full, reply-CODE, slow, drop; see the page about testing). [default: they do]",
 )
+@click.option(
+    "--console",
+    metavar="HOST:PORT",
+    callback=context.not_empty,
+    help="Where the web console of the catcher listens; off for none. [default: 127.0.0.1:8025, or the next free port]",
+)
 @click.option("--log", type=click.Choice(["text", "json"]), help="The form of log lines; else as configured.")
 @context.with_daemon
 def run(
@@ -67,6 +77,7 @@ def run(
     auth: str | None,
     app: str | None,
     fault_addresses: bool | None,
+    console: str | None,
     log: str | None,
 ) -> None:
     """Run the daemon.
@@ -87,17 +98,16 @@ def run(
         return
     from posthouse.service.daemon import supervisor
 
-    for option, given in (("bind", bind), ("tls", tls), ("auth", auth), ("fault-addresses", fault_addresses)):
+    catcher = {"bind": bind, "tls": tls, "auth": auth, "fault-addresses": fault_addresses, "console": console}
+    for option, given in catcher.items():
         if given not in (None, ()) and config_file is not None:
-            setting = option.replace("-", "_")
-            raise click.UsageError(
-                f"--{option} is for running without a configuration; write it as {setting} of a [[listener]]"
-            )
+            setting = "bind of [console]" if option == "console" else f"{option.replace('-', '_')} of a [[listener]]"
+            raise click.UsageError(f"--{option} is for running without a configuration; write it as {setting}")
     options = context.DaemonOptions(config_file, data_dir)
     config = (
         options.config
         if config_file is not None
-        else _catcher(options.data_dir, bind, tls, auth, fault_addresses is not False)
+        else _catcher(options.data_dir, bind, tls, auth, fault_addresses is not False, console)
     )
     config = _logging(config, log)
 
@@ -106,7 +116,9 @@ def run(
             _tell(opened, plain=config_file is None, data_dir=data_dir)
 
     try:
-        supervisor.run(config, loop=context.run, ready=ready, source=_source(config_file, data_dir, log))
+        program = supervisor.ConsoleProgram(_CONSOLE, 0 if console or config_file is not None else _SPARE_PORTS)
+        source = _source(config_file, data_dir, log)
+        supervisor.run(config, loop=context.run, ready=ready, source=source, console=program)
     except SettingError as error:
         binds = [str(each.bind) for each in config.listener]
         if config_file is None and isinstance(error.__cause__, OSError) and error.where in binds:
@@ -162,7 +174,9 @@ def _logging(config: Config, log: str | None) -> Config:
     return replace(config, log=replace(config.log, format=log))
 
 
-def _catcher(data_dir: str | None, binds: tuple[str, ...], tls: Any, auth: Any, faults: bool) -> Config:
+def _catcher(
+    data_dir: str | None, binds: tuple[str, ...], tls: Any, auth: Any, faults: bool, console: str | None = None
+) -> Config:
     """The configuration of the catcher.
 
     Without an address or ``--tls`` there is one more listener, without TLS, if its port is free: for programs that
@@ -172,7 +186,13 @@ def _catcher(data_dir: str | None, binds: tuple[str, ...], tls: Any, auth: Any, 
 
     plain = CATCHER_WITHOUT_TLS if not binds and tls is None and _is_free(CATCHER_WITHOUT_TLS) else ""
     return default_config(
-        data_dir, binds, tls=tls or "starttls", auth=auth or "offered", plain=plain, fault_addresses=faults
+        data_dir,
+        binds,
+        tls=tls or "starttls",
+        auth=auth or "offered",
+        plain=plain,
+        fault_addresses=faults,
+        console=console,
     )
 
 
@@ -222,6 +242,8 @@ def _tell(opened: Opened, *, plain: bool, data_dir: str | None) -> None:
         listener = next(each for each in opened.config.listener if each.name == name)
         words = [listener.kind, *([name] if name != listener.kind else ()), *([_TLS[listener.tls]] if plain else ())]
         say(f"listening on {place} ({', '.join(words)})", "green")
+    if opened.console:
+        say(f"console at {opened.console}", "green")
     if plain:
         where = f" --data-dir {data_dir}" if data_dir else ""
         place = next(iter(opened.endpoints.values()))

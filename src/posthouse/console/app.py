@@ -29,6 +29,7 @@ from posthouse.console.rendering import environment, page_context
 from posthouse.console.security.guard import Guard
 from posthouse.console.texts import LANGUAGES
 from posthouse.core import PosthouseError
+from posthouse.service.config.console_settings import ConsoleSettings
 
 __all__ = ["Console", "application"]
 
@@ -38,15 +39,17 @@ _STATUSES: Final = (400, 401, 403, 404, 405, 408, 413, 415, 421, 429, 500, 503, 
 _Log = Callable[..., object]
 
 
-def application(runner: OperationRunner, *, hosts: Sequence[str] = (), log: _Log | None = None) -> ASGIApp:
+def application(
+    runner: OperationRunner, *, settings: ConsoleSettings | None = None, log: _Log | None = None
+) -> ASGIApp:
     """The console as an ASGI application.
 
     Args:
         runner: runs the operations.
-        hosts: names beside loopback by which the console may be asked.
+        settings: ``[console]``; without it, the defaults.
         log: called with the name of an event and its fields: ``fault`` with ``reason`` and ``error``.
     """
-    return Console(runner, hosts=hosts, log=log).guarded
+    return Console(runner, settings=settings, log=log).guarded
 
 
 class Console:
@@ -59,11 +62,12 @@ class Console:
         self,
         runner: OperationRunner,
         *,
-        hosts: Sequence[str] = (),
+        settings: ConsoleSettings | None = None,
         log: _Log | None = None,
         modules: Sequence[object] | None = None,
     ) -> None:
         self.runner = runner
+        self.settings = ConsoleSettings() if settings is None else settings
         self.assets = Assets()
         self._log = log
         self._key = os.urandom(32)
@@ -79,7 +83,7 @@ class Console:
         if not any(isinstance(each, Page) and each.path == "/" for each in declared):
             routes.append(Route("/", self._first))
         self._router = Router(routes, redirect_slashes=True, default=self._no_route)
-        self.guarded = Guard(self._serve, hosts=[each.lower() for each in hosts], body_limits=limits)
+        self.guarded = Guard(self._serve, settings=self.settings, body_limits=limits)
 
     def page_request(self, request: Request) -> PageRequest:
         """What handlers of pages get for a request; for routes of Starlette that want the same."""
@@ -96,10 +100,13 @@ class Console:
                     Route(declared.path, answer, methods=["POST"])]  # fmt: skip
         return [declared]
 
+    def close(self) -> None:
+        """End the streams that are open."""
+
     # -- one request -----------------------------------------------------------------------------------------------
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             scope["app"] = scope["posthouse.console"] = self  # with "app", Starlette raises 405 for us to answer
         started = False
 

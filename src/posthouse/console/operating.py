@@ -1,7 +1,7 @@
 """How pages run operations: in the process of the daemon, or by asking it.
 
 ``ContextRunner`` runs them on a ``Context`` of this process: tests and the demo, where console and daemon share an
-event loop.
+event loop.  ``DaemonRunner`` is that of a console in a process of its own.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from typing import Any, Protocol
 from posthouse.console.problems import NotFound
 from posthouse.core import SettingError
 from posthouse.service.config.model import Config
+from posthouse.service.control.client import ask
+from posthouse.service.daemon.offline import KeptReader
 from posthouse.service.operations.base import Context, Operation
 from posthouse.service.operations.registry import OPERATIONS
 
-__all__ = ["ContextRunner", "OperationRunner", "checked", "operation_named"]
+__all__ = ["ContextRunner", "DaemonRunner", "OperationRunner", "checked", "operation_named"]
 
 
 class OperationRunner(Protocol):
@@ -71,3 +73,27 @@ def checked(operation: Operation, given: Mapping[str, Any]) -> None:
     for name, each in known.items():
         if each.default is None and name not in given:
             raise SettingError(f'the parameter "{name}" is missing', where=operation.name, remedy=each.help)
+
+
+class DaemonRunner:
+    """Operations of a console in a process of its own.
+
+    Those that only read the spool use a connection of this process, so mail never waits for them; every other is asked
+    of the daemon by its control socket, in the name of the one who asks.
+    """
+
+    def __init__(self, reader: KeptReader) -> None:
+        self._reader = reader
+
+    @property
+    def config(self) -> Config:
+        return self._reader.config
+
+    async def run(self, operation: str, given: Mapping[str, Any], who: str) -> Any:
+        found = operation_named(operation)
+        checked(found, given)
+        if not found.needs_context:
+            return await found.run(None, **given)
+        if found.reads and not found.live:
+            return await found.run(self._reader.context(who), **given)
+        return await ask(self.config.data_dir, found, given, who=who)

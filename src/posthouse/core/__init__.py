@@ -36,6 +36,7 @@ from posthouse.core.errors import (
     Unreachable,
 )
 from posthouse.core.event_sink import CallbackSink, EventSink, event_sink
+from posthouse.core.method_verdict import MethodVerdict
 from posthouse.core.outcome import Handover, Outcome, Phase, Result
 from posthouse.core.remark import Remark
 from posthouse.core.reply import Reply, Verdict
@@ -65,6 +66,7 @@ __all__ = [
     "Kind",
     "LocalError",
     "MX",
+    "MethodVerdict",
     "NetworkError",
     "NotDelivered",
     "NotTls",

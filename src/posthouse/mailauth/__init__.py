@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
+    from posthouse.mailauth.all_checks import MessageChecks, check_all
     from posthouse.mailauth.arc import ArcResult, seal_arc, verify_arc
     from posthouse.mailauth.batv import Batv
     from posthouse.mailauth.dkim.keys import DkimKey
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from posthouse.mailauth.dkim.verdict import DkimResult, SignatureResult
     from posthouse.mailauth.dkim.verification import DkimPolicy, DkimVerifier, verify_dkim
     from posthouse.mailauth.dmarc import DmarcResult, check_dmarc
+    from posthouse.mailauth.domain_check.check_domain import check_domain
+    from posthouse.mailauth.domain_check.domain_report import DomainReport
     from posthouse.mailauth.questions import TIME_LIMIT, Check, Resolver, answer, ask
     from posthouse.mailauth.spf.check_host import check_spf
     from posthouse.mailauth.spf.received_spf import received_spf
@@ -32,6 +35,8 @@ __all__ = [
     "DkimSigner",
     "DkimVerifier",
     "DmarcResult",
+    "DomainReport",
+    "MessageChecks",
     "Resolver",
     "SignatureResult",
     "SigningOptions",
@@ -41,7 +46,9 @@ __all__ = [
     "Zone",
     "answer",
     "ask",
+    "check_all",
     "check_dmarc",
+    "check_domain",
     "check_spf",
     "read_zone",
     "received_spf",
@@ -54,6 +61,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "all_checks": "MessageChecks check_all",
         "arc": "ArcResult seal_arc verify_arc",
         "batv": "Batv",
         "dkim.keys": "DkimKey",
@@ -61,7 +69,9 @@ __getattr__ = lazily(
         "dkim.verdict": "DkimResult SignatureResult",
         "dkim.verification": "DkimPolicy DkimVerifier verify_dkim",
         "dmarc": "DmarcResult check_dmarc",
-        "questions": "Check Resolver TIME_LIMIT answer ask",
+        "domain_check.check_domain": "check_domain",
+        "domain_check.domain_report": "DomainReport",
+        "questions": "TIME_LIMIT Check Resolver answer ask",
         "spf.check_host": "check_spf",
         "spf.received_spf": "received_spf",
         "spf.spf_result": "SpfResult",

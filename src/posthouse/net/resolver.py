@@ -264,15 +264,24 @@ class CachingResolver:
         self._kept: OrderedDict[Question, _CachedAnswer] = OrderedDict()
         self._asking: dict[Question, _Asking] = {}
 
-    async def ask(self, question: Question) -> Answer:
+    def known(self, question: Question) -> Answer | None:
+        """The answer that is kept, without waiting; None if the question has to be asked."""
         question = Question(question.name.lower().removesuffix("."), question.kind)
         kept = self._kept.get(question)
-        if kept is not None:
-            left = kept.until - self._clock.monotonic()
-            if left > 0:
-                self._kept.move_to_end(question)
-                return kept.answer._replace(ttl=min(kept.answer.ttl, int(left)))
-            del self._kept[question]
+        if kept is None:
+            return None
+        left = kept.until - self._clock.monotonic()
+        if left > 0:
+            self._kept.move_to_end(question)
+            return kept.answer._replace(ttl=min(kept.answer.ttl, int(left)))
+        del self._kept[question]
+        return None
+
+    async def ask(self, question: Question) -> Answer:
+        found = self.known(question)
+        if found is not None:
+            return found
+        question = Question(question.name.lower().removesuffix("."), question.kind)
         asking = self._asking.get(question)
         if asking is None:
             asking = _Asking(asyncio.get_running_loop().create_task(self._fetch(question)))

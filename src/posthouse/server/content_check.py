@@ -22,7 +22,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
-from posthouse.core import Envelope, LocalError, Reply, Verdict
+from posthouse.core import Envelope, LocalError, MethodVerdict, Reply, Verdict
 from posthouse.net import Clock
 from posthouse.protocol.commands import Greet
 from posthouse.server.policy import Peer
@@ -53,12 +53,14 @@ class CheckResult(NamedTuple):
     """The result of one check, or of all checks of a message.
 
     ``fields`` are whole header fields, each with its CRLF.  ``refusal`` has a 4xx or 5xx reply and the reason for the
-    log.  ``quarantine`` is a reason: the message is accepted, and held until an operator decides.
+    log.  ``quarantine`` is a reason: the message is accepted, and held until an operator decides.  ``verdicts`` are
+    those of message authentication, for the history.
     """
 
     fields: bytes = b""
     refusal: Verdict | None = None
     quarantine: str = ""
+    verdicts: tuple[MethodVerdict, ...] = ()
 
 
 _PASS: Final = CheckResult()
@@ -221,10 +223,10 @@ def _retrieved(future: asyncio.Future[Any]) -> None:
 
 def _joined(before: CheckResult, result: CheckResult) -> CheckResult:
     """The result of all checks so far.  Raises ``LocalError`` for a result that cannot be used."""
-    fields, refusal, quarantine = result
+    fields, refusal, quarantine, verdicts = result
     if fields and _FIELDS.fullmatch(fields) is None:
         raise LocalError("these are not whole header fields, each ended by CRLF")
     if refusal is not None and refusal.reply.code < 400:
         raise LocalError(f"{refusal.reply.code} is not a refusal")
     quarantines = [each for each in (before.quarantine, quarantine) if each]
-    return CheckResult(fields + before.fields, refusal, "; ".join(quarantines))
+    return CheckResult(fields + before.fields, refusal, "; ".join(quarantines), before.verdicts + verdicts)

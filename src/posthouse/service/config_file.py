@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from posthouse.core import SettingError
 from posthouse.net.stream import Endpoint
+from posthouse.service.config.console_settings import ConsoleSettings, console_problems
 from posthouse.service.config.decode import decode, named
 from posthouse.service.config.mail_types import HOSTNAME, DeliverySetting
 from posthouse.service.config.model import Config, DomainSettings, ListenerSettings, RouteSettings
@@ -123,6 +124,8 @@ def parse(text: str, where: str = "posthouse.toml") -> Config:
         raise ConfigError(problems)
     assert isinstance(config, Config)
     config = replace(config, listener=_named(config.listener))
+    if config.console.enabled is None:
+        config = replace(config, console=replace(config.console, enabled="console" in table))
     if config.user and "data_dir" not in table:
         remedy = 'write data_dir, for example "/var/lib/posthouse"'
         problems.append(
@@ -189,6 +192,7 @@ def default_config(
     auth: Literal["off", "offered", "required"] = "offered",
     plain: str = "",
     fault_addresses: bool = True,
+    console: str | None = None,
 ) -> Config:
     """The configuration without a file: SMTP on 127.0.0.1:1025, all mail delivered into local inboxes, nothing sent.
 
@@ -196,7 +200,8 @@ def default_config(
     ``binds`` replace the address, as in ``[[listener]] bind``.  ``tls`` is that of the listeners, or ``required``:
     STARTTLS, and nothing before it.  ``auth`` is that of the listeners; any name with any password may log in.
     ``plain`` is the address of one more listener, without TLS.  ``fault_addresses``: recipients such as ``tempfail+3``
-    fail on demand.  Raises ``SettingError``.
+    fail on demand.  ``console`` is the address of the web console, 127.0.0.1:8025 unless given; "off" for none.  Raises
+    ``SettingError``.
     """
     everything = DomainSettings(name="*", deliver=DeliverySetting("mailbox"), mailboxes=("any",))
     listener = ListenerSettings(
@@ -221,7 +226,18 @@ def default_config(
         accounts=AccountsSetting("any"),
         listener=_named(tuple(listeners)),
         domain=(everything,),
+        console=_console(console),
     )
+
+
+def _console(place: str | None) -> ConsoleSettings:
+    if place == "off":
+        return ConsoleSettings(enabled=False)
+    found = ConsoleSettings(enabled=True) if place is None else ConsoleSettings(enabled=True, bind=_bound(place))
+    for setting, cause, remedy in console_problems(found, "any"):
+        del setting
+        raise SettingError(cause, where="--console", remedy=remedy)
+    return found
 
 
 def _bound(text: str) -> Endpoint:
@@ -256,6 +272,8 @@ def _checks(config: Config, broken: Collection[str]) -> Iterator[tuple[str, str,
     """
     if config.group and not config.user:
         yield "group", "there is a group without a user", "write user as well, or leave group out"
+    if "console" not in broken:
+        yield from console_problems(config.console, config.accounts.kind)
     if "listener" not in broken:
         yield from _listener_checks(config)
     if "relay" not in broken and config.relay.retry_first > config.relay.retry_max:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from posthouse.core import LocalError
+from posthouse.core import LocalError, MethodVerdict
 from posthouse.spool.ids import number_of
 
 __all__ = [
@@ -59,6 +59,7 @@ class FieldKind(enum.Enum):
     SIZE = ("size", _NUMBERS, False)  # octets
     COUNT = ("count", _NUMBERS, False)
     SINCE = ("since", _NUMBERS, False)  # seconds that have passed since the time in the row
+    VERDICT = ("verdict", ("=", "!="), True)  # the word of a method of message authentication
     UNTIL = ("until", _NUMBERS, False)  # seconds that are left until the time in the row; below 0 if it has passed
 
     def __init__(self, _name: str, operators: tuple[str, ...], textual: bool) -> None:
@@ -149,6 +150,16 @@ FIELDS: Final[Mapping[str, FilterField]] = MappingProxyType(
             FilterField("size", FieldKind.SIZE, "size", "the size of the message", "size>1M", ("bytes", "octets")),
             FilterField("attempts", FieldKind.COUNT, "attempts", "attempts made", "attempts>=3", ("tries",)),
             FilterField("id", FieldKind.ID, "id", "the queue id", "id:3x9k0d5n2c7hb"),
+            FilterField("spf", FieldKind.VERDICT, "spf", "what SPF said of the message", "spf:softfail"),
+            FilterField("dkim", FieldKind.VERDICT, "dkim", "what DKIM said of the message", "dkim:fail"),
+            FilterField(
+                "dmarc",
+                FieldKind.VERDICT,
+                "dmarc",
+                "what DMARC said of the message, or the policy that it failed",
+                "dmarc:reject",
+            ),
+            FilterField("arc", FieldKind.VERDICT, "arc", "what ARC said of the message", "arc:pass"),
         )
     }
 )
@@ -177,7 +188,8 @@ class RecipientRow(NamedTuple):
     ``id`` and ``key`` name it; times in calendar seconds; ``sender`` is "" for the null reverse-path; ``state`` is
     ``waiting``, ``held``, ``delivered`` or ``failed``; ``active`` while it is leased; ``route`` is what an operator
     put in the place of its route, "" for none; ``last`` how the last attempt ended, in words; ``originals`` the other
-    addresses that the client named and that led to this recipient.
+    addresses that the client named and that led to this recipient; ``verdicts`` those of message authentication, as far
+    as the row was read for a filter that asks for them.
     """
 
     id: str
@@ -194,6 +206,7 @@ class RecipientRow(NamedTuple):
     route: str = ""
     active: bool = False
     originals: tuple[str, ...] = ()
+    verdicts: tuple[MethodVerdict, ...] = ()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -276,6 +289,9 @@ def _matches(field: FilterField, condition: Condition, row: RecipientRow, now: f
             for each in row.addresses
         )
         return found is (op != "!=")
+    if field.kind is FieldKind.VERDICT:
+        said = any(each.method == field.attribute and wanted in (each.result, each.policy) for each in row.verdicts)
+        return said is (op == "=")
     value = getattr(row, field.attribute)
     match field.kind:
         case FieldKind.STATE:

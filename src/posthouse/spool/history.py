@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from posthouse.core import AttemptTrace, ConnectionTrace, Remark, Reply, Result
+from posthouse.core import AttemptTrace, ConnectionTrace, MethodVerdict, Remark, Reply, Result
 
 __all__ = [
     "Accepted",
@@ -28,6 +28,7 @@ __all__ = [
     "Origin",
     "QueueEvent",
     "RecipientResult",
+    "VERDICTS_AT",
     "decode_arrival",
     "decode_events",
     "encode",
@@ -67,6 +68,7 @@ class Origin(NamedTuple):
     the queue id of the message that this one reports on; ``remarks`` what a lenient listener tolerated in it.  Where
     the client named other addresses than the message has, ``expansions`` says what they led to, ``sender`` is the
     sender that the client named, and ``parent`` the queue id that the client was told; "" if it is the message's own.
+    ``verdicts`` are those of message authentication, one for each method that was applied.
     """
 
     message_id: str = ""
@@ -78,6 +80,7 @@ class Origin(NamedTuple):
     expansions: tuple[Expansion, ...] = ()
     sender: str = ""
     parent: str = ""
+    verdicts: tuple[MethodVerdict, ...] = ()
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -166,6 +169,8 @@ encode = _encoder()
 _ACCEPTED, _ATTEMPT, _NOTE = 0, 1, 2
 _NO_ARRIVAL = Origin()
 _REMARKS = Origin._fields.index("remarks")
+#: The place of the verdicts in the packed first event.
+VERDICTS_AT: Final = Origin._fields.index("verdicts") + 3
 _EXPANSIONS = Origin._fields.index("expansions")
 _NO_TRACE = AttemptTrace()
 _SAME_TRACE = 1  # as that of the event before: recipients of several destinations travelled together
@@ -175,7 +180,7 @@ def packed_accepted(received: float, source: str, size: int, arrival: Origin) ->
     """The first event, but for sender, recipients and Message-ID, which have columns."""
     if arrival[1:] == _NO_ARRIVAL[1:]:
         return (_ACCEPTED, received, source, size)
-    if not arrival.expansions:
+    if not arrival.expansions and not arrival.verdicts:
         return (_ACCEPTED, received, source, size, *arrival[1:_EXPANSIONS])
     return (_ACCEPTED, received, source, size, *arrival[1:])
 
@@ -221,7 +226,7 @@ def decode_arrival(packed: str | bytes | None, message_id: str = "") -> Origin:
 
 def packed_origin(origin: Origin) -> bytes:
     """The origin of a message, for the row of a fresh one."""
-    return encode(origin if origin.expansions else origin[:_EXPANSIONS])
+    return encode(origin if origin.expansions or origin.verdicts else origin[:_EXPANSIONS])
 
 
 def _origin(fields: list[Any]) -> Origin:
@@ -230,8 +235,11 @@ def _origin(fields: list[Any]) -> Origin:
     if len(fields) > _REMARKS:
         origin = origin._replace(remarks=tuple([Remark(*each) for each in fields[_REMARKS]]))
     if len(fields) > _EXPANSIONS:
-        expansions, sender, parent = fields[_EXPANSIONS:]
-        origin = origin._replace(expansions=tuple(map(_expansion, expansions)), sender=sender, parent=parent)
+        expansions, sender, parent, *rest = fields[_EXPANSIONS:]
+        verdicts = tuple([MethodVerdict(*each) for each in rest[0]]) if rest else ()
+        origin = origin._replace(
+            expansions=tuple(map(_expansion, expansions)), sender=sender, parent=parent, verdicts=verdicts
+        )
     return origin
 
 

@@ -38,7 +38,7 @@ def _served(tool: str, call: str, english: str = "", chinese: str = "") -> Call:
 
 
 _MAILPIT: Final = (
-    _served("Mailpit", "GET /api/v1/messages", "At most 1,000 rows, also with limit=0.", "最多 1,000 行，limit=0 亦然。"),
+    _served("Mailpit", "GET /api/v1/messages", "At most 1,000 rows.", "最多 1,000 行。"),
     _served(
         "Mailpit",
         "GET /api/v1/search",
@@ -68,7 +68,10 @@ _MAILPIT: Final = (
         "浏览器可能执行的类型一律作为下载。",
     ),
     _served(
-        "Mailpit", "GET /api/v1/message/{id}/part/{part}/thumb", "The picture itself, not made smaller.", "返回原图，不缩小。"
+        "Mailpit",
+        "GET /api/v1/message/{id}/part/{part}/thumb",
+        "The picture itself, not made smaller.",
+        "返回原图，不缩小。",
     ),
     _served(
         "Mailpit",
@@ -125,14 +128,21 @@ _SMTP4DEV: Final = (
     Call("smtp4dev", "GET /api/messages/new?lastSeenMessageId=…", "GET /api/inbox/search?after=…"),
     Call("smtp4dev", "GET /api/messages/{id}", "GET /api/inbox/read?number=…"),
     Call("smtp4dev", "GET /api/messages/{id}/source", "GET /api/v1/message/{id}/raw"),
-    Call("smtp4dev", "GET /api/messages/{id}/html", "GET /api/inbox/read?number=…", Text("The field html.", "字段 html。")),
+    Call(
+        "smtp4dev",
+        "GET /api/messages/{id}/html",
+        "GET /api/inbox/read?number=…",
+        Text("The field html.", "字段 html。"),
+    ),
     Call("smtp4dev", "GET /api/messages/{id}/part/{part}/content", "GET /api/inbox/part?number=…&part=…"),
     Call("smtp4dev", "POST /api/messages/{id}/markRead", "POST /api/inbox/mark"),
     Call("smtp4dev", "POST /api/messages/{id}/relay", "POST /api/inbox/release"),
     Call("smtp4dev", "POST /api/messages/send", "POST /api/v1/send"),
     Call("smtp4dev", "PUT /api/messages", "POST /api/inbox/import"),
     Call("smtp4dev", "DELETE /api/messages/{id}", "POST /api/inbox/delete"),
-    Call("smtp4dev", "DELETE /api/messages/*", "POST /api/inbox/delete", Text("With all, or a view.", "带 all 或视图。")),
+    Call(
+        "smtp4dev", "DELETE /api/messages/*", "POST /api/inbox/delete", Text("With all, or a view.", "带 all 或视图。")
+    ),
     Call("smtp4dev", "GET /api/sessions", "GET /api/monitor/sessions"),
     Call("smtp4dev", "GET /api/sessions/{id}/log", "GET /api/monitor/session?id=…"),
     Call("smtp4dev", "GET /api/mailboxes", "GET /api/inbox/views"),

@@ -108,7 +108,7 @@ def _moment(text: str, zone: str) -> datetime | None:
 
 def _read(text: str, form: str) -> datetime | None:
     try:
-        return datetime.strptime(text, form)  # noqa: DTZ007 (its zone is added)
+        return datetime.strptime(text, form)
     except ValueError:
         return None
 

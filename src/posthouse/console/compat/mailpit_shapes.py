@@ -120,7 +120,9 @@ def headers_of(message: ReadMessage) -> Mapping[str, Sequence[str]]:
     found: dict[str, list[str]] = {}
     for field in message.headers:
         value = field.raw.partition(b":")[2].decode("utf-8", "replace")
-        found.setdefault(_canonical(field.name), []).append(" ".join(line.strip() for line in value.splitlines()).strip())
+        found.setdefault(_canonical(field.name), []).append(
+            " ".join(line.strip() for line in value.splitlines()).strip()
+        )
     return dict(sorted(found.items()))
 
 

@@ -143,10 +143,6 @@ def _read_whole(octets: bytes) -> ReadMessage:
 
 def _people_of(octets: bytes, envelope: tuple[str, ...]) -> People:
     message = read_octets(octets)
-    named = {
-        str(each.address).lower()
-        for each in (*message.to, *message.cc, *message.bcc)
-        if each.address is not None
-    }
+    named = {str(each.address).lower() for each in (*message.to, *message.cc, *message.bcc) if each.address is not None}
     hidden = tuple(each for each in dict.fromkeys(envelope) if each.lower() not in named)
     return People(message.sender, message.to, message.cc, message.bcc, message.reply_to, hidden)

@@ -20,6 +20,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from posthouse.console.problems import RequestRefused
+from posthouse.service.config.console_settings import ConsoleSettings, is_loopback
+from posthouse.service.config.model import is_within
 
 __all__ = ["BODY_LIMIT", "CONTENT_POLICY", "Guard", "host_name", "is_loopback_name"]
 
@@ -47,7 +49,7 @@ class Guard:
 
     Args:
         app: what is guarded.
-        hosts: host names beside loopback by which the console may be asked, in lower case.
+        settings: ``[console]``: names, prefix, proxies.
         body_limits: path prefix → octets; the longest prefix decides, and ``BODY_LIMIT`` without one.
         streams: paths that no other origin may even read (GET): a stream of events.
     """
@@ -56,12 +58,15 @@ class Guard:
         self,
         app: ASGIApp,
         *,
-        hosts: Collection[str] = (),
+        settings: ConsoleSettings,
         body_limits: Mapping[str, int] | None = None,
         streams: Collection[str] = (),
     ) -> None:
         self._app = app
-        self._hosts = frozenset(hosts)
+        self._hosts = frozenset(settings.hosts)
+        self._base = settings.base_path
+        self._proxies = settings.proxies
+        self._only_proxies = bool(settings.proxies) and not is_loopback(settings.bind) and not settings.tls_cert
         self._limits = sorted((body_limits or {}).items(), key=lambda item: -len(item[0]))
         self._streams = frozenset(streams)
 
@@ -71,6 +76,7 @@ class Guard:
             return
         headers = Headers(scope=scope)
         try:
+            self._place(scope, headers)
             self._check(scope, headers)
         except RequestRefused as refused:
             await _refuse(refused, scope, receive, send)
@@ -84,8 +90,26 @@ class Guard:
             return
         await self._app(scope, _limited(receive, limit), _with_headers(send))
 
+    def _place(self, scope: Scope, headers: Headers) -> None:
+        """Put the request under the prefix, and believe a proxy what it says of the client."""
+        client = scope["client"][0] if scope.get("client") else ""
+        if is_within(self._proxies, client):
+            scope["posthouse.host"] = _last(headers, "x-forwarded-host") or headers.get("host", "")
+            if (scheme := _last(headers, "x-forwarded-proto").lower()) in ("http", "https"):
+                socket = scope["type"] == "websocket"
+                scope["scheme"] = {"http": "ws", "https": "wss"}[scheme] if socket else scheme
+            if forwarded := _last(headers, "x-forwarded-for"):
+                scope["client"] = (forwarded[:100], 0)
+        elif self._only_proxies:
+            raise RequestRefused("this console is asked through its reverse proxy only")
+        if self._base:
+            path = scope["path"]
+            below = path == self._base or path.startswith(f"{self._base}/")
+            scope["path"] = path if below else f"{self._base}{path}"
+            scope["root_path"] = self._base
+
     def _check(self, scope: Scope, headers: Headers) -> None:
-        host = headers.get("host", "")
+        host = scope.get("posthouse.host") or headers.get("host", "")
         name = host_name(host)
         if not (is_loopback_name(name) or name in self._hosts):
             raise RequestRefused(
@@ -105,6 +129,11 @@ class Guard:
 
     def _limit(self, path: str) -> int:
         return next((limit for prefix, limit in self._limits if path.startswith(prefix)), BODY_LIMIT)
+
+
+def _last(headers: Headers, name: str) -> str:
+    """The last value of a field that proxies add to: what the nearest one has seen itself."""
+    return ",".join(headers.getlist(name)).rpartition(",")[2].strip()
 
 
 def host_name(host: str) -> str:

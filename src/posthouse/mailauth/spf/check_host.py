@@ -26,6 +26,7 @@ from posthouse.mailauth.spf.macros import (
 )
 from posthouse.mailauth.spf.spf_record import SpfRecord, SyntaxFault, Term, parse_record, select
 from posthouse.mailauth.spf.spf_result import SpfLookup, SpfResult, SpfStep, SpfWord
+from posthouse.mailauth.wall_time import seconds_now
 
 __all__ = ["MOST_HOSTS", "MOST_TERMS", "MOST_VOIDS", "check_spf"]
 
@@ -43,7 +44,7 @@ def check_spf(
     helo: str,
     *,
     receiver: str = "unknown",
-    now: float = 0.0,
+    now: float | None = None,
     explain: bool = True,
 ) -> Check[SpfResult]:
     """The SPF check of a message: the MAIL FROM identity, or the HELO identity where the reverse-path is null (§2.4).
@@ -56,7 +57,7 @@ def check_spf(
             become A-labels.
         helo: The argument of HELO or EHLO, as it was sent.
         receiver: The name of the host that checks, which explanations may show (macro r).
-        now: Seconds since 1970, which explanations may show (macro t).
+        now: Seconds since 1970, which explanations may show (macro t); None is the system's time.
         explain: False leaves the explanation out, and the look-ups that it costs (§6.2).
 
     Raises:
@@ -135,7 +136,7 @@ class _Evaluation:
         domain: str,
         helo: str,
         receiver: str,
-        now: float,
+        now: float | None,
     ) -> None:
         self._client = client
         self._number = int(client)
@@ -156,7 +157,7 @@ class _Evaluation:
             "h": helo,
             "c": str(client),
             "r": receiver or "unknown",
-            "t": str(int(now)),
+            "t": str(seconds_now(now)),
         }
         self._lookups: list[SpfLookup] = []
         self._terms = 0

@@ -31,6 +31,7 @@ RESTART: Final = (
     "spool",
     "log",
     "dns",
+    "mailauth.dns_questions",
 )
 #: The setting that names an entry of a table, where entries have names.
 _NAMES: Final = {"listener": "name", "domain": "name", "route": "to", "certificate": "cert"}

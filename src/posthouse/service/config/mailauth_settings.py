@@ -154,7 +154,7 @@ class MailauthSettings(Struct, frozen=True, kw_only=True):
         Literal["accept", "defer"],
         Meta(
             description="Mail whose DMARC result depends on DNS answers that cannot be had now: `accept` it "
-            "unverified, or, with `enforce`, `defer` it (451 4.7.24)."
+            "unverified, or, with `enforce`, `defer` it (451 4.4.3)."
         ),
     ] = "accept"
     dns_time: Annotated[

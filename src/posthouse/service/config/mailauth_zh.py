@@ -16,7 +16,7 @@ MAILAUTH_TEXTS: Final[dict[str, str]] = {
     "mailauth.authserv_id": "本服务器在 Authentication-Results（RFC 8601）中的名称；外来邮件中冒用这个名称的字段会被去"
     "掉。不写时，用 `hostname`。",
     "mailauth.dns_failure": "DMARC 的结果取决于暂时得不到的 DNS 应答时：`accept` 不加验证地接收；在 `enforce` 之下，"
-    "`defer` 请对方稍后重试（451 4.7.24）。",
+    "`defer` 请对方稍后重试（451 4.4.3）。",
     "mailauth.dns_time": "为一封邮件查询 DNS 总共可用的时间。",
     "mailauth.dns_questions": "每个工作进程同时进行的、为邮件所作的 DNS 查询数；其余的等待。",
     "mailauth.spf_fail": "在 `enforce` 之下，SPF 结果为 fail、而 DMARC 和可信的转发者都没有为其作证的邮件：`mark` 交由 "

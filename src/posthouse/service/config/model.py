@@ -21,6 +21,7 @@ from posthouse.client.hostname import machine_name
 from posthouse.core import Address
 from posthouse.net.stream import Endpoint
 from posthouse.service.config import mail_types, security_types, types
+from posthouse.service.config.console_settings import ConsoleSettings
 from posthouse.service.config.inbox_settings import InboxRuleSettings, InboxSettings
 from posthouse.service.config.limit_settings import LimitSettings
 from posthouse.service.config.mail_types import DeliverySetting, ViaSetting
@@ -31,7 +32,6 @@ from posthouse.service.config.types import Network
 __all__ = [
     "CertificateSettings",
     "Config",
-    "ConsoleSettings",
     "DnsSettings",
     "DomainSettings",
     "ListenerSettings",
@@ -416,14 +416,6 @@ class RouteSettings(Struct, frozen=True, kw_only=True):
         Meta(description="The file with the password in its first line; it is read for each new session."),
     ] = ""
     password_env: Annotated[str, Meta(description="Or the environment variable that has the password.")] = ""
-
-
-class ConsoleSettings(Struct, frozen=True, kw_only=True):
-    """The web console (the setting is accepted; the console itself comes in a later version)."""
-
-    bind: Annotated[Endpoint, types.ENDPOINT, Meta(description="Where the console listens.")] = Endpoint(
-        "127.0.0.1", 8025
-    )
 
 
 class SpoolSettings(Struct, frozen=True, kw_only=True):

@@ -36,12 +36,18 @@ class NoDaemon(PosthouseError):
 
 
 async def ask(
-    data_dir: str, operation: Operation, given: Mapping[str, Any], *, slow: Callable[[], object] | None = None
+    data_dir: str,
+    operation: Operation,
+    given: Mapping[str, Any],
+    *,
+    slow: Callable[[], object] | None = None,
+    who: str = "",
 ) -> Any:
     """The answer of the daemon that runs on ``data_dir``.
 
     An operation may take minutes.  While it does, the daemon is asked every 5 s whether it lives; one that does not say
     so within 5 s hangs, and is waited for no longer.  ``slow`` is called once if the answer takes longer than 5 s.
+    ``who`` is whom another process of the daemon asks for, as the audit log has it; without it, the user of this one.
 
     Raises:
         NoDaemon: no daemon listens; the caller may open the spool itself.
@@ -50,7 +56,10 @@ async def ask(
         PosthouseError: any other error of the daemon.
     """
     path = os.path.join(data_dir, CONTROL_SOCKET)
-    answered = asyncio.ensure_future(_asked(path, {"op": operation.name, "args": given}))
+    request: dict[str, Any] = {"op": operation.name, "args": given}
+    if who:
+        request["who"] = who
+    answered = asyncio.ensure_future(_asked(path, request))
     try:
         while not (await asyncio.wait({answered}, timeout=_LOOK))[0]:
             if not await _lives(path, answered):

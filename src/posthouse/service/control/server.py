@@ -1,7 +1,8 @@
 """The server of the control socket: a running daemon offers its operations to users who may open a file.
 
 ``data_dir/control.sock`` has mode 0600, so only the daemon's user and root can connect, and the kernel names the user
-at the other end.  A connection may carry several requests, one after the other; ``control.wire`` has their form.
+at the other end.  The console is a process of the daemon's own user, and names the account that asks.  A connection may
+carry several requests, one after the other; ``control.wire`` has their form.
 Sizes, times and the number of connections are bounded.
 """
 
@@ -41,6 +42,8 @@ __all__ = ["ControlSocket"]
 
 #: Commands that ask at one time.  Most are answered at once; `inbox wait` of tests that run in parallel stays.
 _CONNECTIONS: Final = 100
+#: Characters of a name for which the console asks.
+_LONGEST_NAME: Final = 200
 
 
 class ControlSocket:
@@ -88,7 +91,7 @@ class ControlSocket:
             return
         self._connections.add(task)
         try:
-            who = _who(writer)
+            who, own = _who(writer)
             while True:
                 try:
                     line = await asyncio.wait_for(reader.readline(), PATIENCE)
@@ -98,7 +101,7 @@ class ControlSocket:
                     break
                 if not line.endswith(b"\n"):
                     break
-                writer.write(await self._answered(line, who))
+                writer.write(await self._answered(line, who, own))
                 await asyncio.wait_for(writer.drain(), PATIENCE)
         except (TimeoutError, OSError):
             pass  # the client is slow, or has gone
@@ -106,7 +109,7 @@ class ControlSocket:
             self._connections.discard(task)
             writer.close()
 
-    async def _answered(self, line: bytes, who: str) -> bytes:
+    async def _answered(self, line: bytes, who: str, own: bool) -> bytes:
         try:
             line.decode()  # msgspec's own error for this differs by its version
             request = msgspec.json.decode(line, type=ControlRequest)
@@ -119,6 +122,8 @@ class ControlSocket:
             return _encoded({"error": f"this is no request: {error}", "kind": "setting"})
         except SettingError as error:
             return _encoded({"error": str(error), "kind": "setting"})
+        if own and request.who:
+            who = request.who[:_LONGEST_NAME]
         context = self._context(who) if operation.needs_context else None
         try:
             async with asyncio.timeout(LONGEST_OPERATION):
@@ -177,14 +182,14 @@ def _remove_abandoned(path: str) -> None:
                 os.unlink(path)
 
 
-def _who(writer: asyncio.StreamWriter) -> str:
-    """The name of the user at the other end."""
+def _who(writer: asyncio.StreamWriter) -> tuple[str, bool]:
+    """The name of the user at the other end, and whether that is this process's own."""
     sock = writer.get_extra_info("socket")
     if sock is None or not hasattr(socket, "SO_PEERCRED"):
-        return "a local user"
+        return "a local user", False
     raw = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, user, _ = struct.unpack("3i", raw)
-    return user_name(user)
+    return user_name(user), user == os.getuid()
 
 
 def _requested(request: ControlRequest) -> tuple[Operation, Mapping[str, Any]]:

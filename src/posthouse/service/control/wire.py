@@ -70,10 +70,11 @@ def peer_paths(path: str) -> list[str]:
 
 
 class ControlRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The name of an operation, and its parameters by name."""
+    """The name of an operation, its parameters by name, and for whom a process of the daemon's own user asks."""
 
     op: str
     args: dict[str, str | int | bool | list[int]] = {}
+    who: str = ""
 
 
 class ControlAnswer(msgspec.Struct):

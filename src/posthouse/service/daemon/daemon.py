@@ -61,6 +61,7 @@ from posthouse.service.daemon.route_security import PLAIN_ROUTE, SecurityKey, ke
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
+from posthouse.service.mailauth.mail_auth import MailAuth
 from posthouse.service.maildrop.drop_file import DropFile, MemoryDrop
 from posthouse.service.maildrop.local_intake import Taken, accept
 from posthouse.service.maildrop.maildrop import MAILDROP, Terms
@@ -149,6 +150,7 @@ class Daemon:
         self._resolver = resolver or CachingResolver(
             DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
         )
+        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation.signers)
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._keeper = self._make_keeper() if control and not worker else None
         self._generation = self._make_generation(config, loaded=certificates)
@@ -195,6 +197,8 @@ class Daemon:
             checks=self._checks,
             transcript=self._transcript,
             counts=self._counts,
+            mail_resolver=self._mail_auth.resolver,
+            key_fault=self._tell_operator,
             switches=self._switches,
             monitor=self.monitor,
         )
@@ -373,6 +377,7 @@ class Daemon:
         if self._keeper is not None:
             self._keeper.start()
         self._look_at_certificates()
+        self._mail_auth.start()
         self.monitor.certificates = lambda: self._generation.protections.certificates()
         if self._control is not None and not self.monitor.number:
             self.monitor.history.start()
@@ -501,6 +506,7 @@ class Daemon:
         self._state = "draining"
         if self._timer is not None:
             self._timer.cancel()
+        self._mail_auth.stop()
         self.log("draining", sessions=self.sessions)
         self.monitor.history.stop()
         end = self.clock.monotonic() + timeout

@@ -24,6 +24,9 @@ from posthouse.service.daemon.protection import LoadedCertificates, Protections
 from posthouse.service.daemon.route_security import check_route
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
+from posthouse.service.mailauth.auth_terms import AuthTerms, SignerSource
+from posthouse.service.mailauth.listener_auth import signers_of, verify_terms
+from posthouse.service.mailauth.lookups import KnowingResolver
 from posthouse.service.monitor.monitor import Monitor
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.logins import Logins
@@ -53,6 +56,8 @@ class Lasting(NamedTuple):
     checks: Sequence[CheckFactory]
     transcript: Callable[[str], Transcript] | None
     counts: SharedCounts
+    mail_resolver: KnowingResolver | None
+    key_fault: Callable[[str], object]
     switches: SwitchedFaults
     monitor: Monitor
 
@@ -94,6 +99,7 @@ class Generation:
         earlier: Protections | None = before.protections if before is not None else None
         self.protections: Protections = Protections(config, clock=clock, log=log, before=earlier, loaded=loaded)
         self.servers: dict[ListenerKey, OpenServer] = {}
+        self.signers: SignerSource | None = None
         self.local_policy: ListenerPolicy | None = None  # of what users of this machine leave in the maildrop
 
     @property
@@ -106,6 +112,7 @@ class Generation:
         is in use then."""
         for route in self.config.route:
             check_route(route, self.deliverers.security)
+        self.signers = signers_of(self.config, lasting.clock, lasting.key_fault)
         for listener in self.config.listener:
             self.servers[key_of(listener)] = self._server(listener, lasting)
         self.local_policy = self._policy(_local_submission(self.config), lasting, None, SharedCounts())
@@ -129,6 +136,7 @@ class Generation:
             checks=lasting.checks,
             logins=logins,
             counts=counts,
+            auth=AuthTerms(verify_terms(self.config, listener, lasting.mail_resolver, lasting.clock), self.signers),
         )
 
     def _server(self, listener: ListenerSettings, lasting: Lasting) -> OpenServer:

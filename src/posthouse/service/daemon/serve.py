@@ -25,6 +25,7 @@ from posthouse.service.daemon.parent import ParentLink
 from posthouse.service.daemon.protection import LoadedCertificates
 from posthouse.service.daemon.reloading import ConfigSource, SingleProcess
 from posthouse.service.process import forks
+from posthouse.service.process.console_process import ConsoleProcess
 from posthouse.service.process.descriptor_limit import fitted, wanted
 from posthouse.service.process.notify import ServiceManager
 from posthouse.service.process.ports import Ports
@@ -35,6 +36,8 @@ __all__ = ["REST", "Resources", "serve"]
 
 #: Seconds beyond its draining time that a daemon may take before it is ended.
 REST: Final = 5.0
+#: Seconds between two looks at the console's process.
+_LOOK: Final = 1.0
 #: Exit code of a daemon whose spool was out of order (EX_IOERR).
 _FAILED: Final = 74
 #: Seconds that tasks may take to be cancelled, and threads to end, after everything else has ended.
@@ -42,11 +45,18 @@ _LAST: Final = 2.0
 
 
 class Resources(NamedTuple):
-    """What a process has before its event loop: open ports, the lock on its data directory, certificates."""
+    """What a process has before its event loop: open ports, the lock on its data directory, certificates, and the
+    console's process, which is not started."""
 
     ports: Ports
     lock: DataDirLock | None = None
     certificates: LoadedCertificates | None = None
+    console: ConsoleProcess | None = None
+
+    @property
+    def console_address(self) -> str:
+        """The address of the web console for a browser, "" without one."""
+        return "" if self.console is None else self.console.address
 
 
 async def serve(
@@ -131,16 +141,35 @@ async def _serve(
         await daemon.start()
         if ends_process:
             _spare_what_stays()
+        console = None if resources is None else resources.console
+        watch = None if console is None else loop.create_task(_watch_console(console, file, daemon))
         if ready is not None:
             ready(daemon)
         link.ready()
         await stop.event.wait()
         link.draining()
+        if console is not None and watch is not None:
+            watch.cancel()
+            console.ask_to_stop()
         await daemon.drain(drain)
+        if console is not None:
+            console.stop()
         if ends_process:
             await _end_the_rest(daemon.log, _FAILED if daemon.out_of_order else 0)
         if daemon.out_of_order:
             raise StorageError(daemon.out_of_order)
+
+
+async def _watch_console(console: ConsoleProcess, file: str, daemon: Daemon) -> None:
+    """Start the console's process, start it again if it ends, and when the configuration was read again."""
+    console.start(file)
+    config = daemon.config
+    while True:
+        await asyncio.sleep(_LOOK)
+        if daemon.config is not config:
+            config = daemon.config
+            console.update(config)
+        console.look()
 
 
 def _uncaught(daemon: Daemon, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -52,12 +52,13 @@ from posthouse.service.daemon.serve import REST, Resources, serve
 from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.service.process import signals
 from posthouse.service.process.activation import InheritedSockets
+from posthouse.service.process.console_process import ConsoleProcess
 from posthouse.service.process.notify import ServiceManager
 from posthouse.service.process.ports import Ports
 from posthouse.service.process.privileges import become, give_data_dir, identity_of
 from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
-__all__ = ["Opened", "cores", "run"]
+__all__ = ["ConsoleProgram", "Opened", "cores", "run"]
 
 _Loop = Callable[[Coroutine[Any, Any, None]], object]
 
@@ -71,13 +72,22 @@ _KILLED = 60 * BEAT
 _BACKLOG = 512
 
 
+class ConsoleProgram(NamedTuple):
+    """The program of the web console: its function as ``module:function``, and how many ports behind the configured one
+    are tried if that is taken."""
+
+    target: str
+    spare_ports: int = 0
+
+
 class Opened(NamedTuple):
-    """What ``ready`` is called with: the configuration, the address of each listener by its name, and the number of
-    worker processes."""
+    """What ``ready`` is called with: the configuration, the address of each listener by its name, the number of worker
+    processes, and the address of the web console, "" without one."""
 
     config: Config
     endpoints: dict[str, Endpoint]
     workers: int = 1
+    console: str = ""
 
 
 def cores() -> int:
@@ -94,36 +104,39 @@ def run(
     ready: Callable[[Opened], object],
     drain: float = DRAIN,
     source: ConfigSource | None = None,
+    console: ConsoleProgram | None = None,
 ) -> None:
     """Run the daemon until SIGTERM or SIGINT; returns when it has drained.
 
     ``loop`` runs a coroutine to its end (``asyncio.run``, or uvloop's).  ``ready`` is called once, when all listeners
-    of all workers are open.  ``source`` is where the configuration is read again.  Raises ``SettingError`` or
-    ``StorageError`` if the daemon cannot start.
+    of all workers are open.  ``source`` is where the configuration is read again.  ``console`` is the program of the
+    web console, where there is one.  Raises ``SettingError`` or ``StorageError`` if the daemon cannot start.
     """
     workers = config.workers or cores()
     if not hasattr(os, "fork") or not hasattr(socket, "SO_REUSEPORT"):
         workers = 1
     manager = ServiceManager()
     log = EventLog(SystemClock(), config.log.format)
-    resources = _resources(config, workers, log)
+    resources = _resources(config, workers, log, console)
     try:
         if workers > 1:
             _Supervisor(config, workers, loop, drain, resources, source, log, manager).run(ready)
             return
 
         def opened(daemon: Daemon) -> None:
-            ready(Opened(daemon.config, daemon.endpoints))
+            ready(Opened(daemon.config, daemon.endpoints, console=resources.console_address))
 
         given = {"resources": resources, "source": source, "manager": manager}
         loop(serve(config, ready=opened, drain=drain, ends_process=True, **given))  # type: ignore[arg-type]
     finally:
         resources.ports.close()
+        if resources.console is not None:
+            resources.console.stop()
         if resources.lock is not None:
             resources.lock.release()
 
 
-def _resources(config: Config, workers: int, log: EventLog) -> Resources:
+def _resources(config: Config, workers: int, log: EventLog, program: ConsoleProgram | None) -> Resources:
     """Take what the daemon needs, as root where the process is root, and become the configured user."""
     identity = identity_of(config.user, config.group)
     inherited = InheritedSockets.of_this_process()
@@ -131,17 +144,24 @@ def _resources(config: Config, workers: int, log: EventLog) -> Resources:
         give_data_dir(config.data_dir, identity)
     lock = DataDirLock(config.data_dir)
     ports = Ports(workers, inherited=inherited, warn=lambda text: log("listener", text=text))
+    console = None
+    if program is not None and config.console.enabled:
+        console = ConsoleProcess(program.target, log, spare_ports=program.spare_ports)
     try:
         ports.open(config)
+        if console is not None:
+            console.open(config)
         certificates = None
         if identity is not None:
             certificates = Protections(config, clock=SystemClock(), log=log).load_certificates()
             become(identity)
     except BaseException:
         ports.close()
+        if console is not None:
+            console.stop()
         lock.release()
         raise
-    return Resources(ports, lock, certificates)
+    return Resources(ports, lock, certificates, console)
 
 
 class _WorkerProcess:
@@ -189,6 +209,7 @@ class _Supervisor:
         self._workers: dict[int, _WorkerProcess] = {}  # by number
         self._counts = SharedCounts(workers)
         self._ports = resources.ports
+        self._console = resources.console
         self._rollouts = Rollouts(
             source,
             config,
@@ -232,6 +253,8 @@ class _Supervisor:
                 signal.signal(signal.SIGCHLD, lambda number, frame: None)
                 for number in range(self._count):
                     self._fork(number)
+                if self._console is not None:
+                    self._console.start("" if self._source is None else self._source.file)
                 self._watch()
         finally:
             self._kill()
@@ -281,7 +304,9 @@ class _Supervisor:
             other.close()
         self._workers.clear()
         link = ParentLink(number, self._ports.sockets, status, orders, self._counts)
-        own = self._resources._replace(lock=None)  # that is the parent's
+        if self._console is not None:
+            self._console.leave_to_parent()
+        own = self._resources._replace(lock=None, console=None)  # those are the parent's
         try:
             config, given = config_of(number, self._config), {"resources": own, "source": self._source}
             self._loop(serve(config, drain=self._drain, parent=link, ends_process=True, **given))  # type: ignore[arg-type]
@@ -314,6 +339,8 @@ class _Supervisor:
                 self._read(key.fd)
             self._reap()
             self._look_for_hanging()
+            if self._console is not None:
+                self._console.look()
             self._log.flush()
             self._manager.alive()
             if (
@@ -323,7 +350,14 @@ class _Supervisor:
             ):
                 ready, self._ready = self._ready, None
                 self._manager.ready()
-                ready(Opened(self._config, {each.name: each.bind for each in self._config.listener}, self._count))
+                ready(
+                    Opened(
+                        self._config,
+                        {each.name: each.bind for each in self._config.listener},
+                        self._count,
+                        self._resources.console_address,
+                    )
+                )
 
     def _drain_all(self) -> None:
         self._draining_until = time.monotonic() + self._drain + REST
@@ -331,6 +365,8 @@ class _Supervisor:
         self._manager.stopping()
         self._ports.close()
         self._rollouts.stop()
+        if self._console is not None:
+            self._console.ask_to_stop()
         self._signal_all(signal.SIGTERM)
 
     def _tell_signals(self) -> None:
@@ -366,6 +402,8 @@ class _Supervisor:
     def _switch(self, number: int, config: Config) -> None:
         self._config = config
         self._order(f"switch {number}")
+        if self._console is not None:
+            self._console.update(config)
 
     def _read(self, descriptor: int) -> None:
         if descriptor == self._wake_read:  # signals are counted by their handlers

@@ -14,7 +14,6 @@ Keys are read by threads or commands, never on the path of a message: ``service.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import datetime
 import enum
@@ -26,12 +25,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
-
 from posthouse.core import SettingError, StorageError
+from posthouse.mailauth.dkim import DkimKey, zone_lines
+from posthouse.mailauth.dkim.keys import KeyKind
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_domain
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
@@ -41,14 +37,13 @@ __all__ = ["ALGORITHMS", "KEEP", "KeyState", "KeyStore", "LEAD", "StoredKey", "d
 LEAD: Final = 2 * 86_400.0
 #: Seconds for which the record of a key that no longer signs stays published: longer than mail is under way.
 KEEP: Final = 14 * 86_400.0
-#: The algorithms of new keys, with the letter that ends their selectors and, for RSA, the bits (RFC 8301 §3.2).
-ALGORITHMS: Final[Mapping[str, tuple[str, int]]] = {"rsa": ("r", 2048), "ed25519": ("e", 0)}
+#: The algorithms of new keys, with the letter that ends their selectors.
+ALGORITHMS: Final[Mapping[KeyKind, str]] = {"rsa": "r", "ed25519": "e"}
 
 _SCHEDULE: Final = "schedule.json"
 _FILE_AT_MOST: Final = 65_536
 _MOST_DOMAINS: Final = 10_000
 _MOST_KEYS: Final = 100  # of one domain
-_STRING: Final = 255  # octets of one string of a TXT record (RFC 1035 §3.3)
 
 
 class KeyState(enum.StrEnum):
@@ -115,10 +110,8 @@ def _order(key: StoredKey) -> tuple[float, float, str]:
 
 
 def zone_text(key: StoredKey) -> str:
-    """The record as a line of a zone file, its text in strings of at most 255 octets."""
-    text = key.record
-    strings = " ".join(f'"{text[at : at + _STRING]}"' for at in range(0, len(text), _STRING))
-    return f"{key.record_name}. IN TXT ( {strings} )"
+    """The record as a zone file has it."""
+    return zone_lines(key.record_name, key.record).rstrip("\n")
 
 
 class KeyStore:
@@ -154,33 +147,25 @@ class KeyStore:
             raise _unreadable(folder, error) from error
         for name in names[:_MOST_KEYS]:
             path = folder / name
-            key = self._load(path)
+            key = self._load(folder.name, path)
             mode, changed = _mode_and_time(path)
             made, signs = schedule.get(path.stem, (changed, 0.0))
-            algorithm, bits = ("rsa", key.key_size) if isinstance(key, RSAPrivateKey) else ("ed25519", 256)
             exposed = bool(mode & (stat.S_IRWXG | stat.S_IRWXO))
-            record = _record(key)
-            found.append(StoredKey(folder.name, path.stem, algorithm, bits, made, signs, str(path), record, exposed))
+            found.append(_stored(key, made, signs, path, exposed=exposed))
         return tuple(sorted(found, key=_order))
 
-    def generate(self, domain: str, algorithm: str, now: float, *, signs: float, selector: str = "") -> StoredKey:
+    def generate(self, domain: str, algorithm: KeyKind, now: float, *, signs: float, selector: str = "") -> StoredKey:
         """Make a key that signs from the time ``signs`` on.  Without a ``selector`` it is the date and a letter.
 
         Raises ``SettingError`` if the selector is taken or cannot be one.
         """
         folder = self.directory / _checked(domain)
-        letter, bits = ALGORITHMS[algorithm]
-        self._make(folder)
         if selector:
             _checked_selector(selector)
-        else:
-            selector = _free_selector(folder, now, letter)
+        self._make(folder)
+        selector = selector or _free_selector(folder, now, ALGORITHMS[algorithm])
         path = folder / f"{selector}.pem"
-        key: RSAPrivateKey | Ed25519PrivateKey
-        key = generate_private_key(65_537, bits) if bits else Ed25519PrivateKey.generate()
-        pem = key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key = DkimKey.generate(folder.name, selector, algorithm)
         schedule = self._schedule(folder)
         schedule[selector] = (now, signs)
         self._write_schedule(folder, schedule)  # first: a key that the schedule does not name would sign at once
@@ -194,15 +179,17 @@ class KeyStore:
             raise _unwritable(path, error) from error
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(pem)
+                file.write(key.pem())
                 file.flush()
                 os.fsync(file.fileno())
                 leave_to_owner(str(path), file.fileno())
         except OSError as error:
             raise _unwritable(path, error) from error
-        return StoredKey(
-            folder.name, selector, algorithm, bits or 256, now, signs, str(path), _record(key), exposed=False
-        )
+        return _stored(key, now, signs, path, exposed=False)
+
+    def signing_key(self, key: StoredKey) -> DkimKey:
+        """The private key of one of the keys."""
+        return self._load(key.domain, Path(key.path))
 
     def remove(self, key: StoredKey) -> None:
         """Delete the file of a key and forget its times."""
@@ -235,26 +222,16 @@ class KeyStore:
             except OSError as error:
                 raise _unwritable(each, error) from error
 
-    def _load(self, path: Path) -> RSAPrivateKey | Ed25519PrivateKey:
+    def _load(self, domain: str, path: Path) -> DkimKey:
         try:
             with open(path, "rb") as file:
                 octets = file.read(_FILE_AT_MOST)
         except OSError as error:
             raise _unreadable(path, error) from error
-        remedy = "put the PEM of an RSA or Ed25519 private key without a password there, or take the file away"
         try:
-            key = serialization.load_pem_private_key(octets, None)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise SettingError("this is no private key that can be read", where=str(path), remedy=remedy) from error
-        if not isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
-            raise SettingError("DKIM has no keys of this algorithm", where=str(path), remedy=remedy)
-        if isinstance(key, RSAPrivateKey) and not 1024 <= key.key_size <= 4096:
-            raise SettingError(
-                f"the key has {key.key_size} bits, and receivers take RSA keys of 1024 to 4096 (RFC 8301)",
-                where=str(path),
-                remedy="make one with: posthouse dkim keygen",
-            )
-        return key
+            return DkimKey.from_pem(domain, path.stem, octets)
+        except SettingError as error:
+            raise SettingError(error.message, where=str(path), remedy=error.remedy) from error
 
     def _schedule(self, folder: Path) -> dict[str, tuple[float, float]]:
         """Selector → (made, signs)."""
@@ -303,14 +280,10 @@ def _replacing(path: Path) -> Iterator[Any]:
         raise
 
 
-def _record(key: RSAPrivateKey | Ed25519PrivateKey) -> str:
-    """The text of a key's record: RFC 6376 §3.6.1, and RFC 8463 §4.2 for Ed25519."""
-    public = key.public_key()
-    if isinstance(key, Ed25519PrivateKey):
-        octets = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
-        return f"v=DKIM1; k=ed25519; p={base64.b64encode(octets).decode()}"
-    octets = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    return f"v=DKIM1; k=rsa; p={base64.b64encode(octets).decode()}"
+def _stored(key: DkimKey, made: float, signs: float, path: Path, *, exposed: bool) -> StoredKey:
+    return StoredKey(
+        key.domain, key.selector, key.kind, key.bits, made, signs, str(path), key.record(), exposed=exposed
+    )
 
 
 def _free_selector(folder: Path, now: float, letter: str) -> str:

@@ -125,7 +125,7 @@ async def _stored(
     policy: ListenerPolicy, envelope: Envelope, file: DroppedMessage, drop_id: str, beginning: bytearray
 ) -> Verdict:
     """Store the message; its verdict.  The first octets are put into ``beginning``."""
-    shared = policy.submissions
+    shared = policy.signing()
     settings = policy.settings
     try:
         envelopes = expand_envelope(policy.directory, envelope)

@@ -105,11 +105,11 @@ async def _keygen(context: Context, domain: str, algorithm: str = "rsa", selecto
     def make() -> list[DkimEntry]:
         from posthouse.service.mailauth.key_store import ALGORITHMS, LEAD
 
-        if algorithm not in (*ALGORITHMS, "both"):
+        wanted = [each for each in ALGORITHMS if algorithm in (each, "both")]
+        if not wanted:
             raise SettingError(f'there is no algorithm "{algorithm}"', remedy="choose rsa, ed25519 or both")
-        if algorithm == "both" and selector:
+        if len(wanted) > 1 and selector:
             raise SettingError("two keys cannot have one selector", remedy="leave the selector out, or make one key")
-        wanted = tuple(ALGORITHMS) if algorithm == "both" else (algorithm,)
         there = {each.algorithm for each in store.keys(domain)}
         for each in wanted:
             if each in there:
@@ -140,7 +140,7 @@ async def _rotate(context: Context, domain: str, days: int = 2) -> DkimRotation:
         raise SettingError(f"{days} days are out of range", remedy="write a number of days from 0 to 365")
 
     def rotate() -> DkimRotation:
-        from posthouse.service.mailauth.key_store import KeyState, state_of
+        from posthouse.service.mailauth.key_store import ALGORITHMS, KeyState, state_of
 
         (keys,) = _all(store, domain)
         states = {key.selector: state_of(key, keys, now)[0] for key in keys}
@@ -153,7 +153,8 @@ async def _rotate(context: Context, domain: str, days: int = 2) -> DkimRotation:
         old = [key for key in keys if states[key.selector] is KeyState.REMOVABLE]
         for key in old:
             store.remove(key)
-        for algorithm in dict.fromkeys(key.algorithm for key in keys):
+        there = {key.algorithm for key in keys}
+        for algorithm in [each for each in ALGORITHMS if each in there]:
             store.generate(domain, algorithm, now, signs=now + days * 86_400.0)
         return DkimRotation(keys=_entries(store.keys(domain), now), removed=[key.record_name for key in old])
 

@@ -49,6 +49,11 @@ _STATE_ALIASES: Final = {
     "sent": "delivered",
 }
 
+#: The words of RFC 8601 §2.7, and the policies of DMARC.
+_VERDICTS: Final = (
+    *("pass", "fail", "softfail", "neutral", "none", "policy", "temperror", "permerror", "quarantine", "reject"),
+)
+
 _FIELD = re.compile(r"[A-Za-z]+")
 _OPERATOR = re.compile(r"!=|>=|<=|==|=>|=<|!~|[:=~<>]")
 _WORD = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+')
@@ -242,6 +247,15 @@ def _count(value: str) -> float:
     return float(value)
 
 
+def _verdict(value: str) -> str:
+    word = value.lower()
+    if word in _VERDICTS:
+        return word
+    near = difflib.get_close_matches(word, _VERDICTS, 1, 0.5)
+    remedy = f'did you mean "{near[0]}"?' if near else f"there are {', '.join(_VERDICTS)}"
+    raise _InvalidFilter(f'there is no result "{value}"', remedy)
+
+
 def _id(value: str) -> str:
     if number_of(value.lower()) is None:
         raise _InvalidFilter(
@@ -260,4 +274,5 @@ _READERS: Final[dict[FieldKind, Callable[[str], str | float]]] = {
     FieldKind.COUNT: _count,
     FieldKind.SINCE: _since,
     FieldKind.UNTIL: _duration,
+    FieldKind.VERDICT: _verdict,
 }

@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import Final
 
 from posthouse.service.operations.base import Operation
+from posthouse.service.operations.checks.domain_records import CHECK_DOMAIN
+from posthouse.service.operations.checks.message_checks import CHECK_MESSAGE
 from posthouse.service.operations.dkim_keys import DKIM_OPERATIONS
 from posthouse.service.operations.explain import EXPLAIN_OPERATIONS
 from posthouse.service.operations.faults.fault_operations import FAULT_OPERATIONS
@@ -34,6 +36,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             *SESSION_OPERATIONS,
             RELOAD,
             CHECK_SETTINGS,
+            CHECK_DOMAIN,
+            CHECK_MESSAGE,
             *FAULT_OPERATIONS,
             *INBOX_OPERATIONS,
             *EXPLAIN_OPERATIONS,

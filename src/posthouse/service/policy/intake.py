@@ -30,6 +30,7 @@ from posthouse.core import (
     Body,
     Envelope,
     EventSink,
+    MethodVerdict,
     Remark,
     Reply,
     StorageError,
@@ -45,6 +46,7 @@ from posthouse.server.pending_result import PendingResult
 from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import expansions, log_expansions, successes
+from posthouse.service.mailauth.auth_terms import HeaderFilter
 from posthouse.service.policy.client_limits import Sending
 from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderLimits, HeaderScan
 from posthouse.service.policy.trace import NOT_SECURED, Secured, trace_field
@@ -66,7 +68,7 @@ class IntakeContext(NamedTuple):
     for each promised message, with True if its 250 has been written, ``refused`` for each refusal, with the source, the
     command, and the verdict, and ``fault`` for each fault, with its facts.
     ``dsn_writer`` writes the reports of success that lists and aliases owe; without one there are none.  ``checks``
-    make the content checks.
+    make the content checks, and ``header_filter`` what removes header fields of messages that are checked.
     """
 
     kind: str
@@ -87,6 +89,7 @@ class IntakeContext(NamedTuple):
     fault: Callable[..., None]
     dsn_writer: DsnWriter | None = None
     checks: Sequence[CheckFactory] = ()
+    header_filter: Callable[[], HeaderFilter] | None = None
 
 
 class SpoolIntake:
@@ -102,6 +105,7 @@ class SpoolIntake:
         "_expansions",
         "_fault",
         "_fields",
+        "_filter",
         "_greet",
         "_held",
         "_incoming",
@@ -113,6 +117,7 @@ class SpoolIntake:
         "_size",
         "_source",
         "_successes",
+        "_verdicts",
     )
 
     def __init__(
@@ -146,7 +151,9 @@ class SpoolIntake:
         self._beginning = bytearray()  # of the content, where a report will quote it
         self._fields = b""
         self._held = ""
+        self._verdicts: tuple[MethodVerdict, ...] = ()
         self._checks: ContentChecks | None = None
+        self._filter: HeaderFilter | None = None
         self._incoming: list[IncomingMessage] = []
         try:
             for _ in envelopes:
@@ -160,6 +167,8 @@ class SpoolIntake:
         if context.checks:
             checked = CheckedMessage(peer, greet, envelope, self._incoming[0].id, context.hostname)
             self._checks = ContentChecks(context.checks, checked, clock=context.clock, on_error=self._check_failed)
+            if context.header_filter is not None:
+                self._filter = context.header_filter()
 
     def recorded_as(self, source: str) -> None:
         """Record this source in log and history, in place of the peer (XFORWARD)."""
@@ -198,10 +207,14 @@ class SpoolIntake:
             if len(incoming) == 1 and self._checks is None:
                 pressure = incoming[0].write(chunk)
                 return None if pressure is None else self._guarded((pressure,))
-            takers: list[ContentChecks | IncomingMessage] = [*incoming]
+            waits = []
             if self._checks is not None:
-                takers.append(self._checks)
-            waits = [wait for each in takers if (wait := each.write(chunk)) is not None]
+                if (wait := self._checks.write(chunk)) is not None:
+                    waits.append(wait)
+                if self._filter is not None:
+                    chunk = self._filter.write(chunk)
+            if chunk:
+                waits += [wait for each in incoming if (wait := each.write(chunk)) is not None]
         except StorageError as error:
             self.fail(storage_verdict(error))
             return None
@@ -236,6 +249,12 @@ class SpoolIntake:
             return self._refuse(self._fault)
         if self._checks is None:
             return self._store()
+        if self._filter is not None and (rest := self._filter.end()):
+            try:
+                for incoming in self._incoming:
+                    incoming.write(rest)  # a header section, far below the size from which the spool asks to wait
+            except StorageError as error:
+                return self._failed(error)
         result = self._checks.finish(self._size)
         return self._checked(result) if isinstance(result, CheckResult) else self._checked_later(result)
 
@@ -251,6 +270,7 @@ class SpoolIntake:
             return self._refuse(result.refusal)
         self._fields = result.fields
         self._held = result.quarantine
+        self._verdicts = result.verdicts
         return self._store()
 
     def _check_failed(self, error: BaseException) -> None:
@@ -305,6 +325,8 @@ class SpoolIntake:
     def _origin(self, incoming: IncomingMessage) -> Origin:
         scan, secured = self._scan, self._secured
         origin = Origin(scan.message_id, self._greet.domain, secured.tls, secured.user, remarks=self._remarks)
+        if self._verdicts:
+            origin = origin._replace(verdicts=self._verdicts)
         if not self._expansions:
             return origin
         number = self._incoming.index(incoming)
@@ -383,6 +405,9 @@ class SpoolIntake:
         if self._remarks:
             said = "; ".join(map(remark_in_brief, self._remarks))
             self._context.log("lenient", id=stored.message.id, source=self._source, remarks=said)
+        if self._verdicts:
+            said = " ".join(map(str, self._verdicts))
+            self._context.log("verified", id=stored.message.id, source=self._source, results=said)
         if self._held:
             self._context.log("quarantined", id=stored.message.id, source=self._source, reason=self._held)
 

@@ -24,6 +24,8 @@ from posthouse.server.policy import Peer
 from posthouse.server.settings import Proxies
 from posthouse.service.config.model import Config, ListenerSettings, is_within
 from posthouse.service.directory.directory import Directory, Local
+from posthouse.service.mailauth.auth_terms import NO_AUTH, AuthTerms, MayBe, VerifyTerms
+from posthouse.service.monitor.tally import Tally
 from posthouse.service.policy.client_limits import ConnectionLimits, SendingLimits
 from posthouse.service.policy.header_scan import HeaderLimits
 from posthouse.service.policy.intake import IntakeContext
@@ -85,7 +87,10 @@ class ListenerPolicy:
     minutes local time is ahead of UTC at a moment in calendar seconds.  ``dsn_writer`` writes the reports of success
     that lists and aliases owe; without one there are none.  ``checks`` make the content checks of each message, in the
     order in which they are asked.  ``logins`` has the terms of AUTH; None: nobody can log in.  ``counts`` are shared by
-    all listeners and worker processes; without them the listener has its own.
+    all listeners and worker processes; without them the listener has its own.  ``auth`` are the terms of message
+    authentication.
+
+    ``verified`` is the context of messages that are verified, None if the listener verifies none.
 
     ``untrusted`` is the way out for a client that does not trust the certificate, in words; "" where there is none to
     tell.
@@ -111,6 +116,7 @@ class ListenerPolicy:
         checks: Sequence[CheckFactory] = (),
         logins: Logins | None = None,
         counts: SharedCounts | None = None,
+        auth: AuthTerms = NO_AUTH,
     ) -> None:
         self.config, self.settings, self.lmtp = config, listener, listener.kind == "lmtp"
         self.directory, self.clock = directory, clock
@@ -145,23 +151,35 @@ class ListenerPolicy:
             checks=tuple(checks),
         )
         self.submissions = with_room(self.intake)
-        counts = counts or SharedCounts()
-        self.tally, limits = counts.tally, (listener, listener.name, counts, clock)
-        self._connections, self.sending = ConnectionLimits(*limits), SendingLimits(*limits)
+        self.signers, self.verified = auth.signers, _verified(self.intake, auth.verify)
+        self._verifies_local = auth.verify is not None and auth.verify.local
+        self.tally, self._connections, self.sending = _limits(listener, counts or SharedCounts(), clock)
         self._stored, self._quotas = stored, any(each.quota for each in config.domain)
-        self._free = free or (lambda: _free_octets(config.data_dir))
-        self._room, self._room_asked = 0, -inf
+        self._free, self._room, self._room_asked = free or (lambda: _free_octets(config.data_dir)), 0, -inf
 
     def is_submission(self, user: str, *, trusted: bool) -> bool:
         """Whether a message is treated as submitted here (RFC 6409): it comes to a submission listener, from an
         account, or from a trusted network.  A catcher, which lets every account in, is for seeing what a program sends,
         and changes none of it."""
         settings = self.settings
-        if not (settings.complete_messages or settings.check_from or settings.hide_client):
+        if not (settings.complete_messages or settings.check_from or settings.hide_client or self.signers is not None):
             return False  # nothing would be done with it
         if settings.kind == "submission":
             return True
         return not self.lmtp and (trusted or (bool(user) and self.config.accounts.kind != "any"))
+
+    def verifies(self, host: str) -> bool:
+        """Whether messages of a client without a login are verified."""
+        if self.verified is None or self.trusts(host):
+            return False
+        return self._verifies_local or not (host.startswith(("127.", "::ffff:127.")) or host == "::1")
+
+    def signing(self, may_be: MayBe | None = None) -> IntakeContext:
+        """The context of submitted messages, which are signed where there is a key; ``may_be`` says whether the account
+        may be an author, None that everybody may."""
+        if self.signers is None or not self.signers.any:
+            return self.submissions
+        return self.submissions._replace(checks=(*self.submissions.checks, self.signers.factory(may_be)))
 
     def leniency(self, peer: Peer) -> Leniency:
         """What is tolerated from a peer: by the listener's ``strictness``, or where it has none by its kind."""
@@ -240,6 +258,20 @@ class ListenerPolicy:
                 if isinstance(found, Local) and found.domain.quota:
                     self.usage.add(found.mailbox, message.size)
         self._stored(stored, is_answered)
+
+
+def _limits(
+    listener: ListenerSettings, counts: SharedCounts, clock: Clock
+) -> tuple[Tally, ConnectionLimits, SendingLimits]:
+    connections = ConnectionLimits(listener, listener.name, counts, clock)
+    return counts.tally, connections, SendingLimits(listener, listener.name, counts, clock)
+
+
+def _verified(context: IntakeContext, terms: VerifyTerms | None) -> IntakeContext | None:
+    """The context of messages that are verified: before all other checks, as they came."""
+    if terms is None:
+        return None
+    return context._replace(checks=(terms.check, *context.checks), header_filter=terms.header_filter)
 
 
 def _rates(log: EventSink, clock: Clock) -> tuple[LogRate, LogRate, LogRate, LogRate]:

@@ -28,7 +28,7 @@ from posthouse.service.directory.directory import Foreign, Local
 from posthouse.service.directory.expansion import expand_envelope
 from posthouse.service.policy import vrfy as inquiries
 from posthouse.service.policy.client_limits import Sending
-from posthouse.service.policy.intake import SpoolIntake
+from posthouse.service.policy.intake import IntakeContext, SpoolIntake
 from posthouse.service.policy.listener_policy import ListenerPolicy
 from posthouse.service.policy.logins import may_send_as
 from posthouse.service.policy.recipients import recipient_verdict
@@ -78,10 +78,12 @@ class SessionPolicy:
         "_refusals",
         "_refusals_from",
         "_shared",
+        "_signing",
         "_terms",
         "_tls",
         "_trusted",
         "_user",
+        "_verified",
     )
 
     def __init__(self, shared: ListenerPolicy, peer: Peer) -> None:
@@ -96,6 +98,8 @@ class SessionPolicy:
         self._user = ""
         self._identities: Sequence[str] = ()
         self._terms: SubmissionTerms | None = None  # of this account, once a message was submitted
+        self._signing: IntakeContext | None = None  # of its messages, once one was to be signed
+        self._verified = False
         self._refusals = 0  # within a minute
         self._refusals_from = 0.0  # when that minute began
 
@@ -128,6 +132,7 @@ class SessionPolicy:
             return self._no("connect", refusal)
         self._counted = True
         self._trusted = self._shared.trusts(self._peer.host)
+        self._verified = self._shared.verifies(self._peer.host)
         if self._shared.settings.closed:
             return self._no("connect", self._shared.closed)
         return self._shared.welcome
@@ -229,7 +234,10 @@ class SessionPolicy:
             envelopes = expand_envelope(shared.directory, envelope)
             if shared.is_submission(self._user, trusted=self._trusted):
                 return self._submitted(greet, envelope, envelopes, secured, sending)
-            return self._recorded(SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes, secured, sending))
+            context = shared.intake
+            if self._verified and not self._user and shared.verified is not None:
+                context = shared.verified
+            return self._recorded(SpoolIntake(context, self._peer, greet, envelope, envelopes, secured, sending))
         except StorageError as error:
             if sending is not None:
                 sending.take_back()
@@ -258,13 +266,19 @@ class SessionPolicy:
     ) -> Intake:
         """The intake of a message that is submitted here.  Raises ``StorageError``."""
         shared = self._shared
-        inner = self._recorded(
-            SpoolIntake(shared.submissions, self._peer, greet, envelope, envelopes, secured, sending)
-        )
+        context = shared.submissions
+        if shared.signers is not None and shared.signers.any:
+            if self._signing is None:
+                self._signing = shared.signing(self._may_be_author if self._user else None)
+            context = self._signing
+        inner = self._recorded(SpoolIntake(context, self._peer, greet, envelope, envelopes, secured, sending))
         terms = self._terms
         if terms is None:
             terms = self._terms = self._submission_terms()
         return SubmittedIntake(terms, inner, shared.clock, shared.intake.offset)
+
+    def _may_be_author(self, author: Address) -> bool:
+        return may_send_as(author, self._identities)
 
     def _submission_terms(self) -> SubmissionTerms:
         shared = self._shared
@@ -310,7 +324,7 @@ class SessionPolicy:
     def tls_started(self, info: TlsInfo) -> None:
         """What the client said before does not count."""
         self._tls = info
-        self._user, self._identities, self._greet, self._terms = "", (), None, None
+        self._user, self._identities, self._greet, self._terms, self._signing = "", (), None, None, None
 
     def tls_failed(self, error: NetworkError) -> None:
         """Log why."""
@@ -323,7 +337,7 @@ class SessionPolicy:
         verdict, identities = await self._shared.logins.logged_in(outcome, self._peer.host)
         if not verdict.reply.positive:
             return self._no("AUTH", verdict, user=outcome.user)
-        self._user, self._identities, self._terms = outcome.user, identities, None
+        self._user, self._identities, self._terms, self._signing = outcome.user, identities, None, None
         self._shared.log("login", source=self._source(), user=outcome.user, mechanism=outcome.mechanism)
         return verdict
 

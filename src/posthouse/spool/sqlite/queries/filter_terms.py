@@ -7,6 +7,7 @@ from functools import partial
 from typing import Final
 
 from posthouse.spool.filters import Condition, FieldKind, checked
+from posthouse.spool.history import VERDICTS_AT
 from posthouse.spool.ids import number_of
 
 __all__ = ["where"]
@@ -21,6 +22,12 @@ _STATE_TERMS: Final = {
 }
 #: More time since a moment means an earlier moment.
 _TURNED: Final = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
+#: A verdict in the first event of the message's history (``history.packed_accepted``).
+_VERDICT: Final = (
+    f"EXISTS (SELECT 1 FROM story, json_each(CAST(story.told AS TEXT), '$[0][{VERDICTS_AT}]') AS verdict"
+    " WHERE story.id = message AND json_extract(verdict.value, '$[0]') = ?"
+    " AND (json_extract(verdict.value, '$[1]') = ? OR json_extract(verdict.value, '$[4]') = ?))"
+)
 _Values = list[str | float | int]
 
 
@@ -33,6 +40,9 @@ def where(conditions: Sequence[Condition], now: float) -> tuple[list[str], _Valu
         if field.kind is FieldKind.STATE:
             term = _STATE_TERMS[str(value)]
             terms.append(f"({term})" if op == "=" else f"NOT ({term})")
+        elif field.kind is FieldKind.VERDICT:
+            terms.append(_VERDICT if op == "=" else f"NOT {_VERDICT}")
+            values += [field.attribute, value, value]
         elif field.kind is FieldKind.DOMAIN and op != "~" and "*" not in str(value):
             terms.append(f"{field.attribute} {op} ?")  # stored in lower case, so the index can be used
             values.append(value)

@@ -30,8 +30,8 @@ _COLUMNS = (
     "message, nth, sender, address, destination, state, attempts, received, due, size, last, route, slot IS NOT NULL"
 )
 _FRESH = (
-    "SELECT id, destination, due, received, size, head FROM message INDEXED BY message_fresh WHERE until IS NOT NULL"
-    " AND id > ? ORDER BY id LIMIT ?"
+    "SELECT id, destination, due, received, size, head, told FROM message INDEXED BY message_fresh WHERE until IS NOT"
+    " NULL AND id > ? ORDER BY id LIMIT ?"
 )
 _ARMS = (("recipient_ready", 0), ("recipient_held", 1))
 _INDEXED = frozenset({"domain", "age", "state"})
@@ -175,15 +175,16 @@ def _fresh(connection: sqlite3.Connection, behind: int) -> Iterator[RecipientRow
     behind -= 1
     while rows := connection.execute(_FRESH, (behind, 1000)).fetchall():
         behind = rows[-1][0]
-        for number, destination, due, received, size, head in rows:
+        for number, destination, due, received, size, head, packed in rows:
             envelope = decode_envelope(head)
             sender = path_text(envelope.sender)
             queue_id = text_of(number)
             names = destinations_of(destination, envelope.recipients)
+            verdicts = decode_arrival(packed).verdicts
             for key, (recipient, name) in enumerate(zip(envelope.recipients, names, strict=True)):
                 address, *originals = address_column(recipient).split("\n")
                 row = RecipientRow(queue_id, key, sender, address, name, "waiting", 0, received, due, size, active=True)
-                yield row._replace(originals=tuple(originals)) if originals else row
+                yield row._replace(originals=tuple(originals), verdicts=verdicts) if originals or verdicts else row
 
 
 def _by_index(conditions: Iterable[Condition]) -> bool:

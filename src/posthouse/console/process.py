@@ -1,0 +1,86 @@
+"""The program of the console's process: reads what it is started with, serves pages, ends with the daemon.
+
+``service.process.console_process`` starts it.  SIGTERM ends it in order; so does the end of the pipe to the daemon, at
+once.  Other signals of a terminal are the daemon's business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pickle
+import signal
+import socket
+import ssl
+import sys
+import tempfile
+
+from posthouse.console.app import Console
+from posthouse.console.http_server import HttpServer
+from posthouse.console.operating import DaemonRunner
+from posthouse.service.daemon.event_log import EventLog
+from posthouse.service.daemon.offline import KeptReader
+from posthouse.service.process.console_process import ConsoleStart
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Serve until the daemon ends or SIGTERM comes.  Standard input has the ``ConsoleStart``, pickled."""
+    start: ConsoleStart = pickle.load(sys.stdin.buffer)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    runner: asyncio.Runner
+    try:
+        import uvloop
+
+        runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+    except ImportError:
+        runner = asyncio.Runner()
+    with runner:
+        runner.run(_serve(start))
+
+
+async def _serve(start: ConsoleStart) -> None:
+    loop = asyncio.get_running_loop()
+    reader = KeptReader(start.config, start.config_file)
+    log = EventLog(reader.clock, start.config.log.format)
+    runner = DaemonRunner(reader)
+    console = Console(runner, settings=start.config.console, log=log)
+    server = HttpServer(console.guarded, tls=_tls(start))
+
+    def stop() -> None:
+        console.close()
+        server.stop()
+
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_reader(start.parent, _end_with_daemon, start.parent)
+    listening = socket.socket(fileno=start.listening)
+    try:
+        await server.serve(listening)
+    finally:
+        log.flush()
+        await reader.close()
+
+
+def _end_with_daemon(descriptor: int) -> None:
+    """End at once: the pipe is readable only when the daemon has gone."""
+    if not os.read(descriptor, 1):
+        os._exit(0)
+
+
+def _tls(start: ConsoleStart) -> ssl.SSLContext | None:
+    if not start.certificate:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    with contextlib.ExitStack() as stack:  # OpenSSL reads files only; the daemon may have read these as root
+        paths = []
+        for content in (start.certificate, start.key or start.certificate):
+            file = stack.enter_context(tempfile.NamedTemporaryFile(mode="wb"))
+            file.write(content)
+            file.flush()
+            paths.append(file.name)
+        context.load_cert_chain(*paths)
+    return context

@@ -1,0 +1,58 @@
+"""All checks of one message, one after the other: SPF, DKIM, and DMARC on their results."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import NamedTuple
+
+from posthouse.core import Address
+from posthouse.mailauth.dkim.verdict import DkimResult
+from posthouse.mailauth.dkim.verification import verify_dkim
+from posthouse.mailauth.dmarc.dmarc_result import DmarcResult
+from posthouse.mailauth.dmarc.evaluation import check_dmarc
+from posthouse.mailauth.questions import Check
+from posthouse.mailauth.spf.check_host import check_spf
+from posthouse.mailauth.spf.spf_result import SpfResult
+
+__all__ = ["MessageChecks", "check_all"]
+
+
+class MessageChecks(NamedTuple):
+    """The results of all checks of one message; ``spf`` is None where no client was named."""
+
+    spf: SpfResult | None
+    dkim: DkimResult
+    dmarc: DmarcResult
+
+
+def check_all(
+    message: bytes,
+    *,
+    ip: str | IPv4Address | IPv6Address | None = None,
+    mail_from: str | Address | None = None,
+    helo: str = "",
+    receiver: str = "unknown",
+    now: float | None = None,
+) -> Check[MessageChecks]:
+    """Check a message that lies at hand; a server that has it arriving runs the checks one by one as they can begin.
+
+    Args:
+        message: The message with CRLF line ends.
+        ip: The address of the client that has sent it; None leaves SPF out.
+        mail_from: The reverse-path; None, "" or ``<>`` for a null one.
+        helo: The argument of HELO or EHLO.
+        receiver: The name of the host that checks.
+        now: Seconds since 1970 at which the message was received; None is the system's time.
+
+    Raises:
+        LocalError: ``ip`` is no IP address.
+    """
+    spf = None if ip is None else check_spf(ip, mail_from, helo, receiver=receiver, now=now)
+    return _checked(spf, message, now)
+
+
+def _checked(spf: Check[SpfResult] | None, message: bytes, now: float | None) -> Check[MessageChecks]:
+    judged = None if spf is None else (yield from spf)
+    dkim = yield from verify_dkim(message, now)
+    dmarc = yield from check_dmarc(message, judged, dkim)
+    return MessageChecks(judged, dkim, dmarc)

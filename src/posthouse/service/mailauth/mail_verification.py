@@ -1,0 +1,146 @@
+"""Verification of messages that come in: SPF, DKIM, ARC and DMARC as one content check.
+
+What is asked when:
+
+- **SPF** begins when DATA (or the first BDAT) is accepted: with MAIL and RCPT pipelined that is the same moment as
+  MAIL, and mail for mailboxes that do not exist causes no look-up.
+- **Keys** of signatures and the policy of the author's domain are asked as soon as the header section has passed.
+- **Hashes** are made while the content passes; no octet is read twice, and memory does not grow with the message.
+- **Judgement** comes with the end of the content.  Where all answers are known by then, it waits for nothing.
+
+Other sessions go on meanwhile: waiting is a task of this message.  ``judgement`` says what follows from the results.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from posthouse.core import Kind, Question
+from posthouse.mailauth.dkim import BodyForm, DkimResult, DkimVerifier, HeaderSection, MessageHasher
+from posthouse.mailauth.dmarc import DmarcResult, check_dmarc
+from posthouse.mailauth.spf import SpfResult, check_spf, received_spf
+from posthouse.message.authors import Unreadable, from_addresses
+from posthouse.net import Clock
+from posthouse.protocol.grammar import lookup_domain
+from posthouse.server.content_check import CheckedMessage, CheckResult
+from posthouse.service.config.mailauth_settings import MailauthSettings, quarantine_folder
+from posthouse.service.mailauth.judgement import ArcFinding, Decision, Judged, decide, results_field, verdicts
+from posthouse.service.mailauth.lookups import KnowingResolver, MessageLookups
+
+__all__ = ["Verification", "Verifier"]
+
+
+class Verifier(NamedTuple):
+    """``CheckFactory`` of a listener that verifies.
+
+    Attributes:
+        enforce: Whether policies are applied.
+        judged: Called with each message, its results and what is done: for aggregate reports.
+    """
+
+    resolver: KnowingResolver
+    clock: Clock
+    settings: MailauthSettings
+    authserv_id: str
+    enforce: bool
+    judged: Callable[[CheckedMessage, Judged, Decision], object] | None = None
+
+    def __call__(self, message: CheckedMessage) -> Verification | None:
+        """The check of one message; None for one that came over a unix socket, which has no address to judge."""
+        return Verification(self, message) if message.peer.host else None
+
+
+class Verification:
+    """The check of one message."""
+
+    def __init__(self, terms: Verifier, message: CheckedMessage) -> None:
+        self._terms = terms
+        self._message = message
+        now = terms.clock.time()
+        self._lookups = MessageLookups(terms.resolver, terms.clock, terms.settings.dns_time)
+        self._verifier = DkimVerifier(now)
+        self._hasher = MessageHasher(self._plan)
+        self._spf = self._lookups.run(
+            check_spf(
+                message.peer.host, message.envelope.sender, message.greet.domain, receiver=message.hostname, now=now
+            )
+        )
+
+    def _plan(self, header: HeaderSection) -> list[BodyForm]:
+        """The header section has passed: ask what will be needed, and say what is to be hashed."""
+        forms = self._verifier.plan(header)
+        for question in self._verifier.questions:
+            self._lookups.prefetch(question)
+        try:
+            for author in from_addresses(_octets(header))[:1]:
+                self._lookups.prefetch(Question(f"_dmarc.{lookup_domain(author.domain)}", Kind.TXT))
+        except Unreadable:
+            pass  # DMARC will say so
+        return forms
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next octets of the message."""
+        self._hasher.write(chunk)
+
+    def finish(self, size: int, fields: bytes) -> CheckResult | Awaitable[CheckResult]:
+        """The message has ended: the result at once where every answer is known, else an awaitable."""
+        self._hasher.finish()
+        spf, dkim = self._spf, self._lookups.run(self._verifier.check(self._hasher))
+        if isinstance(spf, asyncio.Task) or isinstance(dkim, asyncio.Task):
+            return self._later(spf, dkim)
+        dmarc = self._dmarc(spf, dkim)
+        if isinstance(dmarc, asyncio.Task):
+            return self._later(spf, dkim, dmarc)
+        return self._concluded(spf, dkim, dmarc)
+
+    def abort(self) -> None:
+        """There will be no result."""
+        self._lookups.close()
+
+    async def _later(
+        self,
+        spf: SpfResult | asyncio.Task[SpfResult],
+        dkim: DkimResult | asyncio.Task[DkimResult],
+        dmarc: DmarcResult | asyncio.Task[DmarcResult] | None = None,
+    ) -> CheckResult:
+        spf = await spf if isinstance(spf, asyncio.Task) else spf
+        dkim = await dkim if isinstance(dkim, asyncio.Task) else dkim
+        if dmarc is None:
+            dmarc = self._dmarc(spf, dkim)
+        return self._concluded(spf, dkim, await dmarc if isinstance(dmarc, asyncio.Task) else dmarc)
+
+    def _dmarc(self, spf: SpfResult, dkim: DkimResult) -> DmarcResult | asyncio.Task[DmarcResult]:
+        header = self._hasher.header
+        assert header is not None
+        return self._lookups.run(check_dmarc(_octets(header) + b"\r\n", spf, dkim))
+
+    def _concluded(self, spf: SpfResult, dkim: DkimResult, dmarc: DmarcResult) -> CheckResult:
+        self._lookups.close()
+        terms = self._terms
+        judged = Judged(spf, dkim, ArcFinding("none"), dmarc)
+        decision = decide(judged, terms.settings, enforce=terms.enforce)
+        if terms.judged is not None:
+            terms.judged(self._message, judged, decision)
+        if decision.refusal is not None:
+            return CheckResult(refusal=decision.refusal, verdicts=verdicts(judged, decision))
+        field = results_field(terms.authserv_id, judged)
+        if terms.settings.received_spf:
+            field = received_spf(spf, terms.authserv_id) + field
+        quarantine = decision.quarantine
+        if quarantine and terms.settings.quarantine != "hold":
+            field = _quarantine_field(quarantine, quarantine_folder(terms.settings.quarantine)) + field
+            quarantine = ""
+        return CheckResult(field, None, quarantine, verdicts(judged, decision))
+
+
+def _octets(header: HeaderSection) -> bytes:
+    return b"".join([field.raw for field in header.fields])
+
+
+def _quarantine_field(reason: str, folder: str) -> bytes:
+    """The field that tells mail programs and deliverers of a message to be treated with suspicion."""
+    text = "".join(sign if " " <= sign <= "~" else "?" for sign in reason)[:200]
+    name = f"; folder={folder}" if folder.isascii() and folder else ""
+    return f"Quarantine: yes{name}\r\n\t({text.replace('(', '[').replace(')', ']').replace(chr(92), '/')})\r\n".encode()

@@ -1,0 +1,3 @@
+"""Checks of mail before it matters: the DNS records of a domain, and the authentication of a message."""
+
+__all__: list[str] = []

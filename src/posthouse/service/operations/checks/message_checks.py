@@ -1,0 +1,144 @@
+"""The operation ``check message``: what a receiver makes of SPF, DKIM and DMARC of a message, and what to change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+
+from posthouse.core import LocalError, SettingError
+from posthouse.service.operations.base import Context, Operation, Parameter
+from posthouse.service.operations.checks.domain_records import RecordFinding, resolver_of
+
+if TYPE_CHECKING:
+    from posthouse.mailauth.all_checks import MessageChecks
+
+__all__ = ["CHECK_MESSAGE", "DmarcReport", "MessageAuth", "SignatureReport", "SpfReport"]
+
+
+class SpfReport(Struct, frozen=True, kw_only=True):
+    """SPF: ``path`` has the terms that decided, outermost first, each with its domain; ``lookups`` the answers."""
+
+    result: str
+    reason: str
+    domain: str
+    identity: str
+    path: list[str]
+    explanation: str
+    lookups: list[str]
+
+
+class SignatureReport(Struct, frozen=True, kw_only=True):
+    """One DKIM signature."""
+
+    result: str
+    reason: str
+    domain: str
+    selector: str
+    algorithm: str
+
+
+class DmarcReport(Struct, frozen=True, kw_only=True):
+    """DMARC: ``disposition`` is what the owner of the author's domain asks receivers to do."""
+
+    result: str
+    reason: str
+    author_domain: str
+    disposition: str
+    policy: str
+    policy_domain: str
+
+
+class MessageAuth(Struct, frozen=True, kw_only=True):
+    """The authentication of a message; ``spf`` is None where no client was named."""
+
+    spf: SpfReport | None
+    dkim: list[SignatureReport]
+    dmarc: DmarcReport
+    findings: list[RecordFinding]
+
+
+async def _check(
+    context: Context, message: str, ip: str = "", mail_from: str = "", helo: str = "", zone: str = ""
+) -> MessageAuth:
+    from posthouse.mailauth import ask
+    from posthouse.mailauth.all_checks import check_all
+    from posthouse.service.operations.checks.auth_advice import advice_for
+
+    try:
+        octets = message.encode("latin-1")
+    except UnicodeEncodeError:
+        raise SettingError(
+            "the message has characters that are no octets", remedy="give its octets as Latin-1"
+        ) from None
+    if b"\r\n" not in octets:  # a file whose lines end with LF
+        octets = octets.replace(b"\n", b"\r\n")
+    try:
+        check = check_all(
+            octets,
+            ip=ip or None,
+            mail_from=mail_from,
+            helo=helo,
+            receiver=context.config.hostname,
+            now=context.clock.time(),
+        )
+    except LocalError as error:
+        raise SettingError(str(error)) from None
+    found = await ask(check, resolver_of(context, zone), seconds=60.0)
+    findings = [
+        RecordFinding(level=each.level, text=each.text, remedy=each.remedy, publish=each.publish)
+        for each in advice_for(found)
+    ]
+    return _report(found, findings)
+
+
+def _report(found: MessageChecks, findings: list[RecordFinding]) -> MessageAuth:
+    spf = found.spf
+    return MessageAuth(
+        spf=None
+        if spf is None
+        else SpfReport(
+            result=spf.result,
+            reason=spf.reason,
+            domain=spf.domain,
+            identity=spf.identity,
+            path=[f"{each.domain}: {each.term}" for each in spf.path],
+            explanation=spf.explanation,
+            lookups=[str(each) for each in spf.lookups],
+        ),
+        dkim=[
+            SignatureReport(
+                result=each.result,
+                reason=each.reason,
+                domain=each.domain,
+                selector=each.selector,
+                algorithm=each.algorithm,
+            )
+            for each in found.dkim.signatures
+        ],
+        dmarc=DmarcReport(
+            result=found.dmarc.result,
+            reason=found.dmarc.reason,
+            author_domain=found.dmarc.author_domain,
+            disposition=found.dmarc.disposition,
+            policy=found.dmarc.policy,
+            policy_domain=found.dmarc.policy_domain,
+        ),
+        findings=findings,
+    )
+
+
+CHECK_MESSAGE: Final = Operation(
+    "check message",
+    "Check what receivers make of SPF, DKIM and DMARC of a message.",
+    _check,
+    MessageAuth,
+    (
+        Parameter("message", "The message; each octet is one character (Latin-1)."),
+        Parameter("ip", "The address of the host that sends it; without one, SPF is left out.", str, ""),
+        Parameter("mail_from", "The sender in MAIL FROM; empty for a bounce.", str, ""),
+        Parameter("helo", "The name that the host gives in HELO or EHLO.", str, ""),
+        Parameter("zone", "DNS records as JSON, in place of the DNS.", str, ""),
+    ),
+    reads=True,
+)

@@ -1,0 +1,269 @@
+"""The operator's pages: overview, metrics, queue, story, sessions."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from posthouse.console.charts import Curve, bar, course, spark, time_line
+from posthouse.console.dialogue_view import diagram
+from posthouse.core import Address, AttemptTrace, ConnectionTrace, Envelope, Outcome, Recipient, Reply, Result
+from posthouse.server import Server
+from posthouse.service.monitor.count_history import CountSample
+from posthouse.spool.history import Origin
+from posthouse.spool.interface import RecipientState, Settlement
+
+from .conftest import ConsoleHarness
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+class Filled:
+    """A console with mail in the queue: ``ids`` by destination."""
+
+    def __init__(self, harness: ConsoleHarness) -> None:
+        self.harness = harness
+        self.client = harness.client
+        self.ids: dict[str, str] = {}
+        for number, (name, age) in enumerate((("far.test", 100.0), ("slow.test", 7_200.0), ("old.test", 600_000.0))):
+            self.ids[name] = harness.run(self._store, f"bob{number}", name, age)
+        harness.run(self._attempt, "slow.test")
+
+    async def _store(self, local: str, name: str, age: float) -> str:
+        now = self.harness.clock.time()
+        receipt = self.harness.spool.receive()
+        receipt.write(b"Subject: x\r\n\r\nhello\r\n")
+        envelope = Envelope(Address("ann", "here.test"), (Recipient(Address(local, name)),))
+        await receipt.commit(
+            envelope,
+            [name],
+            received=now - age,
+            due=now - age,
+            source="mx 192.0.2.1:40000",
+            arrival=Origin("<a@here.test>", helo=SCRIPT),
+        )
+        return receipt.id
+
+    async def _attempt(self, name: str) -> None:
+        now = self.harness.clock.time()
+        reply = Reply(450, "4.7.1", f"Greylisted {SCRIPT}")
+        lines = ("R: 220 mx.slow.test", "S: EHLO mx.here.test", "R: 250 mx.slow.test", f"R: 450 4.7.1 {SCRIPT}")
+        trace = AttemptTrace(now - 1, name, name, "MX", (ConnectionTrace("192.0.2.7:25", "mx.slow.test", lines=lines),))
+        for lease in await self.harness.spool.lease("w", now, now + 60, limit=100, wanted=[name]):
+            ends = [
+                Settlement(
+                    each.key,
+                    RecipientState.WAITING,
+                    now + 900,
+                    Outcome(each.recipient, Result.DEFERRED, reply, "said so", "192.0.2.7:25"),
+                    "the schedule",
+                )
+                for each in lease.recipients
+            ]
+            await self.harness.spool.record(lease, ends, trace=trace)
+
+    def post(self, path: str, **fields: Any) -> Any:
+        """Post a form as a browser does, with the token of the page."""
+        [token] = set(re.findall(r'name="csrf" value="([0-9a-f]{64})"', self.client.get("/queue").text))
+        return self.client.post(path, data={"csrf": token, **fields})
+
+
+@pytest.fixture
+def filled(harness: ConsoleHarness) -> Filled:
+    return Filled(harness)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("path", ["/overview", "/overview?span=day", "/queue", "/queue/audit", "/sessions"])
+def test_every_page_opens_and_has_its_data_as_json(filled: Filled, path: str, lang: str) -> None:
+    joint = "&" if "?" in path else "?"
+    shown = filled.client.get(f"{path}{joint}lang={lang}")
+    assert shown.status_code == 200
+    assert f'lang="{"zh-CN" if lang == "zh" else "en"}"' in shown.text
+    assert SCRIPT not in shown.text
+    plain, _, query = path.partition("?")
+    assert filled.client.get(f"{plain}.json?{query}").headers["content-type"] == "application/json"
+
+
+def test_the_overview_draws_what_happened(filled: Filled) -> None:
+    monitor = filled.harness.daemon.monitor
+    monitor.tally.refused("RCPT", Reply(550, "5.1.1", "No such mailbox"))
+    now = filled.harness.clock.time()
+    zero = dict.fromkeys(monitor.tally.totals(), 0)
+    for number in range(10):
+        monitor.history.hour.append(CountSample(now + 10 * number, {**zero, "accepted": number * 50}))
+    text = filled.client.get("/overview").text
+    assert '<polyline class="curve curve-accepted"' in text
+    assert "550 5.1.1" in text
+    assert '<span data-testid="rate-accepted">5.0</span>' in text
+    found = filled.client.get("/overview.json").json()
+    assert found["queue"]["waiting"] == 3
+    assert found["hour"]["rates"]["accepted"] == [5.0] * 9
+
+
+def test_metrics_are_for_prometheus(client: TestClient) -> None:
+    found = client.get("/metrics")
+    assert found.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert 'posthouse_queue_recipients{state="waiting"} 0.0' in found.text
+    assert "python_info" not in found.text
+    assert "process_" not in found.text
+
+
+# The queue ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_cell_of_the_heat_map_selects_its_messages(filled: Filled) -> None:
+    text = filled.client.get("/queue").text
+    links = re.findall(r'<td class="num heat-[1-6]"><a href="([^"]+)">(\d+)</a>', text)
+    assert len(links) == 3
+    for link, number in links:
+        chosen = filled.client.get(link.replace("&amp;", "&").replace("/queue?", "/queue.json?")).json()
+        assert len(chosen["messages"]) == int(number) == 1
+
+
+def test_the_page_says_why_mail_waits(filled: Filled) -> None:
+    text = filled.client.get("/queue?q=domain:slow.test").text
+    assert "Greylisted &lt;script&gt;" in text
+    assert "queue hold" not in text
+    assert filled.ids["slow.test"] in text
+    assert filled.ids["far.test"] not in text
+    wrong = filled.client.get("/queue?q=nonsense")
+    assert wrong.status_code == 400
+    assert "is no condition" in wrong.text
+
+
+def test_an_action_is_counted_confirmed_done_and_undone(filled: Filled) -> None:
+    queue_id = filled.ids["far.test"]
+    asked = filled.post("/queue/act", act="hold", id=queue_id, filter="all")
+    assert asked.status_code == 200
+    assert "Hold 1 recipients?" in asked.text
+    assert filled.client.get("/queue.json?q=state:held").json()["messages"] == []
+    done = filled.post("/queue/act", act="hold", id=queue_id, filter="", confirm="1")
+    assert done.status_code == 303
+    after = filled.client.get(done.headers["location"]).text
+    assert "1 recipients are held." in after
+    assert 'data-testid="undo"' in after
+    assert len(filled.client.get("/queue.json?q=state:held").json()["messages"]) == 1
+    undone = filled.post("/queue/undo", act="release", of=queue_id)
+    assert undone.status_code == 303
+    assert filled.client.get("/queue.json?q=state:held").json()["messages"] == []
+    acts = filled.client.get("/queue/audit.json").json()
+    assert [(each["act"], each["who"]) for each in acts] == [("release", "console"), ("hold", "console")]
+
+
+def test_an_action_on_all_that_a_filter_selects(filled: Filled) -> None:
+    asked = filled.post("/queue/act", act="drop", filter="age>1h", everything="1", id=filled.ids["far.test"])
+    assert "Give up 2 recipients?" in asked.text
+    assert "It cannot be undone" in asked.text
+    done = filled.post("/queue/act", act="drop", filter="age>1h", confirm="1")
+    assert "undo" not in done.headers["location"]
+    left = filled.client.get("/queue.json").json()["messages"]
+    assert [each["id"] for each in left] == [filled.ids["far.test"]]
+
+
+def test_a_program_acts_with_json(filled: Filled) -> None:
+    counted = filled.client.post("/queue/act", json={"act": "hold", "filter": "all"}).json()
+    assert (counted["act"], counted["recipients"]) == ("hold", 3)
+    changed = filled.client.post("/queue/act", json={"act": "hold", "filter": "all", "confirm": True}).json()
+    assert changed["recipients"] == 3
+    ids = list(filled.ids.values())[:2]
+    changed = filled.client.post("/queue/act", json={"act": "release", "id": ids, "confirm": True}).json()
+    assert changed["recipients"] == 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"act": "flush", "filter": "all"}, "there is no action"),
+        ({"act": "drop", "filter": ""}, "choose messages"),
+        ({"act": "hold", "filter": "nonsense", "confirm": "1"}, "is no condition"),
+        ({"act": "reroute", "filter": "all", "via": "nowhere at all", "confirm": "1"}, "via"),
+        ({"act": "hold", "id": ["x"] * 501}, "at most 500"),
+    ],
+)
+def test_an_action_that_is_wrong_changes_nothing(filled: Filled, fields: dict[str, Any], words: str) -> None:
+    refused = filled.post("/queue/act", **fields)
+    assert refused.status_code == 400
+    assert words in refused.text
+    assert filled.client.get("/queue/audit.json").json() == []
+
+
+# Story and sessions ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lang", "words"), [("en", "greylist"), ("zh", "发送SMTP")])
+def test_a_story_has_each_attempt_with_its_dialogue(filled: Filled, lang: str, words: str) -> None:
+    queue_id = filled.ids["slow.test"]
+    text = filled.client.get(f"/story/{queue_id}?lang={lang}").text
+    assert text.count('<li class="step') == 2
+    assert "S: EHLO" not in text
+    assert "<code>EHLO mx.here.test</code>" in text
+    assert words.lower() in text.lower()
+    assert SCRIPT not in text
+    assert filled.client.get(f"/story/{queue_id}.json").json()["id"] == queue_id
+
+
+def test_a_story_of_nothing(filled: Filled) -> None:
+    assert filled.client.get("/story/0000000000000").status_code in (400, 404)
+    assert filled.client.get("/story/550").status_code == 404
+
+
+def test_a_session_is_a_diagram(harness: ConsoleHarness) -> None:
+    book = harness.daemon.monitor.sessions
+    made = Server(lambda peer: None, network=None, clock=harness.clock, hostname="x")  # type: ignore[arg-type,return-value]
+    session = made.session()
+    book.joined("mx", session)  # type: ignore[arg-type]
+    record = book.find(1)
+    assert record is not None
+    for who, text in (
+        ("R", "220 mx.here.test ESMTP"),
+        ("S", "EHLO client.test"),
+        ("R", "250 mx.here.test"),
+        ("S", f"MAIL FROM:<{SCRIPT}>"),
+        ("R", "553 5.1.7 Sender's address is wrong"),
+    ):
+        record.take(harness.clock.time(), who, text)
+    listed = harness.client.get("/sessions").text
+    assert "in0.1" in listed
+    text = harness.client.get("/sessions/in0.1").text
+    assert "who-R kind-bad" in text
+    assert SCRIPT not in text
+    assert 'data-renew="1"' in text
+    book.left(session)  # type: ignore[arg-type]
+    text = harness.client.get("/sessions/in0.1?lang=zh").text
+    assert "data-renew=" not in text
+    assert "接收SMTP" in text
+    assert harness.client.get("/sessions.json?show=failures").json()["sessions"][0]["id"] == "in0.1"
+    assert harness.client.get("/sessions/in0.99").status_code == 400
+
+
+def test_tls_is_a_band_from_starttls_on() -> None:
+    lines = [(0.0, "R", "220 x"), (0.1, "S", "STARTTLS"), (0.2, "R", "220 2.0.0 Go"), (3.2, "S", "EHLO y")]
+    found = diagram(lines, "en", tls="TLSv1.3")
+    assert [line.tls for line in found] == [False, False, False, True]
+    assert found[3].tls_begins
+    assert found[3].slow
+    assert all(line.tls for line in diagram(lines[:1], "en", tls="TLSv1.3"))  # implicit
+    refused = diagram([(None, "S", "STARTTLS"), (None, "R", "454 no"), (None, "S", "EHLO y")], "en")
+    assert [line.tls for line in refused] == [False, False, False]
+
+
+# Plots ----------------------------------------------------------------------------------------------------------------
+
+
+def test_plots_are_drawn_and_bounded() -> None:
+    times = [1_800_000_000.0 + 10 * number for number in range(360)]
+    drawn = str(course(times, [Curve("accepted", SCRIPT, [float(number) for number in range(360)])], "label"))
+    assert drawn.count("<polyline") == 1
+    assert "script>" not in drawn.replace("&lt;script&gt;", "").replace("&lt;/script&gt;", "")
+    assert len(re.findall("text-anchor=.middle.", drawn)) <= 9
+    assert course(times[:1], [], "label") == ""
+    assert spark([1.0], "x") == ""
+    assert 'width="0"' in bar(-1.0)
+    assert 'width="100"' in bar(7.0)
+    assert 'width="0"' in bar(float("nan"))
+    events = str(time_line([-5.0, 0.0, 60.0, 1e9], "label"))
+    assert events.count('class="event"') == 3
