@@ -182,3 +182,7 @@ def _here(call: Call) -> str:
     if call.served:
         return _SAME.en
     return f"`{call.here}`" if call.here else "not served"
+
+
+if __name__ == "__main__":
+    print(map_as_markdown(), end="")

@@ -31,7 +31,7 @@ def file_answer(content: bytes, kind: str, name: str) -> Response:
 
 
 def disposition(kind: str, name: str) -> str:
-    """Content-Disposition with a file name: in ASCII for all (RFC 6266), and in UTF-8 where it needs that (RFC 8187)."""
+    """Content-Disposition with a file name: in ASCII (RFC 6266), and in UTF-8 where it needs that (RFC 8187)."""
     plain = "".join(each if each.isascii() and each.isprintable() and each not in '"\\/' else "_" for each in name)
     extended = f"; filename*=UTF-8''{quote(name, safe='')}" if plain != name else ""
     return f'{kind}; filename="{plain or "file"}"{extended}'

@@ -1,7 +1,7 @@
 """Live events of Mailpit and MailHog over WebSocket: each message that arrives, and Mailpit's counts.
 
-Each reader waits by the operation ``inbox wait`` with a cursor, so that nothing is missed and nothing polls.  At most 50
-readers of one console are served; a further one is closed with 1013 (try again later).
+Each reader waits by the operation ``inbox wait`` with a cursor, so that nothing is missed and nothing polls.  At most
+50 readers of one console are served; a further one is closed with 1013 (try again later).
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ async def _send(socket: WebSocket, mail: StoredMail, frames: _Frames) -> None:
     """Send until the reader goes, or the daemon does not answer."""
     try:
         listing = await mail.page.run("inbox search", limit=1)
-        last, arrived = listing.last, []
+        last: int = listing.last
+        arrived: list[MailEntry] = []
         while True:
             for frame in await frames(mail, arrived):
                 await socket.send_text(msgspec.json.encode(frame).decode())

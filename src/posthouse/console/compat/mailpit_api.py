@@ -31,7 +31,7 @@ from posthouse.console.compat.plain_answers import (
 )
 from posthouse.console.compat.stored_mail import MOST_LISTED, StoredMail
 from posthouse.console.problems import RequestRefused
-from posthouse.core import SettingError
+from posthouse.core import LocalError, SettingError
 
 if TYPE_CHECKING:
     from posthouse.service.operations.monitor.monitor_answers import OverviewReport
@@ -169,7 +169,7 @@ async def _send(request: Request, mail: StoredMail) -> Response:
             to=",".join(str(each.address) for each in envelope.recipients),
             content=base64.b64encode(message.as_bytes()).decode(),
         )
-    except (SettingError, RequestRefused) as error:
+    except (LocalError, RequestRefused, SettingError) as error:
         return as_json({"Error": str(error)}, 400)
     if sent.refused:
         return as_json({"Error": "no recipient was accepted"}, 400)

@@ -92,10 +92,7 @@ def _quoted(text: str) -> str:
 def _moment(text: str, zone: str) -> datetime | None:
     """A date or date and time, in UTC; None if it is none."""
     written = text.replace("/", "-").strip()
-    try:
-        found = datetime.fromisoformat(written)
-    except ValueError:
-        found = next((each for form in _DATES if (each := _read(written, form)) is not None), None)
+    found = _iso(written) or next((each for form in _DATES if (each := _read(written, form)) is not None), None)
     if found is None:
         return None
     if found.tzinfo is None:
@@ -103,6 +100,13 @@ def _moment(text: str, zone: str) -> datetime | None:
     try:
         return found.astimezone(UTC)
     except (OverflowError, ValueError):
+        return None
+
+
+def _iso(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
         return None
 
 

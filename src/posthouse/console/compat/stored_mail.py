@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
 from posthouse.console.problems import NotFound, RequestRefused
+from posthouse.core import SettingError
 from posthouse.message.reading.read_message import ReadMessage, read_octets
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ class StoredMail:
     async def entry(self, name: str) -> MailEntry:
         """The message of an id, or of ``latest``.  Raises ``NotFound``."""
         query = "" if name == "latest" else f"id:{name}" if _ID.fullmatch(name) else None
-        found = await self.rows(query, limit=1) if query is not None else []
+        try:
+            found = await self.rows(query, limit=1) if query is not None else []
+        except SettingError:  # it cannot be a queue id
+            found = []
         if not found or (query and found[0].queue_id != name):
             raise NotFound(f'there is no message "{name[:80]}"')
         return found[0]
@@ -71,7 +75,8 @@ class StoredMail:
         found = []
         for name in dict.fromkeys(names):
             try:
-                found.append(await self.entry(name))
+                if name != "latest":  # a change names what it changes
+                    found.append(await self.entry(name))
             except NotFound:
                 continue
         return found
