@@ -318,6 +318,19 @@ def test_spf_is_tried_on_records_in_a_file(tmp_path: Path) -> None:
     ]
 
 
+def test_a_file_is_signed_with_a_key_that_is_made_and_kept(tmp_path: Path) -> None:
+    message, key = tmp_path / "message.eml", tmp_path / "key.pem"
+    message.write_bytes(b"From: ann@example.org\nSubject: lunch\n\nNoon?\n")
+    first = run("sign_dkim.py", message, "example.org", "s1", key)
+    assert key.stat().st_mode & 0o777 == 0o600
+    made = key.read_bytes()
+    again = run("sign_dkim.py", message, "example.org", "s1", key)
+    assert key.read_bytes() == made
+    for signed in (first, again):
+        assert signed.startswith("DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=example.org; s=s1;")
+        assert signed.endswith(message.read_text())
+
+
 def test_a_forwarder_keeps_what_authentication_said() -> None:
     lines = run("forward.py").splitlines()
     assert re.fullmatch(r"MAIL FROM:<SRS0=[^=]{6}=..=sohu\.com=langrui@forward\.test>", lines[0])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.mailauth import DkimKey, sign_dkim
+from posthouse.mailauth import DkimKey, answer, seal_arc, sign_dkim
 
 KEY = DkimKey.generate("example.org", "s1", "ed25519")
 RECORDS: dict[str, Any] = {
@@ -95,6 +95,16 @@ def test_a_message_that_was_changed_on_its_way(checks: Checks) -> None:
     out = checks.message(content=content, code=1).out
     assert "The signature of example.org is fail: the body hash did not verify" in out
     assert "nothing changes the message after it is signed" in out
+
+
+def test_a_chain_of_seals_is_shown_where_there_is_one(checks: Checks) -> None:
+    sealed = answer(seal_arc(checks.content, KEY, "mx.example.org", results=[], now=1_764_500_000), RECORDS)
+    options = ("--ip", "192.0.2.1", "--from", "ann@example.org")
+    out = checks.message(*options, content=sealed + checks.content, code=0).out
+    assert any(line.split()[:3] == ["ARC", "pass", "example.org"] for line in out.splitlines())
+    broken = sealed + checks.content.replace(b"Hello", b"Hallo")
+    out = checks.message(*options, content=broken, code=0).out
+    assert "The ARC chain is not valid: " in out
 
 
 def test_a_file_with_bare_line_ends_is_checked_as_it_would_be_sent(checks: Checks) -> None:

@@ -55,7 +55,8 @@ def config(file: str, as_json: bool) -> int:
 @with_daemon
 @with_json
 def settings(search: str, changed: bool, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
-    """Show the settings in force, and where each value comes from: the file, the default, or the environment.
+    """Show the settings in force, and where each value comes from: the file, the default, the environment, or
+    the command line (given).
 
     A running daemon is asked; without one, the configuration that is named decides. SEARCH is a text in the name, the
     value or the help of a setting.
@@ -122,7 +123,7 @@ def _checked(options: DaemonOptions, address: str) -> Any:
 @click.option("--bulk/--no-bulk", default=None, help="The message goes to many. Default: as its fields say.")
 @click.option("--strict", is_flag=True, help="End with 1 for warnings too.")
 @click.option(
-    "--ip", metavar="ADDRESS", callback=not_empty, help="The host that sends it: also check SPF, DKIM and DMARC."
+    "--ip", metavar="ADDRESS", callback=not_empty, help="The host that sends it: also check SPF, DKIM, ARC and DMARC."
 )
 @click.option("--from", "mail_from", metavar="ADDRESS", help="The sender in MAIL FROM; empty for a bounce.")
 @click.option("--helo", metavar="NAME", default="", help="The name that the host gives in HELO or EHLO.")
@@ -146,9 +147,9 @@ def message(
     Each finding has its line, its rule and a remedy. The exit code is 1 if there are errors, with --strict also if
     there are warnings.
 
-    With --ip or --zone, SPF (only with --ip), DKIM and DMARC are checked as a receiver does it, and what to publish is
-    shown. --zone takes the DNS records from a file, so that they can be tried before they are published. The
-    configuration says which DNS servers are asked.
+    With --ip or --zone, SPF (only with --ip), DKIM, ARC and DMARC are checked as a receiver does it, and what to
+    publish is shown. --zone takes the DNS records from a file, so that they can be tried before they are published.
+    The configuration says which DNS servers are asked.
     """
     import time
 
@@ -191,6 +192,8 @@ def _show_authentication(auth: Any) -> None:
     click.echo()
     rows = [] if auth.spf is None else [("SPF", auth.spf.result, auth.spf.domain, auth.spf.reason)]
     rows += [("DKIM", each.result, each.domain, each.reason) for each in auth.dkim]
+    if auth.arc.result != "none":
+        rows.append(("ARC", auth.arc.result, " ".join(auth.arc.sealers[:3]), auth.arc.reason))
     rows.append(("DMARC", auth.dmarc.result, auth.dmarc.author_domain, auth.dmarc.reason))
     table(("CHECK", "RESULT", "DOMAIN", "BECAUSE"), rows, styles="bold - green -")
     if auth.spf is not None:

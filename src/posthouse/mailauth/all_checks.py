@@ -1,4 +1,4 @@
-"""All checks of one message, one after the other: SPF, DKIM, and DMARC on their results."""
+"""All checks of one message, one after the other: SPF, DKIM, ARC, and DMARC on the first two."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 
 from posthouse.core import Address
+from posthouse.mailauth.arc.arc_result import ArcResult
+from posthouse.mailauth.arc.arc_validation import verify_arc
 from posthouse.mailauth.dkim.verdict import DkimResult
 from posthouse.mailauth.dkim.verification import verify_dkim
 from posthouse.mailauth.dmarc.dmarc_result import DmarcResult
@@ -22,6 +24,7 @@ class MessageChecks(NamedTuple):
 
     spf: SpfResult | None
     dkim: DkimResult
+    arc: ArcResult
     dmarc: DmarcResult
 
 
@@ -54,5 +57,6 @@ def check_all(
 def _checked(spf: Check[SpfResult] | None, message: bytes, now: float | None) -> Check[MessageChecks]:
     judged = None if spf is None else (yield from spf)
     dkim = yield from verify_dkim(message, now)
+    arc = yield from verify_arc(message, now)
     dmarc = yield from check_dmarc(message, judged, dkim)
-    return MessageChecks(judged, dkim, dmarc)
+    return MessageChecks(judged, dkim, arc, dmarc)

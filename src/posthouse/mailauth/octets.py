@@ -28,7 +28,9 @@ def message_chunks(message: MessageOctets) -> tuple[Iterator[bytes], bytes]:
     if isinstance(message, str):
         raise TypeError("a message is bytes, not str: what is signed are its octets; encode it first")
     chunks: Iterator[bytes]
-    if isinstance(message, (bytes, bytearray, memoryview)):
+    if isinstance(message, bytes) and len(message) <= _AT_MOST:
+        chunks = iter((message,))
+    elif isinstance(message, (bytes, bytearray, memoryview)):
         view = memoryview(message)
         chunks = (bytes(view[start : start + _AT_MOST]) for start in range(0, len(view), _AT_MOST))
     elif isinstance(message, Content):
@@ -37,7 +39,7 @@ def message_chunks(message: MessageOctets) -> tuple[Iterator[bytes], bytes]:
         chunks = iter(message)
     seen = b""
     for chunk in chunks:
-        seen += chunk
+        seen = seen + chunk if seen else chunk
         if b"\n" in chunk or len(seen) > _AT_MOST:
             break
     at = seen.find(b"\n")

@@ -127,7 +127,7 @@ class TestHostileMessages:
             b"",
             b"\r\n\r\n",
             b"Subject: =?utf-8?b?4p==?=\r\nFrom: <\r\nTo: ,,,\r\n\r\nx",
-            b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\n--x\r\nContent-Type: text/html; charset=x\r\n",
+            b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\n--x\r\nContent-Type: text/html; charset\r\n",
             b"From: a\xff@b\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: multipart/mixed\r\n\r\n",
         ],
     )

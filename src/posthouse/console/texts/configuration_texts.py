@@ -22,6 +22,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "configuration.origin": ("Origin", "来源"),
         "configuration.origin.file": ("file", "文件"),
         "configuration.origin.default": ("default", "默认"),
+        "configuration.origin.given": ("given", "启动时给定"),
         "configuration.origin.environment": ("environment", "环境变量"),
         "configuration.set": ("set", "已设置"),
         "configuration.not_set": ("not set", "未设置"),

@@ -24,7 +24,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "layout.language": ("Language", "语言"),
         "layout.theme": ("Appearance", "外观"),
-        "layout.theme.auto": ("As the system", "跟随系统"),
+        "layout.theme.auto": ("Auto", "自动"),
         "layout.theme.light": ("Light", "浅色"),
         "layout.theme.dark": ("Dark", "深色"),
         "layout.json": ("This page as JSON", "本页的 JSON"),

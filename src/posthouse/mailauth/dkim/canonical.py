@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["BodyCanonicalizer", "Canonicalization", "relaxed_field"]
+__all__ = ["BodyCanonicalizer", "Canonicalization", "reduced", "relaxed_field"]
 
 _RUN = re.compile(rb"  ++")
 _LINES: Final = b"\r\n" * 4096
@@ -32,13 +32,15 @@ def relaxed_field(raw: bytes) -> bytes:
         raw: The octets of one field: name, colon, value, folded lines, with or without the CRLF at the end.
     """
     name, _, value = raw.partition(b":")
-    return name.rstrip(b" \t").lower() + b":" + _reduced(value.replace(b"\r\n", b"")).strip(b" ") + b"\r\n"
+    return name.rstrip(b" \t").lower() + b":" + reduced(value.replace(b"\r\n", b"")).strip(b" ") + b"\r\n"
 
 
-def _reduced(octets: bytes) -> bytes:
+def reduced(octets: bytes) -> bytes:
     """Each run of spaces and tabs as one space."""
-    # Most runs are one space: the expression must not match those, each match costs more than 100 octets of search.
-    return _RUN.sub(b" ", octets.replace(b"\t", b" "))
+    # Most runs are one space: the expression must not match those, each match costs more than 100 octets of search; and
+    # "in" finds out in half the time that there is no other.
+    octets = octets.replace(b"\t", b" ")
+    return _RUN.sub(b" ", octets) if b"  " in octets else octets
 
 
 class BodyCanonicalizer:
@@ -62,7 +64,9 @@ class BodyCanonicalizer:
         """Take the next octets of the body."""
         data = self._carry + chunk if self._carry else chunk
         if self._relaxed:
-            data = _reduced(data).replace(b" \r\n", b"\r\n")
+            data = reduced(data)
+            if b" \r\n" in data:
+                data = data.replace(b" \r\n", b"\r\n")
         content = data.rstrip(b" \r\n" if self._relaxed else b"\r\n")
         keep = _pending_from(data, len(content))
         carry = data[keep:].lstrip(b"\r\n") if self._relaxed else b""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
-from posthouse.mailauth.dkim.canonical import Canonicalization, relaxed_field
+from posthouse.mailauth.dkim.canonical import Canonicalization, reduced, relaxed_field
 from posthouse.message.headers import FIELDS_LIMIT, Field, Split, fields
 
 __all__ = ["HeaderSection", "canonical_field", "without_signature"]
 
-# The b= tag: first in the list, or behind a semicolon.
-_SIGNATURE_TAG = re.compile(rb"(?:\A[^:]*+:|;)[ \t\r\n]*+b[ \t\r\n]*+=([^;]*+)")
+# A field's name, with the obsolete space before the colon (RFC 5322 §4.5).
+_NAME = re.compile(rb"[!-9;-~]++[ \t]*+")
+# The b= tag, first in the list, or behind a semicolon.  An expression that begins with one octet is searched fast.
+_FIRST_TAG = re.compile(rb"[^:]*+:[ \t\r\n]*+b[ \t\r\n]*+=([^;]*+)")
+_LATER_TAG = re.compile(rb";[ \t\r\n]*+b[ \t\r\n]*+=([^;]*+)")
 
 
 def without_signature(raw: bytes) -> bytes:
@@ -22,7 +26,7 @@ def without_signature(raw: bytes) -> bytes:
             left as it is.
     """
     plain = raw.removesuffix(b"\r\n")
-    found = _SIGNATURE_TAG.search(plain)
+    found = _FIRST_TAG.match(plain) or _LATER_TAG.search(plain)
     return plain if found is None else plain[: found.start(1)] + plain[found.end(1) :]
 
 
@@ -33,28 +37,95 @@ def canonical_field(raw: bytes, canonicalization: Canonicalization) -> bytes:
     return raw if raw.endswith(b"\r\n") else raw + b"\r\n"
 
 
+#: What stands before the colon of a field → its name in lower case.  The same ones come with every message.
+_known_keys: dict[bytes, bytes] = {}
+
+
+def _key(name: bytes) -> bytes | None:
+    """The name of a field in lower case and without the space after it; None if it is no name."""
+    if _NAME.fullmatch(name) is None:
+        return None
+    key = name.rstrip(b" \t").lower()
+    if len(name) < 64 and len(_known_keys) < 1_024:
+        _known_keys[name] = key
+    return key
+
+
+@lru_cache(maxsize=512)
+def _occurrences(names: tuple[bytes, ...]) -> list[tuple[bytes, int]]:
+    """Each name in lower case, and how many times it has stood in the list, this one included."""
+    counts: dict[bytes, int] = {}
+    found = []
+    for name in names:
+        key = name.lower()
+        counts[key] = counts.get(key, 0) + 1
+        found.append((key, counts[key]))
+    return found
+
+
+def _lowest(places: Mapping[bytes, Sequence[int]], wanted: Iterable[tuple[bytes, int]]) -> list[int]:
+    """For each name the place that is so many times from the bottom, where there is one."""
+    chosen = []
+    for key, count in wanted:
+        found = places.get(key)
+        if found is not None and count <= len(found):
+            chosen.append(found[-count])
+    return chosen
+
+
 class HeaderSection:
-    """The fields of one message.  The relaxed form of each is made once, however many signatures sign it.
+    """The fields of one message.  The relaxed form of all is made at once, however many signatures sign them.
 
     Args:
         found: The header section and where it ends (``posthouse.message.headers.split``).
 
     Attributes:
-        fields: The fields from top to bottom.
+        octets: The header section as it was received.
         complete: False if the section is longer than ``HEADER_LIMIT`` octets or has more than ``FIELDS_LIMIT`` fields.
             Not all of its fields are known then, and no signature can be judged.
     """
 
-    __slots__ = ("_places", "_relaxed", "complete", "fields")
+    __slots__ = ("_fields", "_keys", "_places", "_values", "complete", "octets")
 
     def __init__(self, found: Split) -> None:
-        self.fields: Sequence[Field] = fields(found.headers)
-        self.complete = not found.truncated and len(self.fields) <= FIELDS_LIMIT
-        self._relaxed: dict[int, bytes] = {}
+        self.octets = found.headers
+        self._fields: Sequence[Field] | None = None
+        # Unfolding before the section is cut into lines is 6 times as fast as doing it field by field.
+        lines = reduced(found.headers.replace(b"\r\n ", b" ").replace(b"\r\n\t", b" ")).split(b"\r\n")
+        if not lines[-1]:
+            lines.pop()
+        self._keys: list[bytes] = []
+        self._values: list[bytes] = []
+        keys, values = self._keys, self._values
+        for line in lines:
+            name, colon, value = line.partition(b":")
+            key = _known_keys.get(name) or _key(name)
+            if key is None or not colon:
+                break
+            keys.append(key)
+            values.append(value)
+        if len(keys) < len(lines) or len(lines) > FIELDS_LIMIT:
+            self._read_slowly()
+        self.complete = not found.truncated and len(self._keys) <= FIELDS_LIMIT
         self._places: dict[bytes, list[int]] = {}
-        for place, field in enumerate(self.fields):
-            self._places.setdefault(field.name.lower(), []).append(place)
+        for place, key in enumerate(self._keys):
+            if key in self._places:
+                self._places[key].append(place)
+            else:
+                self._places[key] = [place]
         self._places.pop(b"", None)  # octets that are no field
+
+    def _read_slowly(self) -> None:
+        """Read a section in which lines stand that are neither fields nor folded, or too many fields."""
+        self._keys = [field.name.lower() for field in self.fields]
+        self._values = [relaxed_field(field.raw).partition(b":")[2][:-2] for field in self.fields]
+
+    @property
+    def fields(self) -> Sequence[Field]:
+        """The fields from top to bottom, as they were received."""
+        if self._fields is None:
+            self._fields = fields(self.octets)
+        return self._fields
 
     def places(self, name: bytes) -> Sequence[int]:
         """Where the fields of that name stand, from the top; compared without case."""
@@ -69,38 +140,49 @@ class HeaderSection:
             names: Field names in any case.
             own: The place of the signature's own field, which ``h=`` never means (§3.5).
         """
-        chosen: list[int] = []
-        left: dict[bytes, list[int]] = {}
-        for name in names:
-            key = name.lower()
-            places = left.get(key)
-            if places is None:
-                places = left[key] = [place for place in self._places.get(key, ()) if place != own]
-            if places:
-                chosen.append(places.pop())
+        listed = tuple(names)
+        wanted = _occurrences(listed) if len(listed) <= 64 else _occurrences.__wrapped__(listed)
+        chosen = _lowest(self._places, wanted)
+        if own is not None and own in chosen:  # else every field of that name that was chosen stands below it
+            others = [place for place in self._places[self._keys[own]] if place != own]
+            chosen = _lowest({**self._places, self._keys[own]: others}, wanted)
         return chosen
+
+    def value(self, place: int) -> bytes:
+        """The value of the field at ``place`` on one line, each run of white space in it one space."""
+        return self._values[place].strip(b" ")
 
     def canonical(self, place: int, canonicalization: Canonicalization) -> bytes:
         """The field at ``place`` in the form that is hashed."""
-        raw = self.fields[place].raw
         if canonicalization is Canonicalization.SIMPLE:
-            return canonical_field(raw, canonicalization)
-        made = self._relaxed.get(place)
-        if made is None:
-            made = self._relaxed[place] = relaxed_field(raw)
-        return made
+            return canonical_field(self.fields[place].raw, canonicalization)
+        return self._keys[place] + b":" + self.value(place) + b"\r\n"
 
     def signed_octets(
-        self, names: Iterable[bytes], canonicalization: Canonicalization, signature: bytes, own: int | None = None
+        self,
+        names: Iterable[bytes],
+        canonicalization: Canonicalization,
+        signature: bytes | None = None,
+        own: int | None = None,
     ) -> bytes:
         """The octets that a signature signs: the fields of ``h=``, then its own field without ``b=`` (§3.7, step 2).
 
         Args:
-            names: The names in ``h=``.
+            names: The names in ``h=``, in any case.
             canonicalization: That of the header.
-            signature: The octets of the signature's own field, its ``b=`` filled or empty.
+            signature: The octets of the signature's own field, its ``b=`` filled or empty; None for the field at
+                ``own``.
             own: The place of that field in the message, if it stands there.
         """
-        parts = [self.canonical(place, canonicalization) for place in self.select(names, own)]
-        parts.append(canonical_field(without_signature(signature), canonicalization)[:-2])
+        places = self.select(names, own)
+        if canonicalization is Canonicalization.RELAXED:
+            keys, values = self._keys, self._values
+            parts = [keys[place] + b":" + values[place].strip(b" ") + b"\r\n" for place in places]
+        else:
+            parts = [self.canonical(place, canonicalization) for place in places]
+        if signature is not None:
+            parts.append(canonical_field(without_signature(signature), canonicalization)[:-2])
+        elif own is not None:
+            # Whether b= is taken out before or after the relaxed form is made: the result is the same.
+            parts.append(without_signature(self.canonical(own, canonicalization)))
         return b"".join(parts)

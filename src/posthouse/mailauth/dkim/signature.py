@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from posthouse.mailauth.dkim.body_hash import BodyForm
@@ -20,16 +21,19 @@ __all__ = [
     "SignatureTags",
     "base64_tag",
     "dkim_signature",
+    "encoded_names",
     "signature_algorithm",
     "signature_names",
     "signature_seconds",
     "signature_tags",
     "tag_list",
+    "tags_of_value",
 ]
 
 #: The algorithms of ``a=`` that count (RFC 8301, RFC 8463).
 ALGORITHMS: Final = ("rsa-sha256", "ed25519-sha256")
 
+_CANONICALIZATIONS: Final = {each.value: each for each in Canonicalization}
 _ALGORITHM = re.compile(r"[A-Za-z][A-Za-z0-9]*+-[A-Za-z][A-Za-z0-9]*+")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?+")
 _FIELD_NAME = re.compile(r"[!-9;-~]++")
@@ -37,6 +41,8 @@ _SECONDS = re.compile(r"[0-9]{1,12}+")
 _LENGTH = re.compile(r"[0-9]{1,76}+")
 # dkim-quoted-printable (RFC 6376 §2.11) once its white space is gone, and what RFC 8616 adds to it.
 _QUOTED = re.compile(r"(?:[!-:<>-~]|=[0-9A-F]{2}|[^\x00-\x7f])*+")
+#: Characters of values that are kept once read: the same ones come with every message of a signer.
+_SHORT: Final = 512
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HEX = re.compile(rb"=([0-9A-F]{2})")
 
@@ -73,8 +79,13 @@ class SignatureTags(NamedTuple):
 
 def tag_list(raw: bytes) -> TagList:
     """The tags in the octets of one field.  Raises ``SignatureFault`` ("permerror")."""
+    return tags_of_value(raw.partition(b":")[2].removesuffix(b"\r\n"))
+
+
+def tags_of_value(value: bytes) -> TagList:
+    """The tags in the value of one field.  Raises ``SignatureFault`` ("permerror")."""
     try:
-        return read_tags(raw.partition(b":")[2].removesuffix(b"\r\n"))
+        return read_tags(value)
     except TagFault as fault:
         raise SignatureFault("permerror", f"the signature is malformed: {fault}") from None
 
@@ -88,16 +99,19 @@ def dkim_signature(tags: Mapping[str, str]) -> SignatureTags:
     if "v" in tags and tags["v"] != "1":
         raise SignatureFault("permerror", f"the signature is of version {tags['v']!r:.20}, and 1 is the only one")
     _demand(tags, "v")
-    found = signature_tags(tags)
+    found = signature_tags(tags, dkim=True)
     if "from" not in found.fields:
         raise SignatureFault("permerror", "the From field is not signed: h= does not name it")
-    if "dns/txt" not in _words(tags.get("q", "dns/txt"), "q"):
+    if "q" in tags and "dns/txt" not in _words(tags["q"], "q"):
         raise SignatureFault("neutral", f"the key is not in the DNS: q={tags['q']!r:.40}")
-    return found._replace(identity=_identity(tags, found.domain))
+    return found
 
 
-def signature_tags(tags: Mapping[str, str]) -> SignatureTags:
-    """The tags that DKIM-Signature and ARC-Message-Signature share.  Raises ``SignatureFault``."""
+def signature_tags(tags: Mapping[str, str], *, dkim: bool = False) -> SignatureTags:
+    """The tags that DKIM-Signature and ARC-Message-Signature share, with ``dkim`` also ``i=`` as DKIM means it.
+
+    Raises ``SignatureFault``.
+    """
     for name in ("a", "b", "bh", "d", "h", "s"):
         _demand(tags, name)
     algorithm = signature_algorithm(tags)
@@ -117,9 +131,10 @@ def signature_tags(tags: Mapping[str, str]) -> SignatureTags:
         body=BodyForm(body, _length(tags)),
         domain=domain,
         selector=selector,
-        fields=_fields(tags["h"]),
+        fields=_short_fields(tags["h"]) if len(tags["h"]) < _SHORT else _fields(tags["h"]),
         time=time,
         expires=expires,
+        identity=_identity(tags, domain) if dkim else "",
     )
 
 
@@ -153,10 +168,9 @@ def signature_algorithm(tags: Mapping[str, str]) -> str:
 
 def signature_names(tags: Mapping[str, str]) -> tuple[str, str]:
     """Domain and selector (``d=``, ``s=``) in A-labels and lower case.  Raises ``SignatureFault``."""
-    domain = _domain(tags["d"])
+    domain, selector = _domain(tags["d"]), _domain(tags["s"])
     if domain is None or "." not in domain:
         raise SignatureFault("permerror", f"d={tags['d']!r:.80} is no domain name")
-    selector = _domain(tags["s"])
     if selector is None:
         raise SignatureFault("permerror", f"s={tags['s']!r:.80} is no selector")
     if len(domain) + len(selector) + len("._domainkey.") > 253:
@@ -185,11 +199,16 @@ def _length(tags: Mapping[str, str]) -> int | None:
 
 def _canonicalizations(tags: Mapping[str, str]) -> tuple[Canonicalization, Canonicalization]:
     value = tags.get("c", "simple/simple").lower()
-    header, _, body = value.partition("/")
-    try:
-        return Canonicalization(header), Canonicalization(body if "/" in value else "simple")
-    except ValueError:
-        raise SignatureFault("neutral", f"c={value!r:.40} is not known; known are simple and relaxed") from None
+    header, slash, body = value.partition("/")
+    found = _CANONICALIZATIONS.get(header), _CANONICALIZATIONS.get(body if slash else "simple")
+    if found[0] is None or found[1] is None:
+        raise SignatureFault("neutral", f"c={value!r:.40} is not known; known are simple and relaxed")
+    return found[0], found[1]
+
+
+@lru_cache(maxsize=512)
+def _short_fields(value: str) -> tuple[str, ...]:
+    return _fields(value)
 
 
 def _fields(value: str) -> tuple[str, ...]:
@@ -203,6 +222,16 @@ def _fields(value: str) -> tuple[str, ...]:
     return tuple(name.lower() for name in names)
 
 
+@lru_cache(maxsize=512)
+def _short_names(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(name.encode() for name in names)
+
+
+def encoded_names(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    """Names of ``SignatureTags.fields`` as the header section has them."""
+    return _short_names(names) if len(names) <= 64 else _short_names.__wrapped__(names)
+
+
 def _words(value: str, tag: str) -> list[str]:
     try:
         return [word.lower() for word in split_list(value)]
@@ -212,6 +241,11 @@ def _words(value: str, tag: str) -> list[str]:
 
 def _domain(value: str) -> str | None:
     """A name in A-labels and lower case, or None for what is no name."""
+    return _read_domain(value) if len(value) < _SHORT else None
+
+
+@lru_cache(maxsize=2048)
+def _read_domain(value: str) -> str | None:
     name = value.lower()
     if not name.isascii():
         import idna  # its tables are large, and hardly any domain needs them

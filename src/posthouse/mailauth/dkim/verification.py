@@ -16,7 +16,7 @@ from posthouse.core import Question
 from posthouse.mailauth.dkim.body_hash import BodyForm, BodyHash, MessageHasher
 from posthouse.mailauth.dkim.header_section import HeaderSection
 from posthouse.mailauth.dkim.key_record import MIN_RSA_BITS, KeyRecord, PublicKey, find_keys, key_question
-from posthouse.mailauth.dkim.signature import SignatureTags, dkim_signature, tag_list
+from posthouse.mailauth.dkim.signature import SignatureTags, dkim_signature, encoded_names, tags_of_value
 from posthouse.mailauth.dkim.verdict import DkimResult, SignatureFault, SignatureResult
 from posthouse.mailauth.octets import MessageOctets, message_chunks
 from posthouse.mailauth.questions import Check
@@ -114,31 +114,29 @@ class DkimVerifier:
         """The verdict on one signature, in the order of RFC 6376 §6.1."""
         content = signature.content
         if content is None:
-            assert signature.fault is not None
-            return _of_tags(signature)
+            return _unread(signature)
         try:
             if not header.complete:
                 raise SignatureFault("policy", "the header section is too long to be judged")
             self._check_times(content)
             keys = yield from find_keys(content.domain, content.selector, content.algorithm, self._policy.min_rsa_bits)
         except SignatureFault as fault:
-            return _of_tags(signature)._replace(result=fault.result, reason=fault.reason, key_bits=fault.key_bits)
-        signed = header.signed_octets(
-            [name.encode() for name in content.fields],
-            content.header,
-            header.fields[signature.place].raw,
-            signature.place,
-        )
+            return _verdict(signature.tags, content, fault.result, fault.reason, fault.key_bits)
+        signed = header.signed_octets(encoded_names(content.fields), content.header, own=signature.place)
         body = hasher.body_hash(content.body)
-        verdict = _of_tags(signature)._replace(unsigned_octets=body.total - body.hashed)
+        verdict: SignatureResult | None = None
         for record, key in keys:
-            verdict = verdict._replace(key_bits=key.bits, testing=record.testing)
             try:
                 self._check_key(content, record, key, body, signed)
             except SignatureFault as wrong:
-                verdict = verdict._replace(result=wrong.result, reason=wrong.reason)
+                found, reason = wrong.result, wrong.reason
             else:
-                return verdict._replace(result="pass", reason=_praise(verdict))
+                found, reason = "pass", _praise(content, record, key, body)
+            unsigned = body.total - body.hashed
+            verdict = _verdict(signature.tags, content, found, reason, key.bits, record.testing, unsigned)
+            if found == "pass":
+                break
+        assert verdict is not None, "there is at least one key"
         return verdict
 
     def _check_times(self, content: SignatureTags) -> None:
@@ -175,32 +173,45 @@ class DkimVerifier:
 def _read(header: HeaderSection, place: int) -> _Signature:
     tags: TagList = {}
     try:
-        tags = tag_list(header.fields[place].raw)
+        tags = tags_of_value(header.value(place))
         return _Signature(place, tags, dkim_signature(tags), None)
     except SignatureFault as fault:
         return _Signature(place, tags, None, fault)
 
 
-def _of_tags(signature: _Signature) -> SignatureResult:
-    """A verdict that has what the field says."""
-    content, fault, tags = signature.content, signature.fault, signature.tags
-    if content is None:
-        assert fault is not None
-        return SignatureResult(
-            fault.result, fault.reason, _clipped(tags, "d").lower(), _clipped(tags, "s"), algorithm=_clipped(tags, "a")
-        )
+def _unread(signature: _Signature) -> SignatureResult:
+    """The verdict on a field that could not be read, with what it says as far as it could."""
+    fault, tags = signature.fault, signature.tags
+    assert fault is not None
     return SignatureResult(
-        result="",
-        reason="",
-        domain=content.domain,
-        selector=content.selector,
-        identity=content.identity,
-        algorithm=content.algorithm,
-        fields=content.fields,
-        signed_octets=content.body.length,
-        time=content.time,
-        expires=content.expires,
-        signature=tags["b"].replace(" ", "").replace("\t", ""),
+        fault.result, fault.reason, _clipped(tags, "d").lower(), _clipped(tags, "s"), algorithm=_clipped(tags, "a")
+    )
+
+
+def _verdict(
+    tags: TagList,
+    content: SignatureTags,
+    result: str,
+    reason: str,
+    key_bits: int,
+    testing: bool = False,
+    unsigned_octets: int = 0,
+) -> SignatureResult:
+    return SignatureResult(
+        result,
+        reason,
+        content.domain,
+        content.selector,
+        content.identity,
+        content.algorithm,
+        key_bits,
+        testing,
+        content.fields,
+        content.body.length,
+        unsigned_octets,
+        content.time,
+        content.expires,
+        tags["b"].replace(" ", "").replace("\t", ""),
     )
 
 
@@ -209,12 +220,11 @@ def _clipped(tags: TagList, name: str) -> str:
     return tags.get(name, "")[:253]
 
 
-def _praise(verdict: SignatureResult) -> str:
-    kind = verdict.algorithm.partition("-")[0].replace("rsa", "RSA").replace("ed25519", "Ed25519")
-    text = f"signed by {verdict.domain} with a {verdict.key_bits}-bit {kind} key"
-    if verdict.unsigned_octets:
-        text += f", but for the last {verdict.unsigned_octets} octets of the body (l={verdict.signed_octets})"
-    return f"{text}; the domain is testing DKIM (t=y)" if verdict.testing else text
+def _praise(content: SignatureTags, record: KeyRecord, key: PublicKey, body: BodyHash) -> str:
+    text = f"signed by {content.domain} with a {key.bits}-bit {'RSA' if key.kind == 'rsa' else 'Ed25519'} key"
+    if body.total > body.hashed:
+        text += f", but for the last {body.total - body.hashed} octets of the body (l={content.body.length})"
+    return f"{text}; the domain is testing DKIM (t=y)" if record.testing else text
 
 
 def _joined(results: tuple[SignatureResult, ...], skipped: int) -> DkimResult:

@@ -1,7 +1,8 @@
 """The settings in force with the origin of each value: the file, the default, or the environment.
 
 The environment counts where a default is made up on this machine: the host name, the user's own directory.  A value
-that is secret is never shown, only whether it is set.
+that stands in no file and is no default was given on the command line, or the file was changed since.  A value that is
+secret is never shown, only whether it is set.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class SettingValue(Struct, frozen=True, kw_only=True):
     """One setting in force.
 
     ``name`` is its place in the file (``listener[0].bind``), ``value`` as it is written in TOML ("" where it is left
-    out), ``origin`` is file, default or environment, ``help`` says what the setting does.
+    out), ``origin`` is file, default, environment or given, ``help`` says what the setting does.
     """
 
     name: str
@@ -74,4 +75,5 @@ def _origin(each: Declared, value: Any, raw: object) -> str:
             pass
     if callable(each.default) and each.default is not dict:
         return "environment"
-    return "default" if raw is None and value == ({} if each.default is dict else each.default) else "file"
+    default = {} if each.default is dict else each.default
+    return "default" if default is None or value == default else "given"

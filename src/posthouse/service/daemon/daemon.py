@@ -107,6 +107,8 @@ class Daemon:
         loopback: whether a mail exchanger may have an address of loopback (for a network of its own, as in the demo).
     """
 
+    _keeper: InboxKeeper | None = None
+
     def __init__(
         self,
         config: Config,
@@ -131,8 +133,7 @@ class Daemon:
         self.config = config
         self._counts = SharedCounts() if counts is None else counts
         self._checks, self._loopback, self._has_company = checks, loopback, share_ports
-        self._locks = spool is None and not share_ports  # workers have a parent that holds the lock
-        self._lock = lock
+        self._lock, self._locks = lock, spool is None and not share_ports  # workers have a parent that holds the lock
         #: Reads the configuration again for a user, where that is possible; set by whoever runs the daemon.
         self.reload_on_request: Callable[[str], Coroutine[Any, Any, Any]] | None = None
         #: The file that the configuration was read from, "" without one; set by whoever runs the daemon.
@@ -147,12 +148,9 @@ class Daemon:
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports, prepared=listening)
         self._random = random or SystemRandom()
         self._transcript, self._switches = transcript, SwitchedFaults(self.clock, self._random)
-        self._resolver = resolver or CachingResolver(
-            DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
-        )
-        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation.signers)
+        self._resolver = resolver or _resolver_of(config, self.clock)
+        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation, self._tell_operator)
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
-        self._keeper = self._make_keeper() if control and not worker else None
         self._generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
         self._schedule, self._dsn_writer = _schedule_of(config), self._make_dsn_writer()
@@ -219,6 +217,7 @@ class Daemon:
 
         def smtp_by(key: SecurityKey) -> SmtpDeliverer:
             more = {"is_self": lambda place: self._local_identity(place), "timeouts": timeouts_of(key)}
+            more |= {"leaving": self._mail_auth.leaving}
             return SmtpDeliverer(self._resolver, security=security[key], **more, **kind)  # type: ignore[arg-type]
 
         keys = keys_of(config)
@@ -268,9 +267,6 @@ class Daemon:
             has_company=self._has_company,
         )
 
-    def _make_keeper(self) -> InboxKeeper:
-        return InboxKeeper(self.spool, self.clock, lambda: self.config, self._inbox_watch.next, self.log)
-
     def _make_pickup(self) -> Pickup:
         async def accepted(file: DropFile, name: str) -> Taken:
             policy = self._generation.local_policy
@@ -292,6 +288,13 @@ class Daemon:
         async def opened() -> AsyncIterator[Spool]:
             yield self.spool
 
+        async def submit(envelope: Envelope, octets: bytes) -> tuple[str, str]:
+            policy = self._generation.local_policy
+            if policy is None:
+                return "", "the daemon starts"
+            taken = await accept(policy, MemoryDrop(envelope, octets, who or "console"), "")
+            return taken.queue_id, taken.later
+
         return Context(
             config=self.config,
             clock=self.clock,
@@ -308,16 +311,8 @@ class Daemon:
             reload=self.reload_on_request,
             faults=self._switches,
             config_file=self.config_file,
-            submit=partial(self._submit, who),
+            submit=submit,
         )
-
-    async def _submit(self, who: str, envelope: Envelope, octets: bytes) -> tuple[str, str]:
-        """Judge and store a message of a user of this machine; its queue id, and why it cannot be taken now."""
-        policy = self._generation.local_policy
-        if policy is None:
-            return "", "the daemon starts"
-        taken = await accept(policy, MemoryDrop(envelope, octets, who or "console"), "")
-        return taken.queue_id, taken.later
 
     def routing(self) -> RoutingContext:
         """Where mail goes, and what senders are told of it, by this configuration."""
@@ -374,8 +369,6 @@ class Daemon:
         self._local_identity = LocalIdentity([self.config.hostname], list(self._endpoints.values()))
         await self._open_control()
         await self._open_pickup()
-        if self._keeper is not None:
-            self._keeper.start()
         self._look_at_certificates()
         self._mail_auth.start()
         self.monitor.certificates = lambda: self._generation.protections.certificates()
@@ -403,6 +396,9 @@ class Daemon:
         policy = self._generation.local_policy
         if self._pickup is not None and policy is not None:
             await self._pickup.open(Terms(self.config.hostname, policy.settings.max_message_size))
+            if self._keeper is None:  # the same worker has it
+                arrived = self._inbox_watch.next
+                self._keeper = InboxKeeper(self.spool, self.clock, lambda: self.config, arrived, self.log)
 
     # -- change ----------------------------------------------------------------------------------------------------
 
@@ -543,6 +539,11 @@ def _log_of(config: Config, clock: Clock, log: EventSink | Callable[..., object]
     if log is None:
         return EventLog(clock, config.log.format, take=tally.take)
     return CountingSink(event_sink(log), tally.take)
+
+
+def _resolver_of(config: Config, clock: Clock) -> Resolver:
+    dns = config.dns
+    return CachingResolver(DnsResolver(dns.nameservers, timeout=dns.timeout, tries=dns.tries), clock)
 
 
 def spool_of(config: Config, *, shared: bool = True, owned: bool = True) -> SqliteSpool:

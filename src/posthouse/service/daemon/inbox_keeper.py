@@ -33,8 +33,11 @@ _WHO: Final = "the limits of [inbox]"
 
 
 class InboxKeeper:
-    """The keeper of one spool; ``config`` gives the configuration in force, ``arrived`` a future that is done when a
-    message is next put into an inbox."""
+    """The keeper of one spool, at work until ``stop``.
+
+    ``config`` gives the configuration in force, ``arrived`` a future that is done when a message is next put into an
+    inbox.
+    """
 
     def __init__(
         self,
@@ -49,12 +52,8 @@ class InboxKeeper:
         self._config = config
         self._arrived = arrived
         self._log = log
-        self._task: asyncio.Task[None] | None = None
         self._complained = ""
-
-    def start(self) -> None:
-        """Begin."""
-        self._task = asyncio.ensure_future(self._run())
+        self._task: asyncio.Task[None] | None = asyncio.ensure_future(self._run())
 
     async def stop(self) -> None:
         """End, when the piece under way is done."""

@@ -90,6 +90,8 @@ class Context(NamedTuple):
     reload: Callable[[str], Coroutine[Any, Any, Any]] | None = None
     faults: SwitchedFaults | None = None
     submit: Callable[[Envelope, bytes], Coroutine[Any, Any, tuple[str, str]]] | None = None
+    submit: Callable[[Envelope, bytes], Coroutine[Any, Any, tuple[str, str]]] | None = None
+    faults: SwitchedFaults | None = None
     monitor: Monitor | None = None
     config_file: str = ""
 

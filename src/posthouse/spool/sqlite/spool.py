@@ -398,7 +398,7 @@ class SqliteSpool:
             number,
             work,
             settlements,
-            [self._report(report) for report in reports] if reports else (),
+            [_new_report(self._ids, report) for report in reports] if reports else (),
             fresh,
             at=self._time(),
             trace=trace,
@@ -406,11 +406,6 @@ class SqliteSpool:
         )
         self.writer.submit(op, patient=True)
         return future
-
-    def _report(self, report: Report) -> NewMessage:
-        number = self._ids.next()
-        message = StoredMessage(text_of(number), report.envelope, report.due, len(report.content), "report")
-        return new_message(number, message, report.destinations, report.due, report.content, lease=None)
 
     def renew(self, leases: Sequence[Lease], until: float) -> Renewal:
         self._must_write()
@@ -475,7 +470,7 @@ class SqliteSpool:
                 while some or first:
                     batch = ActionBatch(some, number)
                     if compose is not None:
-                        batch = await composed(batch, compose, self._reader.entry, self._report)
+                        batch = await composed(batch, compose, self._reader.entry, partial(_new_report, self._ids))
                     done = await self._call(partial(apply, request, batch, self._leases, self._settler))
                     self._unlink(done.files)
                     count, number = count + done.changed, done.audit
@@ -535,3 +530,9 @@ def _number_of(message: StoredMessage) -> int:
     if number is None:
         raise StorageCorrupt(f"{message.id!r} is no queue id of this spool")
     return number
+
+
+def _new_report(ids: QueueIds, report: Report) -> NewMessage:
+    number = ids.next()
+    message = StoredMessage(text_of(number), report.envelope, report.due, len(report.content), "report")
+    return new_message(number, message, report.destinations, report.due, report.content, lease=None)

@@ -19,6 +19,9 @@ def advice_for(found: MessageChecks) -> list[DomainFinding]:
     findings = [] if found.spf is None else list(_spf(found.spf))
     findings += [each for signature in found.dkim.signatures for each in _signature(signature)]
     author = found.dmarc.author_domain
+    if found.arc.result == "fail":
+        text = f"The ARC chain is not valid: {found.arc.reason}."
+        findings.append(DomainFinding("warning", text, "Receivers treat the message as one without a chain."))
     if not found.dkim.signatures:
         findings.append(
             DomainFinding(

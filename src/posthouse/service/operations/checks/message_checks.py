@@ -1,4 +1,5 @@
-"""The operation ``check message``: what a receiver makes of SPF, DKIM and DMARC of a message, and what to change."""
+"""The operation ``check message``: what a receiver makes of SPF, DKIM, ARC and DMARC of a message, and what to
+change."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from posthouse.service.operations.checks.domain_records import RecordFinding, re
 if TYPE_CHECKING:
     from posthouse.mailauth.all_checks import MessageChecks
 
-__all__ = ["CHECK_MESSAGE", "DmarcReport", "MessageAuth", "SignatureReport", "SpfReport"]
+__all__ = ["ArcReport", "CHECK_MESSAGE", "DmarcReport", "MessageAuth", "SignatureReport", "SpfReport"]
 
 
 class SpfReport(Struct, frozen=True, kw_only=True):
@@ -38,6 +39,14 @@ class SignatureReport(Struct, frozen=True, kw_only=True):
     algorithm: str
 
 
+class ArcReport(Struct, frozen=True, kw_only=True):
+    """The chain of hosts that have forwarded the message and sealed what they found: ``sealers`` newest first."""
+
+    result: str
+    reason: str
+    sealers: list[str]
+
+
 class DmarcReport(Struct, frozen=True, kw_only=True):
     """DMARC: ``disposition`` is what the owner of the author's domain asks receivers to do."""
 
@@ -54,6 +63,7 @@ class MessageAuth(Struct, frozen=True, kw_only=True):
 
     spf: SpfReport | None
     dkim: list[SignatureReport]
+    arc: ArcReport
     dmarc: DmarcReport
     findings: list[RecordFinding]
 
@@ -116,6 +126,11 @@ def _report(found: MessageChecks, findings: list[RecordFinding]) -> MessageAuth:
             )
             for each in found.dkim.signatures
         ],
+        arc=ArcReport(
+            result=found.arc.result,
+            reason=found.arc.reason,
+            sealers=[each.domain for each in reversed(found.arc.sets)],
+        ),
         dmarc=DmarcReport(
             result=found.dmarc.result,
             reason=found.dmarc.reason,
@@ -130,7 +145,7 @@ def _report(found: MessageChecks, findings: list[RecordFinding]) -> MessageAuth:
 
 CHECK_MESSAGE: Final = Operation(
     "check message",
-    "Check what receivers make of SPF, DKIM and DMARC of a message.",
+    "Check what receivers make of SPF, DKIM, ARC and DMARC of a message.",
     _check,
     MessageAuth,
     (

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from posthouse.service.operations.base import Context
     from posthouse.spool.interface import Spool
 
-__all__ = ["LAST_NUMBER", "KINDS", "digest_for", "followed", "kind_of_view", "label_of_view", "view_named"]
+__all__ = ["KINDS", "LAST_NUMBER", "digest_for", "followed", "kind_of_view", "label_of_view", "view_named"]
 
 #: The greatest number of a message.
 LAST_NUMBER: Final = (1 << 63) - 1

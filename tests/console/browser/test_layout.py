@@ -1,0 +1,50 @@
+"""The frame of every page in a browser: themes, languages, keyboard, phone, accessibility."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_page_is_accessible(page: Page, accessible: Callable[[Page], None], theme: str, language: str) -> None:
+    page.goto(f"/configuration?q=dns&theme={theme}&lang={language}")
+    accessible(page)
+
+
+def test_the_choice_of_language_and_appearance_stays(page: Page) -> None:
+    page.goto("/configuration")
+    page.get_by_role("link", name="中文").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("配置")
+    page.get_by_role("link", name="深色").click()
+    page.goto("/configuration")
+    expect(page.get_by_role("heading", level=1)).to_have_text("配置")
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+
+
+def test_the_keyboard_reaches_the_content_first(page: Page) -> None:
+    page.goto("/configuration")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+
+
+def test_it_is_usable_on_a_phone(page: Page, accessible: Callable[[Page], None]) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto("/configuration?q=dns")
+    navigation = page.get_by_role("navigation")
+    expect(navigation).to_be_hidden()
+    page.get_by_text("Menu").click()
+    expect(navigation).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    accessible(page)
+
+
+def test_everything_but_live_updates_works_without_javascript(plain_page: Page) -> None:
+    plain_page.goto("/configuration")
+    plain_page.get_by_role("searchbox").fill("max_hops")
+    plain_page.get_by_role("button", name="Show").click()
+    expect(plain_page.get_by_role("row")).to_have_count(2)
