@@ -6,13 +6,13 @@ from typing import Final, NamedTuple
 
 from posthouse.codes.model import Text
 
-__all__ = ["API_MAP", "Call", "map_as_markdown"]
+__all__ = ["API_MAP", "ForeignCall", "map_as_markdown"]
 
 _SAME: Final = Text("the same", "相同")
 _NONE: Final = Text("", "")
 
 
-class Call(NamedTuple):
+class ForeignCall(NamedTuple):
     """A call of another catcher.
 
     Args:
@@ -33,8 +33,8 @@ class Call(NamedTuple):
         return self.here == self.call
 
 
-def _served(tool: str, call: str, english: str = "", chinese: str = "") -> Call:
-    return Call(tool, call, call, Text(english, chinese))
+def _served(tool: str, call: str, english: str = "", chinese: str = "") -> ForeignCall:
+    return ForeignCall(tool, call, call, Text(english, chinese))
 
 
 _MAILPIT: Final = (
@@ -91,9 +91,9 @@ _MAILPIT: Final = (
     _served("Mailpit", "GET /livez"),
     _served("Mailpit", "GET /readyz"),
     _served("Mailpit", "WebSocket /api/events", "new and stats only.", "只有 new 和 stats。"),
-    Call("Mailpit", "GET /api/v1/message/{id}/html-check", "", Text("404.", "应答 404。")),
-    Call("Mailpit", "GET /api/v1/message/{id}/link-check", "", Text("404.", "应答 404。")),
-    Call("Mailpit", "GET /api/v1/message/{id}/sa-check", "", Text("404.", "应答 404。")),
+    ForeignCall("Mailpit", "GET /api/v1/message/{id}/html-check", "", Text("404.", "应答 404。")),
+    ForeignCall("Mailpit", "GET /api/v1/message/{id}/link-check", "", Text("404.", "应答 404。")),
+    ForeignCall("Mailpit", "GET /api/v1/message/{id}/sa-check", "", Text("404.", "应答 404。")),
 )
 _MAILHOG: Final = (
     _served("MailHog", "GET /api/v2/messages"),
@@ -115,37 +115,37 @@ _MAILHOG: Final = (
         "The server of the request is not asked; that of release_via is.",
         "不使用请求中给出的服务器，只经 release_via。",
     ),
-    Call(
+    ForeignCall(
         "MailHog",
         "GET /api/v1/messages",
         "GET /api/v2/messages",
         Text("The path answers in Mailpit's shape.", "该路径按 Mailpit 的格式应答。"),
     ),
-    Call("MailHog", "GET /api/v1/events", "WebSocket /api/v2/websocket"),
+    ForeignCall("MailHog", "GET /api/v1/events", "WebSocket /api/v2/websocket"),
 )
 _SMTP4DEV: Final = (
-    Call("smtp4dev", "GET /api/messages?searchTerms=…", "GET /api/inbox/search?query=…"),
-    Call("smtp4dev", "GET /api/messages/new?lastSeenMessageId=…", "GET /api/inbox/search?after=…"),
-    Call("smtp4dev", "GET /api/messages/{id}", "GET /api/inbox/read?number=…"),
-    Call("smtp4dev", "GET /api/messages/{id}/source", "GET /api/v1/message/{id}/raw"),
-    Call(
+    ForeignCall("smtp4dev", "GET /api/messages?searchTerms=…", "GET /api/inbox/search?query=…"),
+    ForeignCall("smtp4dev", "GET /api/messages/new?lastSeenMessageId=…", "GET /api/inbox/search?after=…"),
+    ForeignCall("smtp4dev", "GET /api/messages/{id}", "GET /api/inbox/read?number=…"),
+    ForeignCall("smtp4dev", "GET /api/messages/{id}/source", "GET /api/v1/message/{id}/raw"),
+    ForeignCall(
         "smtp4dev",
         "GET /api/messages/{id}/html",
         "GET /api/inbox/read?number=…",
         Text("The field html.", "字段 html。"),
     ),
-    Call("smtp4dev", "GET /api/messages/{id}/part/{part}/content", "GET /api/inbox/part?number=…&part=…"),
-    Call("smtp4dev", "POST /api/messages/{id}/markRead", "POST /api/inbox/mark"),
-    Call("smtp4dev", "POST /api/messages/{id}/relay", "POST /api/inbox/release"),
-    Call("smtp4dev", "POST /api/messages/send", "POST /api/v1/send"),
-    Call("smtp4dev", "PUT /api/messages", "POST /api/inbox/import"),
-    Call("smtp4dev", "DELETE /api/messages/{id}", "POST /api/inbox/delete"),
-    Call(
+    ForeignCall("smtp4dev", "GET /api/messages/{id}/part/{part}/content", "GET /api/inbox/part?number=…&part=…"),
+    ForeignCall("smtp4dev", "POST /api/messages/{id}/markRead", "POST /api/inbox/mark"),
+    ForeignCall("smtp4dev", "POST /api/messages/{id}/relay", "POST /api/inbox/release"),
+    ForeignCall("smtp4dev", "POST /api/messages/send", "POST /api/v1/send"),
+    ForeignCall("smtp4dev", "PUT /api/messages", "POST /api/inbox/import"),
+    ForeignCall("smtp4dev", "DELETE /api/messages/{id}", "POST /api/inbox/delete"),
+    ForeignCall(
         "smtp4dev", "DELETE /api/messages/*", "POST /api/inbox/delete", Text("With all, or a view.", "带 all 或视图。")
     ),
-    Call("smtp4dev", "GET /api/sessions", "GET /api/monitor/sessions"),
-    Call("smtp4dev", "GET /api/sessions/{id}/log", "GET /api/monitor/session?id=…"),
-    Call("smtp4dev", "GET /api/mailboxes", "GET /api/inbox/views"),
+    ForeignCall("smtp4dev", "GET /api/sessions", "GET /api/monitor/sessions"),
+    ForeignCall("smtp4dev", "GET /api/sessions/{id}/log", "GET /api/monitor/session?id=…"),
+    ForeignCall("smtp4dev", "GET /api/mailboxes", "GET /api/inbox/views"),
 )
 
 #: The calls, tool by tool.
@@ -178,7 +178,7 @@ def map_as_markdown() -> str:
     return "".join(parts)
 
 
-def _here(call: Call) -> str:
+def _here(call: ForeignCall) -> str:
     if call.served:
         return _SAME.en
     return f"`{call.here}`" if call.here else "not served"

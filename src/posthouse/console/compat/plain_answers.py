@@ -31,10 +31,10 @@ def answered(text: bytes | str, status: int = 200) -> Response:
     return Response(text, status, media_type="text/plain; charset=utf-8")
 
 
-Handler = Callable[[Request, StoredMail], Awaitable[Response]]
+_Handler = Callable[[Request, StoredMail], Awaitable[Response]]
 
 
-def route(path: str, **methods: Handler) -> Route:
+def route(path: str, **methods: _Handler) -> Route:
     """A route whose methods are answered by these handlers: ``get=…``, ``delete=…``."""
     handlers = {name.upper(): handler for name, handler in methods.items()}
 

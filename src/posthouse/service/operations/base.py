@@ -88,8 +88,6 @@ class Context(NamedTuple):
     sites: Callable[[], Sequence[tuple[SiteOutlook, Sequence[str]]]] | None = None
     peers: Callable[[Operation, Mapping[str, Any]], Coroutine[Any, Any, list[Any]]] | None = None
     reload: Callable[[str], Coroutine[Any, Any, Any]] | None = None
-    faults: SwitchedFaults | None = None
-    submit: Callable[[Envelope, bytes], Coroutine[Any, Any, tuple[str, str]]] | None = None
     submit: Callable[[Envelope, bytes], Coroutine[Any, Any, tuple[str, str]]] | None = None
     faults: SwitchedFaults | None = None
     monitor: Monitor | None = None
