@@ -1,4 +1,4 @@
-"""The operator's pages: overview, metrics, queue, story, sessions."""
+"""The operator's pages: overview, metrics, queue, history, sessions."""
 
 from __future__ import annotations
 
@@ -191,24 +191,24 @@ def test_an_action_that_is_wrong_changes_nothing(filled: Filled, fields: dict[st
     assert filled.client.get("/queue/audit.json").json() == []
 
 
-# Story and sessions ---------------------------------------------------------------------------------------------------
+# History and sessions -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("lang", "words"), [("en", "greylist"), ("zh", "发送SMTP")])
-def test_a_story_has_each_attempt_with_its_dialogue(filled: Filled, lang: str, words: str) -> None:
+def test_a_history_has_each_attempt_with_its_dialogue(filled: Filled, lang: str, words: str) -> None:
     queue_id = filled.ids["slow.test"]
-    text = filled.client.get(f"/story/{queue_id}?lang={lang}").text
+    text = filled.client.get(f"/history/{queue_id}?lang={lang}").text
     assert text.count('<li class="step') == 2
     assert "S: EHLO" not in text
     assert "<code>EHLO mx.here.test</code>" in text
     assert words.lower() in text.lower()
     assert SCRIPT not in text
-    assert filled.client.get(f"/story/{queue_id}.json").json()["id"] == queue_id
+    assert filled.client.get(f"/history/{queue_id}.json").json()["id"] == queue_id
 
 
-def test_a_story_of_nothing(filled: Filled) -> None:
-    assert filled.client.get("/story/0000000000000").status_code in (400, 404)
-    assert filled.client.get("/story/550").status_code == 404
+def test_a_history_of_nothing(filled: Filled) -> None:
+    assert filled.client.get("/history/0000000000000").status_code in (400, 404)
+    assert filled.client.get("/history/550").status_code == 404
 
 
 def test_a_session_is_a_diagram(harness: ConsoleHarness) -> None:

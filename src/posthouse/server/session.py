@@ -29,7 +29,7 @@ from typing import Any, Final, Protocol, cast
 
 from posthouse.core import Reply, TlsFailed, Verdict
 from posthouse.core._mypyc import mypyc_attr
-from posthouse.net import Endpoint, Stream
+from posthouse.net import Stream
 from posthouse.net.tls import TlsStream
 from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol import (
@@ -53,11 +53,9 @@ from posthouse.protocol import (
     Rset,
     StartTls,
     State,
-    Transcript,
     Vrfy,
 )
 from posthouse.protocol.proxies import Forwarding
-from posthouse.protocol.receiver import record_dialogue
 from posthouse.protocol.sasl.exchange import Authenticated
 from posthouse.server.client_claim import ClientClaim, forwarding_offer
 from posthouse.server.conduct import Conduct
@@ -67,7 +65,7 @@ from posthouse.server.session_commands import SessionCommands
 from posthouse.server.settings import Protection, SessionSettings
 from posthouse.server.transaction import NOT_DATED, ServerTransaction, Step, Waiting, outside_transaction
 
-__all__ = ["GOING_DOWN", "ServerSession", "SessionRegistry", "peer_of", "record", "tls_of"]
+__all__ = ["GOING_DOWN", "ServerSession", "SessionRegistry"]
 
 _TIMEOUT: Final = Reply(421, "4.4.2", "No complete command came for too long; closing connection")
 _CONTENT_TIMEOUT: Final = Reply(421, "4.4.2", "The message came too slowly; closing connection")
@@ -546,22 +544,6 @@ class ServerSession:
         """End the channel without a reply."""
         if self._stream is not None:
             self._stream.abort()
-
-
-def peer_of(session: ServerSession) -> Endpoint | None:
-    """The other end of a session's channel; None before there is one."""
-    return None if session._stream is None else session._stream.peer
-
-
-def tls_of(session: ServerSession) -> str:
-    """The version and cipher suite of a session's TLS; "" in clear."""
-    stream = session._stream
-    return stream.info.text if isinstance(stream, TlsStream) and stream.info is not None else ""
-
-
-def record(session: ServerSession, transcript: Transcript | None) -> None:
-    """Write the dialogue to ``transcript`` from now on, None to end that; a transcript must not call it."""
-    record_dialogue(session._receiver, transcript)
 
 
 async def _logged_in(welcome: Answer, policy: SecuredPolicy, user: str) -> Verdict:

@@ -23,8 +23,9 @@ from typing import Any, Final, NamedTuple
 
 from posthouse.net import Clock, Endpoint
 from posthouse.protocol import Transcript
-from posthouse.server.session import ServerSession, peer_of, tls_of
-from posthouse.server.session import record as record_session
+from posthouse.server.observation import peer_of, tls_of
+from posthouse.server.observation import record as record_session
+from posthouse.server.session import ServerSession
 
 __all__ = ["SessionBook", "SessionLine", "SessionRecord"]
 

@@ -1,4 +1,4 @@
-"""The story of a message: a time line from its acceptance to each recipient's fate, each attempt with its dialogue."""
+"""The history of a message: a time line from acceptance to each recipient's fate, each attempt with its dialogue."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from posthouse.service.operations.results import AttemptEntry, ConnectionEntry, 
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
 
-__all__ = ["ROUTES", "StoryStep"]
+__all__ = ["HistoryStep", "ROUTES"]
 
 
-class StoryStep(NamedTuple):
+class HistoryStep(NamedTuple):
     """One event of the time line: its sentence, what belongs to it, and the dialogues of an attempt.  ``tone`` is that
     of its worst result: good, wait, bad or fact."""
 
@@ -39,7 +39,7 @@ async def _show(page: PageRequest) -> Shown:
     first = next((at for at, each in enumerate(rest) if each.at is not None), len(rest))
     last = next((at for at, each in enumerate(rest) if each.tone == "title"), len(rest))
     return Shown(
-        "story_show.html",
+        "history_show.html",
         history,
         {
             "summary": title.text,
@@ -47,7 +47,7 @@ async def _show(page: PageRequest) -> Shown:
             "steps": _steps(history, rest[first:last], page.language),
             "standing": rest[last + 1 :],
         },
-        title=page.text("story.title", id=history.id),
+        title=page.text("history.title", id=history.id),
     )
 
 
@@ -55,7 +55,7 @@ def _when(seconds: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
-def _steps(history: MessageHistory, sentences: Sequence[Sentence], lang: str) -> list[StoryStep]:
+def _steps(history: MessageHistory, sentences: Sequence[Sentence], lang: str) -> list[HistoryStep]:
     """The events: a sentence with a time begins each, and the first is the acceptance."""
     groups: list[list[Sentence]] = []
     for each in sentences:
@@ -69,7 +69,7 @@ def _steps(history: MessageHistory, sentences: Sequence[Sentence], lang: str) ->
         dialogues = []
         if isinstance(event, AttemptEntry):
             dialogues = [(_peer(each), _lines(each, lang)) for each in event.connections if each.lines]
-        steps.append(StoryStep(head, more, _tone([head, *more]), dialogues))
+        steps.append(HistoryStep(head, more, _tone([head, *more]), dialogues))
     return steps
 
 
@@ -91,4 +91,4 @@ def _tone(sentences: Sequence[Sentence]) -> str:
     return next((tone for tone in ("bad", "wait", "good") if tone in tones), "fact")
 
 
-ROUTES: Final = (Page("/story/{id}", _show),)
+ROUTES: Final = (Page("/history/{id}", _show),)

@@ -1,0 +1,30 @@
+"""Observation of a session from outside: its other end, its TLS, its dialogue.
+
+These are no methods of the session, which has enough of them; the fields that they read are set nowhere else.
+"""
+
+from __future__ import annotations
+
+from posthouse.net import Endpoint
+from posthouse.net.tls import TlsStream
+from posthouse.protocol import Transcript
+from posthouse.protocol.receiver import record_dialogue
+from posthouse.server.session import ServerSession
+
+__all__ = ["peer_of", "record", "tls_of"]
+
+
+def peer_of(session: ServerSession) -> Endpoint | None:
+    """The other end of a session's channel; None before there is one."""
+    return None if session._stream is None else session._stream.peer
+
+
+def tls_of(session: ServerSession) -> str:
+    """The version and cipher suite of a session's TLS; "" in clear."""
+    stream = session._stream
+    return stream.info.text if isinstance(stream, TlsStream) and stream.info is not None else ""
+
+
+def record(session: ServerSession, transcript: Transcript | None) -> None:
+    """Write the dialogue to ``transcript`` from now on, None to end that; a transcript must not call it."""
+    record_dialogue(session._receiver, transcript)
