@@ -133,7 +133,7 @@ class Console:
     # -- one request -----------------------------------------------------------------------------------------------
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             scope["app"] = scope["posthouse.console"] = self  # with "app", Starlette raises 405 for us to answer
         started = False
 
