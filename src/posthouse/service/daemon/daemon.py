@@ -148,10 +148,8 @@ class Daemon:
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports, prepared=listening)
         self._random = random or SystemRandom()
         self._transcript, self._switches = transcript, SwitchedFaults(self.clock, self._random)
-        self._resolver = resolver or CachingResolver(
-            DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
-        )
-        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation.signers)
+        self._resolver = resolver or _resolver_of(config, self.clock)
+        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation, self._tell_operator)
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
@@ -219,6 +217,7 @@ class Daemon:
 
         def smtp_by(key: SecurityKey) -> SmtpDeliverer:
             more = {"is_self": lambda place: self._local_identity(place), "timeouts": timeouts_of(key)}
+            more |= {"leaving": self._mail_auth.leaving}
             return SmtpDeliverer(self._resolver, security=security[key], **more, **kind)  # type: ignore[arg-type]
 
         keys = keys_of(config)
@@ -540,6 +539,11 @@ def _log_of(config: Config, clock: Clock, log: EventSink | Callable[..., object]
     if log is None:
         return EventLog(clock, config.log.format, take=tally.take)
     return CountingSink(event_sink(log), tally.take)
+
+
+def _resolver_of(config: Config, clock: Clock) -> Resolver:
+    dns = config.dns
+    return CachingResolver(DnsResolver(dns.nameservers, timeout=dns.timeout, tries=dns.tries), clock)
 
 
 def spool_of(config: Config, *, shared: bool = True, owned: bool = True) -> SqliteSpool:
