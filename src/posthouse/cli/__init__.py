@@ -58,9 +58,9 @@ ACTS = frozenset(
     (
         "dkim keygen",
         "dkim rotate",
-        "inbox again",
         "fault off",
         "fault on",
+        "inbox again",
         "inbox delete",
         "inbox export",
         "inbox import",
