@@ -55,11 +55,15 @@ class Shown(NamedTuple):
 
 
 class Done(NamedTuple):
-    """The end of an action: a browser goes on to ``to`` and shows ``message`` there once; a program gets ``data``."""
+    """The end of an action: a browser goes on to ``to`` and shows ``message`` there once; a program gets ``data``.
+
+    ``cookie`` is one to set: its name, its value and the seconds that it lasts, 0 to delete it.
+    """
 
     to: str
     message: str = ""
     data: Any = None
+    cookie: tuple[str, str, int] | None = None
 
 
 class Notice(NamedTuple):
