@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from posthouse.console.app import Console
 from posthouse.console.operating import ContextRunner
-from posthouse.console.security import logins
+from posthouse.console.security import console_logins as logins
 from posthouse.core import SettingError
 from posthouse.service import Daemon, parse
 from posthouse.service.accounts import AccountFile

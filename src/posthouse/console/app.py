@@ -21,15 +21,15 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from posthouse.console.assets import Assets
+from posthouse.console.change_feed import ChangeFeed, Topic
 from posthouse.console.declarations import NavEntry, Page, PageAction, Shown, json_path, sorted_nav
-from posthouse.console.events import ChangeFeed, Topic
 from posthouse.console.operating import OperationRunner
 from posthouse.console.page_request import THEMES, PageRequest
 from posthouse.console.pages import page_modules
 from posthouse.console.problems import PROBLEM_JSON, NotFound, Problem, RequestRefused, problem_of
 from posthouse.console.rendering import environment, page_context
+from posthouse.console.security.console_logins import ConsoleLogins, LoginGate, login_path
 from posthouse.console.security.guard import Guard
-from posthouse.console.security.logins import ConsoleLogins, LoginGate, login_path
 from posthouse.console.texts import LANGUAGES
 from posthouse.core import PosthouseError
 from posthouse.service.config.console_settings import ConsoleSettings

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from posthouse.console.declarations import Done, Page, PageAction, Shown
 from posthouse.console.problems import RequestRefused
-from posthouse.console.security.logins import COOKIE
+from posthouse.console.security.console_logins import COOKIE
 
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
-    from posthouse.console.security.logins import ConsoleLogins
+    from posthouse.console.security.console_logins import ConsoleLogins
 
 __all__ = ["ROUTES"]
 

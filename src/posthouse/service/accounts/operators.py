@@ -119,7 +119,8 @@ class OperatorFile:
         with self._open(make=True) as file:
             file.execute("DELETE FROM session WHERE until <= ?", (now,))
             file.execute(
-                "DELETE FROM session WHERE digest IN (SELECT digest FROM session ORDER BY until DESC LIMIT -1 OFFSET ?)",
+                "DELETE FROM session WHERE digest IN"
+                " (SELECT digest FROM session ORDER BY until DESC LIMIT -1 OFFSET ?)",
                 (_SESSIONS - 1,),
             )
             file.execute("INSERT INTO session VALUES (?, ?, ?)", (_digest(text), compared(account), until))

@@ -1,7 +1,7 @@
 """Logins of the console: who a request comes from, by session cookie, API token or password.
 
-A failed login waits longer with each failure (``service.policy.login_failures``, as at SMTP), and a network that guesses
-100 times within an hour is refused.  Where the console asks for no login, everybody is ``console``.
+A failed login waits longer with each failure (``service.policy.login_failures``, as at SMTP), and a network that
+guesses 100 times within an hour is refused.  Where the console asks for no login, everybody is ``console``.
 """
 
 from __future__ import annotations
