@@ -137,7 +137,7 @@ class Console:
     # -- one request -----------------------------------------------------------------------------------------------
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             scope["app"] = scope["posthouse.console"] = self  # with "app", Starlette raises 405 for us to answer
         if refused := scope.get("posthouse.refused"):
             await self._refuse(refused, scope, receive, send)
@@ -251,7 +251,8 @@ class Console:
         notices = []
         if asks:
             for each in self._notices:
-                notices += await each(page)
+                with contextlib.suppress(PosthouseError):  # the page itself says what is wrong with the daemon
+                    notices += await each(page)
         return (
             environment()
             .get_template(shown.template)
@@ -274,7 +275,11 @@ class Console:
 
     async def _badges(self, page: PageRequest) -> Mapping[str, int]:
         entries = [each for group in self._nav.values() for each in group if each.badge is not None]
-        return {each.path: await each.badge(page) for each in entries if each.badge is not None}
+        found = {}
+        for each in entries:
+            with contextlib.suppress(PosthouseError):
+                found[each.path] = await each.badge(page) if each.badge is not None else 0
+        return found
 
     def _current(self, path: str) -> NavEntry | None:
         """The entry of the navigation that a path belongs to."""
