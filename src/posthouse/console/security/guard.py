@@ -35,7 +35,7 @@ CONTENT_POLICY: Final = (
 _HEADERS: Final = (
     ("content-security-policy", CONTENT_POLICY),
     ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "no-referrer"),
+    ("referrer-policy", "same-origin"),  # under no-referrer a browser posts our own forms with the origin "null"
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
     ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
