@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import subprocess
+import tracemalloc
+from itertools import chain, repeat
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -483,6 +485,19 @@ def test_the_body_is_hashed_once_for_all_signatures_that_share_a_form(monkeypatc
     monkeypatch.setattr(hashlib, "sha256", Counted)
     assert verified(signed).result == "pass"
     assert sorted(hashed) == [3, len(body), len(body)]  # 8 signatures: two whole bodies, and the length
+
+
+def test_memory_does_not_grow_with_the_message() -> None:
+    piece = b"all the  figures of this quarter \t\r\n" * 2_000
+    signed = field({"bh": base64.b64encode(bytes(32)).decode()}) + HEAD + b"\r\n"
+    tracemalloc.start()
+    try:
+        found = answer(verify_dkim(chain([signed], repeat(piece, 80)), NOW), ZONE)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.reason.endswith("the body is not the one that was signed")  # all 6 MB have passed
+    assert peak < 2_000_000
 
 
 LONG = 250_000
