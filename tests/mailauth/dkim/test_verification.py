@@ -106,6 +106,7 @@ def test_signatures_that_pass(tags: dict[str, str]) -> None:
         ({"i": "@example.com"}, "permerror", "not that of d="),
         ({"i": "@badexample.org"}, "permerror", "not that of d="),
         ({"i": "@org"}, "permerror", "not that of d="),
+        ({"i": "=41" * 400 + "@example.org"}, "permerror", "longer than 1024 characters"),
         ({"i": "a=0D=0Ab@example.org"}, "permerror", "control character"),
         ({"i": "a=3db@example.org"}, "permerror", "quoted-printable"),
         ({"h": "to:subject"}, "permerror", "From field is not signed"),
