@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from posthouse.relay.scheduling.outlook import AttemptPosition, SiteOutlook
     from posthouse.service.config.model import Config
     from posthouse.service.monitor.monitor import Monitor
+    from posthouse.service.monitor.pauses import PauseKeeper
     from posthouse.service.policy.switched_faults import SwitchedFaults
     from posthouse.spool import Spool
     from posthouse.spool.interface import Compose
@@ -65,6 +66,7 @@ class Context(NamedTuple):
         positions: gives the relay's attempts by queue id and recipient; None without a daemon.
         sites: gives the sites that the relay remembers, with the destinations that wait; None without a daemon.
         peers: asks the other worker processes what an operation says there.
+        pauses: the pauses of destinations that are in force; None without a daemon.
         monitor: what this worker process has noted of its sessions, attempts and events; None without a daemon.
         reload: has the configuration read again, for the user of this name; None without a daemon.
         faults: the faults that are switched on at this process's listeners; None without a daemon.
@@ -87,6 +89,7 @@ class Context(NamedTuple):
     reload: Callable[[str], Coroutine[Any, Any, Any]] | None = None
     faults: SwitchedFaults | None = None
     monitor: Monitor | None = None
+    pauses: PauseKeeper | None = None
     config_file: str = ""
 
 
