@@ -18,6 +18,7 @@ CORPUS = Path(__file__).parent / "corpus"
 #: Target → its module.
 TARGETS = {
     "addresses": "fuzz.wire",
+    "aggregate_reports": "fuzz.forwarded",
     "arc": "fuzz.forwarded",
     "auth_results": "fuzz.forwarded",
     "chunks": "fuzz.wire",

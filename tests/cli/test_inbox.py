@@ -276,8 +276,8 @@ def test_internationalized_inboxes_are_shown_and_found_as_people_write_them(ran,
 
 def test_deleting_an_inbox_or_all(ran, place: Place) -> None:
     place.keep(*((f"bob{number % 2}@sina.com", ONE) for number in range(5)))
-    assert ran("inbox", "delete", "--to", "bob1@sina.com").out == "2 deleted\n"
-    assert ran("inbox", "delete", "--all").out == "3 deleted\n"
+    assert ran("inbox", "delete", "--to", "bob1@sina.com", "--forever").out == "2 deleted\n"
+    assert ran("inbox", "delete", "--all", "--forever").out == "3 deleted\n"
     assert ran("inbox", "delete", "--all").out == "0 deleted\n"
     assert [each["act"] for each in json.loads(ran("queue", "audit", "--json").out)] == ["delete", "delete"]
     for arguments in ([], ["--all", "1"], ["--to", ""], ["--to", "a@b", "--all"]):
@@ -341,3 +341,84 @@ def test_waiting_ends_when_the_message_is_delivered(ran, running: Place) -> None
     assert ended.wait(60)
     thread.join(60)
     assert got[0].message.fields["subject"] == "the second"  # type: ignore[attr-defined]
+
+
+def test_search_mark_tag_and_undo(ran, place: Place) -> None:
+    place.keep(
+        *((f"bob{number % 2}@sina.com", letter(f"number {number}").as_bytes(policy=SMTP)) for number in range(4))
+    )
+    got = ran("inbox", "search", "number", "-2", "--limit", "2")
+    assert got.code == 64  # an option of that name
+    got = ran("inbox", "search", "--limit", "2", "--", "number", '-"number 2"')
+    assert [line.split()[0] for line in got.out.splitlines()[1:]] == ["4", "2"]
+    assert "--before 2" in got.err
+    assert ran("inbox", "mark", "1", "2").out == "2 changed, 2 unread\n"
+    found = json.loads(ran("inbox", "search", "is:unread", "--json").out)
+    assert [each["number"] for each in found["messages"]] == [4, 3]
+    assert ran("inbox", "tag", "1", "3", "--tag", "Red, blue").out == "2 changed\n"
+    assert ran("inbox", "views", "tag:").out.splitlines()[1].split()[:3] == ["tag:blue", "2", "1"]
+    got = ran("inbox", "delete", "--query", "tag:red")
+    assert got.out == "2 deleted\n"
+    assert "posthouse inbox undo 1" in got.err
+    assert ran("inbox", "show", "1").code == 65
+    assert ran("inbox", "undo").out == "2 are back\n"
+    assert ran("inbox", "undo").code == 65
+    assert ran("inbox", "rebuild").out == "4 messages, 2 unread\n"
+
+
+def test_export_and_import_give_the_same_octets(ran, place: Place, tmp_path: Path) -> None:
+    odd = b"Subject: odd\r\n\r\nFrom here\r\n>From there\r\n"
+    place.keep(("bob@sina.com", ONE), ("bob@sina.com", odd))
+    mbox = tmp_path / "out.mbox"
+    assert ran("inbox", "export", str(mbox)).out == "2 written\n"
+    assert ran("inbox", "export", str(mbox)).code == 74
+    assert ran("inbox", "export", "--eml", "--query", "subject:odd", str(tmp_path / "dump")).out == "1 written\n"
+    assert (tmp_path / "dump" / "2.eml").read_bytes() == odd
+    assert ran("inbox", "import", str(mbox), "--to", "eve@sina.com").out == "2 imported\n"
+    found = json.loads(ran("inbox", "list", "eve@sina.com", "--json").out)
+    assert [each["subject"] for each in found] == ["odd", "one"]
+    shown = json.loads(ran("inbox", "show", str(found[0]["number"]), "--json").out)
+    assert shown["text"].encode() == odd
+
+
+def test_links_and_codes_are_extracted(ran, place: Place) -> None:
+    text = "Your code is 482 913.\nConfirm at https://shop.test/confirm?t=1\n"
+    place.keep(("bob@sina.com", letter("Your code", text).as_bytes(policy=SMTP)))
+    assert ran("inbox", "extract", "1").out == "482913\nhttps://shop.test/confirm?t=1\n"
+
+
+def test_waiting_for_none_and_for_several(ran, place: Place) -> None:
+    place.keep(("bob@sina.com", ONE), ("eve@sina.com", letter("other").as_bytes(policy=SMTP)))
+    assert ran("inbox", "wait", "--count", "2", "--timeout", "0", "--json").code == 0
+    got = ran("inbox", "wait", "--to", "bob@sina.com", "--count", "2", "--timeout", "0")
+    assert got.code == 75
+    assert "1 of 2 messages to bob@sina.com came within 0 s (what came: eve@sina.com: other)" in got.err
+    assert ran("inbox", "wait", "--none", "--after", "2", "--timeout", "0").out == "no message came\n"
+    got = ran("inbox", "wait", "--none", "--query", "subject:other", "--timeout", "0")
+    assert (got.code, "number 2" in got.err) == (75, True)
+
+
+def test_count_read_part_check_and_deletions(ran, place: Place) -> None:
+    place.keep(("bob@sina.com", ONE), ("eve@sina.com", ONE))
+    assert ran("inbox", "count", "to:bob@sina.com").out.startswith("2 messages, 2 unread")
+    assert ran("inbox", "count", "--view", "eve@sina.com").out.startswith("1 messages, 1 unread")
+    assert "1  text/plain" in ran("inbox", "read", "1").out
+    assert json.loads(ran("inbox", "read", "1", "--json").out)["entry"]["unread"] is True
+    assert ran("inbox", "part", "1", "7").code == 65
+    assert json.loads(ran("inbox", "part", "1", "1", "--json").out)["type"] == "text/plain"
+    assert "missing-date" in ran("inbox", "check", "1").out
+    assert "Nothing can be undone." in ran("inbox", "deletions").err
+    ran("inbox", "delete", "1")
+    assert json.loads(ran("inbox", "deletions", "--json").out)[0]["messages"] == 1
+    assert ran("inbox", "release", "2", "--to", "me@far.test").code == 65
+
+
+def test_a_message_is_handed_to_the_daemon_and_sent_again(ran, running: Place, tmp_path: Path) -> None:
+    file = tmp_path / "one.eml"
+    file.write_bytes(ONE)
+    sent = ran("inbox", "send", str(file), "--from", "ann@here.test", "--to", "bob@sina.com", "--json")
+    assert sent.err == ""
+    assert json.loads(sent.out)["queue_id"]
+    assert ran("inbox", "wait", "--to", "bob@sina.com", "--timeout", "60").code == 0
+    assert ran("inbox", "again", "1").out.startswith("queued as ")
+    assert ran("inbox", "wait", "--to", "bob@sina.com", "--after", "1", "--timeout", "60").code == 0

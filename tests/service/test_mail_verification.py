@@ -274,6 +274,23 @@ def test_malformed_messages_are_judged_and_stored_as_they_are(content: bytes) ->
 
 
 @pytest.mark.parametrize(
+    "author",
+    [
+        b"From: ann@bank.test\r\nFrom: eve@shop.test",
+        b"From: ann@bank.test.",
+        b"From: ann@bank.test@shop.test",
+        b"From: ann@bank.test;eve@shop.test",
+        b"Subject: no author",
+    ],
+)
+def test_a_malformed_author_does_not_evade_the_policy(author: bytes) -> None:
+    content = author + b"\r\n\r\nx\r\n"
+    reply = VerifyHarness().send(content, sender="eve@shop.test", host="198.51.100.7")
+    assert (reply.code, reply.enhanced) == (550, "5.6.0")
+    assert VerifyHarness('verify = "mark"').send(content).code == 250
+
+
+@pytest.mark.parametrize(
     ("setting", "listener", "more", "word"),
     [
         ("", 'kind = "mx"', "", ("mark", False)),

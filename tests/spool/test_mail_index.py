@@ -209,7 +209,8 @@ def test_a_deletion_hides_can_be_undone_and_is_final_after_its_time() -> None:
         assert [await filled.counts(view) for view in ("", "a@x.test", "b@x.test", "@x.test")] == before
         again = await filled.index.delete([3], now=NOW, final=NOW + 600)
         assert await filled.index.undo(again.number, now=NOW + 600) == 0
-        assert await filled.index.final(now=NOW + 600, limit=10) == [3]
+        ((made, place),) = await filled.index.final(now=NOW + 600, limit=10)
+        assert (made.number, place) == (again.number, 3)
         await filled.index.forget([3])
         assert await filled.index.final(now=NOW + 600, limit=10) == []
         assert await filled.index.deletions(now=NOW) == []

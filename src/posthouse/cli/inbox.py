@@ -10,12 +10,15 @@ import click
 
 from posthouse.cli import exit_codes, language
 from posthouse.cli.context import DaemonOptions, not_empty, operate, with_daemon
+from posthouse.cli.inboxes.mail_changes import again, deletions, import_, mark, rebuild, release, send, tag, undo
+from posthouse.cli.inboxes.mail_search import check, count, export, extract, part, read, search, views
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, cut_off, safe, say, table, with_json, with_lang
 from posthouse.core.units import size_in_words
 from posthouse.service.operations.spelling import as_written
 
 if TYPE_CHECKING:
+    from posthouse.service.operations.inboxes.mail_answers import InboxAwaited
     from posthouse.service.operations.results import InboxContent
 
     _IntegerType = click.ParamType[int]
@@ -210,6 +213,9 @@ def _new_file(directory: str, name: str) -> str:
 @click.option("--to", metavar="INBOX", callback=not_empty, help="The inbox, an address; any, if not given.")
 @click.option("--from", "sender", metavar="TEXT", callback=not_empty, help="A part of the sender's address or name.")
 @click.option("--subject", metavar="TEXT", callback=not_empty, help="A part of the subject.")
+@click.option("--query", metavar="QUERY", callback=not_empty, help="Further conditions, as `inbox search` takes them.")
+@click.option("--count", type=click.IntRange(1, 1000), default=1, show_default=True, help="How many messages.")
+@click.option("--none", is_flag=True, help="Succeed if none comes in this time.")
 @click.option("--after", type=click.IntRange(0), default=0, help="Only messages after this number.")
 @click.option("--timeout", type=click.IntRange(0, 86_400), default=10, show_default=True, help="Seconds.")
 @with_lang
@@ -219,6 +225,9 @@ def wait(
     to: str | None,
     sender: str | None,
     subject: str | None,
+    query: str | None,
+    count: int,
+    none: bool,
     after: int,
     timeout: int,
     lang: str | None,
@@ -232,48 +241,75 @@ def wait(
     """
     options = DaemonOptions(config_file, data_dir)
     left = timeout
+    given = {"to": to or "", "subject": subject or "", "sender": sender or "", "query": query or ""}
     while True:
-        given = {"to": to or "", "subject": subject or "", "sender": sender or ""}
-        found = operate("inbox wait", options, **given, after=after, timeout=min(left, _PATIENCE)).message
+        some = min(left, _PATIENCE)
+        found = operate("inbox wait", options, **given, after=after, timeout=some, count=count, none=none)
         left -= _PATIENCE
-        if found is not None or left <= 0:
+        if found.met is not none or left <= 0:
             break
-    if found is None:
-        asked = [f"to {to}" if to else "", f"from {sender}" if sender else "", f'with "{subject}"' if subject else ""]
-        which = " ".join(each for each in ["no message", *asked] if each)
-        raise exit_codes.CommandFailed(
-            f"{which} came within {timeout} s; see `posthouse inbox list`", exit_codes.TEMPFAIL
-        )
+    if not found.met:
+        wanted = [f"to {to}" if to else "", f"from {sender}" if sender else "", f'with "{subject}"' if subject else ""]
+        which = " ".join(each for each in (query or "", *wanted) if each)
+        raise exit_codes.CommandFailed(_not_met(found, which, count, timeout, none=none), exit_codes.TEMPFAIL)
     if as_json:
-        print_json(found)
-    else:
-        _show(found, language(lang))
+        print_json(found.message if count == 1 and not none else found)
+    elif none:
+        click.echo("no message came")
+    elif found.message is not None:
+        _show(found.message, language(lang))
+
+
+def _not_met(found: InboxAwaited, which: str, count: int, timeout: int, *, none: bool) -> str:
+    """The failure of a wait, with what did arrive."""
+    what = " ".join(each for each in ("message", which) if each)
+    if none:
+        return f"a {what} came within {timeout} s: number {found.messages[-1].number}"
+    few = f"no {what}" if count == 1 else f"{len(found.messages)} of {count} messages {which}".rstrip()
+    near = "; ".join(f"{' '.join(each.inboxes)}: {safe(each.subject)[:60]}" for each in found.near[:5])
+    came = f" (what came: {near})" if near else ""
+    return f"{few} came within {timeout} s{came}; see `posthouse inbox list`"
 
 
 @inbox.command("delete", short_help="Delete messages from the inboxes.")
 @click.argument("number", type=_Number(), nargs=-1)
 @click.option("--to", metavar="INBOX", help="All messages of this inbox.")
 @click.option("--all", "everything", is_flag=True, help="All messages of all inboxes.")
+@click.option("--query", metavar="QUERY", callback=not_empty, help="Those that `inbox search` finds.")
+@click.option("--forever", is_flag=True, help="Remove them at once; this cannot be undone.")
 @with_daemon
 @with_json
 def delete(
     number: tuple[int, ...],
     to: str | None,
     everything: bool,
+    query: str | None,
+    forever: bool,
     config_file: str | None,
     data_dir: str | None,
     as_json: bool,
 ) -> int:
-    """Delete messages for good: by their numbers, those of an inbox, or all.
+    """Delete messages: by their numbers, those of an inbox, those that a search finds, or all.
+
+    `posthouse inbox undo` has them back for 10 minutes (undo_for of [inbox]); then they are removed.
 
     `posthouse queue audit` shows who deleted what.
     """
-    if bool(number) + (to is not None) + everything != 1 or to == "":
-        raise click.UsageError("say which messages: their numbers, --to INBOX, or --all")
+    if bool(number) + (to is not None) + everything + (query is not None) != 1 or to == "":
+        raise click.UsageError("say which messages: their numbers, --to INBOX, --query QUERY, or --all")
     options = DaemonOptions(config_file, data_dir)
-    found = operate("inbox delete", options, numbers=list(number), to=to or "", all=everything)
+    given = {"numbers": list(number), "to": to or "", "all": everything, "query": query or ""}
+    found = operate("inbox delete", options, **given, forever=forever)
     if as_json:
         print_json(found)
     else:
         click.echo(f"{found.deleted} deleted" + (f", {found.missing} not found" if found.missing else ""))
+        if found.undo:
+            click.echo(f"`posthouse inbox undo {found.undo}` has them back until {aware(found.until)}", err=True)
     return 0 if found.deleted or not number else 65
+
+
+_SEARCHES = (search, count, views, read, part, extract, check, export)
+_CHANGES = (mark, tag, undo, deletions, rebuild, release, again, send, import_)
+for _command in (*_SEARCHES, *_CHANGES):
+    inbox.add_command(_command)

@@ -75,6 +75,8 @@ class SmtpDeliverer(Deliverer):
         security: TLS and the login of its sessions; without it they are in clear.
         in_clear: The memory of hosts whose TLS fails; shared by deliverers, or else its own.
         tell: Is given a sentence about each login that a host has refused.
+        leaving: Gives the delivery as it leaves this installation: with another sender, or signed again where it is
+            converted.
         idle: Seconds that an unused session is kept.
         most_idle: How many unused sessions are kept.
         messages: How many messages one session carries.
@@ -102,6 +104,7 @@ class SmtpDeliverer(Deliverer):
         security: RouteSecurity | None = None,
         in_clear: InClear | None = None,
         tell: Callable[[str], object] | None = None,
+        leaving: Callable[[Delivery], Delivery] | None = None,
         idle: float = 5.0,
         most_idle: int = 50,
         messages: int = 100,
@@ -113,6 +116,7 @@ class SmtpDeliverer(Deliverer):
         self._is_self = is_self
         self._port = port
         self._loopback = loopback
+        self._leaving = leaving
         self._opener = SessionOpener(
             network=network,
             clock=clock,
@@ -182,6 +186,8 @@ class SmtpDeliverer(Deliverer):
 
     async def deliver(self, delivery: Delivery, target: str) -> Sequence[Outcome]:
         tracer = delivery.tracer or AttemptTracer(self._clock)
+        if self._leaving is not None:
+            delivery = self._leaving(delivery)
         envelope = delivery.envelope
         if envelope.require_tls and envelope.sender is not None and not self.lmtp:
             if site_of(target) is None:  # DNSSEC and MTA-STS, which would prove an exchanger, are not known here

@@ -25,6 +25,7 @@ from posthouse.net.stream import Endpoint
 from posthouse.service.config.console_settings import ConsoleSettings, console_problems
 from posthouse.service.config.decode import decode, named
 from posthouse.service.config.mail_types import HOSTNAME, DeliverySetting
+from posthouse.service.config.mailauth_checks import mailauth_problems
 from posthouse.service.config.model import Config, DomainSettings, ListenerSettings, RouteSettings
 from posthouse.service.config.security_types import ANY_MECHANISMS, AccountsSetting
 from posthouse.service.config.types import DIRECTORY, ENDPOINT, InvalidValue, catcher_directory
@@ -272,6 +273,7 @@ def _checks(config: Config, broken: Collection[str]) -> Iterator[tuple[str, str,
     """
     if config.group and not config.user:
         yield "group", "there is a group without a user", "write user as well, or leave group out"
+    yield from mailauth_problems(config, broken)
     if "console" not in broken:
         yield from console_problems(config.console, config.accounts.kind)
     if "listener" not in broken:

@@ -400,9 +400,14 @@ class Spool(Protocol):
         """Put a message into a mailbox, durably.  Keeping the same message in the same mailbox twice keeps one."""
         ...
 
-    async def discard(self, numbers: Collection[int], *, now: float, who: str = "") -> int:
+    async def discard(self, numbers: Collection[int], *, now: float, who: str = "", audited: bool = True) -> int:
         """Remove messages from mailboxes; returns how many there were.
 
-        The audit log has one line for it, written in the same transaction: ``who`` deleted which numbers at ``now``.
+        Unless ``audited`` is False, the audit log has one line for it, written in the same transaction: ``who`` deleted
+        which numbers at ``now``.
         """
+        ...
+
+    async def note(self, act: str, filter: str, count: int, *, now: float, who: str = "") -> None:  # noqa: A002
+        """Write a line into the audit log, about an act that changes the mail index alone."""
         ...

@@ -89,7 +89,8 @@ class MailPlace(NamedTuple):
 
 class MailRow(NamedTuple):
     """A message as a list shows it; see ``MailDigest``.  Times in calendar seconds; ``sender`` is that of the
-    envelope, "" for the null reverse-path; ``inboxes`` the mailboxes that it is in."""
+    envelope, "" for the null reverse-path; ``inboxes`` the mailboxes that it is in, and
+    ``places`` the numbers of its places there."""
 
     number: int
     queue_id: str
@@ -111,6 +112,7 @@ class MailRow(NamedTuple):
     envelope: tuple[str, ...]
     inboxes: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
 
 
 class MailView(NamedTuple):
@@ -226,10 +228,12 @@ class MailIndex(Protocol):
         who: str = "",
         inbox: str = "",
         into: Deletion | None = None,
+        places: bool = False,
     ) -> Deletion:
         """Hide messages, until they are removed at ``final``; with ``inbox`` only their places in that mailbox.
 
-        ``into`` is the deletion that they are added to.
+        With ``places`` the numbers are those of places, and no other place of their messages is hidden.  ``into`` is
+        the deletion that they are added to.
         """
         ...
 
@@ -241,8 +245,8 @@ class MailIndex(Protocol):
         """The deletions that can be undone, the latest first."""
         ...
 
-    async def final(self, *, now: float, limit: int) -> list[int]:
-        """Numbers of places whose deletion is final."""
+    async def final(self, *, now: float, limit: int, deletion: int = 0) -> list[tuple[Deletion, int]]:
+        """Places whose deletion (of this number, or any for 0) is final: the deletion and the number of each."""
         ...
 
     async def oldest(self, *, limit: int) -> list[MailRow]:

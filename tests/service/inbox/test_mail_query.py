@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from posthouse.core import Address, Bytes, Envelope, Recipient, SettingError
-from posthouse.service.inbox.inbox_rules import InboxRule, meets
-from posthouse.service.inbox.mail_digest import digest_of, proper_tag
+from posthouse.service.inbox.inbox_rules import InboxRule, meets, proper_tag
+from posthouse.service.inbox.mail_digest import digest_of
 from posthouse.service.inbox.mail_query import MOST_TERMS, read_query
 from posthouse.spool import SqliteSpool
 from posthouse.spool.history import Accepted, Origin

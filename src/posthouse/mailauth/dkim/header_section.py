@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from posthouse.mailauth.dkim.canonical import Canonicalization, reduced, relaxed_field
@@ -13,8 +13,9 @@ __all__ = ["HeaderSection", "canonical_field", "without_signature"]
 
 # A field's name, with the obsolete space before the colon (RFC 5322 §4.5).
 _NAME = re.compile(rb"[!-9;-~]++[ \t]*+")
-# The b= tag: first in the list, or behind a semicolon.
-_SIGNATURE_TAG = re.compile(rb"(?:\A[^:]*+:|;)[ \t\r\n]*+b[ \t\r\n]*+=([^;]*+)")
+# The b= tag, first in the list, or behind a semicolon.  An expression that begins with one octet is searched fast.
+_FIRST_TAG = re.compile(rb"[^:]*+:[ \t\r\n]*+b[ \t\r\n]*+=([^;]*+)")
+_LATER_TAG = re.compile(rb";[ \t\r\n]*+b[ \t\r\n]*+=([^;]*+)")
 
 
 def without_signature(raw: bytes) -> bytes:
@@ -25,7 +26,7 @@ def without_signature(raw: bytes) -> bytes:
             left as it is.
     """
     plain = raw.removesuffix(b"\r\n")
-    found = _SIGNATURE_TAG.search(plain)
+    found = _FIRST_TAG.match(plain) or _LATER_TAG.search(plain)
     return plain if found is None else plain[: found.start(1)] + plain[found.end(1) :]
 
 
@@ -36,15 +37,40 @@ def canonical_field(raw: bytes, canonicalization: Canonicalization) -> bytes:
     return raw if raw.endswith(b"\r\n") else raw + b"\r\n"
 
 
-@lru_cache(maxsize=1024)
-def _known_key(name: bytes) -> bytes | None:
-    return name.rstrip(b" \t").lower() if _NAME.fullmatch(name) else None
+#: What stands before the colon of a field → its name in lower case.  The same ones come with every message.
+_known_keys: dict[bytes, bytes] = {}
 
 
 def _key(name: bytes) -> bytes | None:
-    """What stands before the colon of a field, in lower case and without the space after it; None if it is no name."""
-    # The same names come with every message; the length bounds what is kept.
-    return _known_key(name) if len(name) < 64 else _known_key.__wrapped__(name)
+    """The name of a field in lower case and without the space after it; None if it is no name."""
+    if _NAME.fullmatch(name) is None:
+        return None
+    key = name.rstrip(b" \t").lower()
+    if len(name) < 64 and len(_known_keys) < 1_024:
+        _known_keys[name] = key
+    return key
+
+
+@lru_cache(maxsize=512)
+def _occurrences(names: tuple[bytes, ...]) -> list[tuple[bytes, int]]:
+    """Each name in lower case, and how many times it has stood in the list, this one included."""
+    counts: dict[bytes, int] = {}
+    found = []
+    for name in names:
+        key = name.lower()
+        counts[key] = counts.get(key, 0) + 1
+        found.append((key, counts[key]))
+    return found
+
+
+def _lowest(places: Mapping[bytes, Sequence[int]], wanted: Iterable[tuple[bytes, int]]) -> list[int]:
+    """For each name the place that is so many times from the bottom, where there is one."""
+    chosen = []
+    for key, count in wanted:
+        found = places.get(key)
+        if found is not None and count <= len(found):
+            chosen.append(found[-count])
+    return chosen
 
 
 class HeaderSection:
@@ -70,14 +96,15 @@ class HeaderSection:
             lines.pop()
         self._keys: list[bytes] = []
         self._values: list[bytes] = []
+        keys, values = self._keys, self._values
         for line in lines:
             name, colon, value = line.partition(b":")
-            key = _key(name)
+            key = _known_keys.get(name) or _key(name)
             if key is None or not colon:
                 break
-            self._keys.append(key)
-            self._values.append(value)
-        if len(self._keys) < len(lines) or len(lines) > FIELDS_LIMIT:
+            keys.append(key)
+            values.append(value)
+        if len(keys) < len(lines) or len(lines) > FIELDS_LIMIT:
             self._read_slowly()
         self.complete = not found.truncated and len(self._keys) <= FIELDS_LIMIT
         self._places: dict[bytes, list[int]] = {}
@@ -113,18 +140,12 @@ class HeaderSection:
             names: Field names in any case.
             own: The place of the signature's own field, which ``h=`` never means (§3.5).
         """
-        chosen: list[int] = []
-        taken: dict[bytes, int] = {}
-        own_key = None if own is None else self._keys[own]
-        others = [place for place in self._places.get(own_key, ()) if place != own] if own_key else []
-        for key in [name.lower() for name in names]:
-            places = others if key == own_key else self._places.get(key)
-            if places is None:
-                continue
-            count = taken.get(key, 0) + 1
-            if count <= len(places):
-                chosen.append(places[-count])
-                taken[key] = count
+        listed = tuple(names)
+        wanted = _occurrences(listed) if len(listed) <= 64 else _occurrences.__wrapped__(listed)
+        chosen = _lowest(self._places, wanted)
+        if own is not None and own in chosen:  # else every field of that name that was chosen stands below it
+            others = [place for place in self._places[self._keys[own]] if place != own]
+            chosen = _lowest({**self._places, self._keys[own]: others}, wanted)
         return chosen
 
     def value(self, place: int) -> bytes:

@@ -21,6 +21,7 @@ __all__ = [
     "SignatureTags",
     "base64_tag",
     "dkim_signature",
+    "encoded_names",
     "signature_algorithm",
     "signature_names",
     "signature_seconds",
@@ -98,16 +99,19 @@ def dkim_signature(tags: Mapping[str, str]) -> SignatureTags:
     if "v" in tags and tags["v"] != "1":
         raise SignatureFault("permerror", f"the signature is of version {tags['v']!r:.20}, and 1 is the only one")
     _demand(tags, "v")
-    found = signature_tags(tags)
+    found = signature_tags(tags, dkim=True)
     if "from" not in found.fields:
         raise SignatureFault("permerror", "the From field is not signed: h= does not name it")
-    if "dns/txt" not in _words(tags.get("q", "dns/txt"), "q"):
+    if "q" in tags and "dns/txt" not in _words(tags["q"], "q"):
         raise SignatureFault("neutral", f"the key is not in the DNS: q={tags['q']!r:.40}")
-    return found._replace(identity=_identity(tags, found.domain))
+    return found
 
 
-def signature_tags(tags: Mapping[str, str]) -> SignatureTags:
-    """The tags that DKIM-Signature and ARC-Message-Signature share.  Raises ``SignatureFault``."""
+def signature_tags(tags: Mapping[str, str], *, dkim: bool = False) -> SignatureTags:
+    """The tags that DKIM-Signature and ARC-Message-Signature share, with ``dkim`` also ``i=`` as DKIM means it.
+
+    Raises ``SignatureFault``.
+    """
     for name in ("a", "b", "bh", "d", "h", "s"):
         _demand(tags, name)
     algorithm = signature_algorithm(tags)
@@ -130,6 +134,7 @@ def signature_tags(tags: Mapping[str, str]) -> SignatureTags:
         fields=_short_fields(tags["h"]) if len(tags["h"]) < _SHORT else _fields(tags["h"]),
         time=time,
         expires=expires,
+        identity=_identity(tags, domain) if dkim else "",
     )
 
 
@@ -215,6 +220,16 @@ def _fields(value: str) -> tuple[str, ...]:
         if _FIELD_NAME.fullmatch(name) is None:
             raise SignatureFault("permerror", f"h= holds {name!r:.40}, which is no field name")
     return tuple(name.lower() for name in names)
+
+
+@lru_cache(maxsize=512)
+def _short_names(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(name.encode() for name in names)
+
+
+def encoded_names(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    """Names of ``SignatureTags.fields`` as the header section has them."""
+    return _short_names(names) if len(names) <= 64 else _short_names.__wrapped__(names)
 
 
 def _words(value: str, tag: str) -> list[str]:

@@ -16,7 +16,7 @@ from posthouse.core import Question
 from posthouse.mailauth.dkim.body_hash import BodyForm, BodyHash, MessageHasher
 from posthouse.mailauth.dkim.header_section import HeaderSection
 from posthouse.mailauth.dkim.key_record import MIN_RSA_BITS, KeyRecord, PublicKey, find_keys, key_question
-from posthouse.mailauth.dkim.signature import SignatureTags, dkim_signature, tags_of_value
+from posthouse.mailauth.dkim.signature import SignatureTags, dkim_signature, encoded_names, tags_of_value
 from posthouse.mailauth.dkim.verdict import DkimResult, SignatureFault, SignatureResult
 from posthouse.mailauth.octets import MessageOctets, message_chunks
 from posthouse.mailauth.questions import Check
@@ -122,8 +122,7 @@ class DkimVerifier:
             keys = yield from find_keys(content.domain, content.selector, content.algorithm, self._policy.min_rsa_bits)
         except SignatureFault as fault:
             return _verdict(signature.tags, content, fault.result, fault.reason, fault.key_bits)
-        names = [name.encode() for name in content.fields]
-        signed = header.signed_octets(names, content.header, own=signature.place)
+        signed = header.signed_octets(encoded_names(content.fields), content.header, own=signature.place)
         body = hasher.body_hash(content.body)
         verdict: SignatureResult | None = None
         for record, key in keys:

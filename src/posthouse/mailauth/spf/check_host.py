@@ -10,6 +10,7 @@ Errors end the whole evaluation, in whatever depth of includes they are met (§5
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal, NamedTuple
 
@@ -38,6 +39,9 @@ MOST_HOSTS = 10
 """MX records of one mx term, and names of the client's address that are looked at (RFC 7208 §4.6.4)."""
 
 
+_LONGEST_ADDRESS = 45  # characters of an IPv6 address
+
+
 def check_spf(
     ip: str | IPv4Address | IPv6Address,
     mail_from: str | Address | None,
@@ -63,7 +67,7 @@ def check_spf(
     Raises:
         LocalError: ``ip`` is no IP address.
     """
-    client = _client(ip)
+    client = _client(ip) if not isinstance(ip, str) or len(ip) > _LONGEST_ADDRESS else _known_client(ip)
     sender = str(mail_from) if mail_from is not None else ""
     if sender.startswith("<") and sender.endswith(">"):
         sender = sender[1:-1]
@@ -80,6 +84,9 @@ def _client(ip: str | IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     except ValueError:
         raise LocalError(f"{ip!r:.80} is no IP address; give the client's address, as 192.0.2.1") from None
     return client.ipv4_mapped or client if isinstance(client, IPv6Address) else client
+
+
+_known_client = lru_cache(maxsize=1024)(_client)
 
 
 class _Place(NamedTuple):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from posthouse.service.config.inbox_zh import INBOX_TEXTS, INBOX_TYPES
 from posthouse.service.config.mailauth_zh import MAILAUTH_TEXTS, MAILAUTH_TYPES
 
 __all__ = ["TEXTS", "TYPES", "text_of", "type_of"]
@@ -172,6 +173,7 @@ TEXTS: Final[dict[str, str]] = {
     "dns.nameservers": "要查询的服务器，写作 `address` 或 `address:port`；不写时，用系统的设置。",
     "dns.timeout": "每次查询等待应答的时间。",
     "dns.tries": "服务器没有应答时查询的次数。",
+    **INBOX_TEXTS,
     **MAILAUTH_TEXTS,
 }
 
@@ -209,6 +211,7 @@ TYPES: Final[dict[str, str]] = {
     "way to deliver": "投递方式",
     "way to send": "发信方式",
     "whole number": "整数",
+    **INBOX_TYPES,
     **MAILAUTH_TYPES,
 }
 

@@ -22,6 +22,7 @@ from posthouse.core import Address
 from posthouse.net.stream import Endpoint
 from posthouse.service.config import mail_types, security_types, types
 from posthouse.service.config.console_settings import ConsoleSettings
+from posthouse.service.config.inbox_settings import InboxRuleSettings, InboxSettings
 from posthouse.service.config.limit_settings import LimitSettings
 from posthouse.service.config.mail_types import DeliverySetting, ViaSetting
 from posthouse.service.config.mailauth_settings import VERIFY, MailauthSettings
@@ -514,6 +515,8 @@ class Config(Struct, frozen=True, kw_only=True):
     domain: tuple[DomainSettings, ...] = ()
     route: tuple[RouteSettings, ...] = ()
     console: ConsoleSettings = ConsoleSettings()
+    inbox: InboxSettings = InboxSettings()
+    inbox_rule: tuple[InboxRuleSettings, ...] = ()
     spool: SpoolSettings = SpoolSettings()
     log: LogSettings = LogSettings()
     dns: DnsSettings = DnsSettings()

@@ -21,7 +21,7 @@ from math import inf
 from random import Random, SystemRandom
 from typing import Any
 
-from posthouse.core import Bytes, EventSink, LocalError, SettingError, StorageCorrupt, event_sink
+from posthouse.core import Bytes, Envelope, EventSink, LocalError, SettingError, StorageCorrupt, event_sink
 from posthouse.delivery import (
     DiscardDeliverer,
     LmtpDeliverer,
@@ -53,6 +53,7 @@ from posthouse.service.control.server import ControlSocket
 from posthouse.service.control.wire import control_path
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.generation import Generation, Lasting
+from posthouse.service.daemon.inbox_keeper import InboxKeeper
 from posthouse.service.daemon.inbox_watch import InboxWatch
 from posthouse.service.daemon.listeners import OpenListeners
 from posthouse.service.daemon.protection import LoadedCertificates
@@ -61,7 +62,7 @@ from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
 from posthouse.service.mailauth.mail_auth import MailAuth
-from posthouse.service.maildrop.drop_file import DropFile
+from posthouse.service.maildrop.drop_file import DropFile, MemoryDrop
 from posthouse.service.maildrop.local_intake import Taken, accept
 from posthouse.service.maildrop.maildrop import MAILDROP, Terms
 from posthouse.service.maildrop.pickup import KEYS, Pickup
@@ -107,6 +108,8 @@ class Daemon:
         loopback: whether a mail exchanger may have an address of loopback (for a network of its own, as in the demo).
     """
 
+    _keeper: InboxKeeper | None = None
+
     def __init__(
         self,
         config: Config,
@@ -146,10 +149,8 @@ class Daemon:
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports, prepared=listening)
         self._random = random or SystemRandom()
         self._transcript, self._switches = transcript, SwitchedFaults(self.clock, self._random)
-        self._resolver = resolver or CachingResolver(
-            DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
-        )
-        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation.signers)
+        self._resolver = resolver or _resolver_of(config, self.clock)
+        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation, self._tell_operator)
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
@@ -218,6 +219,7 @@ class Daemon:
 
         def smtp_by(key: SecurityKey) -> SmtpDeliverer:
             more = {"is_self": lambda place: self._local_identity(place), "timeouts": timeouts_of(key)}
+            more |= {"leaving": self._mail_auth.leaving}
             return SmtpDeliverer(self._resolver, security=security[key], **more, **kind)  # type: ignore[arg-type]
 
         keys = keys_of(config)
@@ -288,6 +290,13 @@ class Daemon:
         async def opened() -> AsyncIterator[Spool]:
             yield self.spool
 
+        async def submit(envelope: Envelope, octets: bytes) -> tuple[str, str]:
+            policy = self._generation.local_policy
+            if policy is None:
+                return "", "the daemon starts"
+            taken = await accept(policy, MemoryDrop(envelope, octets, who or "console"), "")
+            return taken.queue_id, taken.later
+
         return Context(
             config=self.config,
             clock=self.clock,
@@ -305,6 +314,7 @@ class Daemon:
             reload=self.reload_on_request,
             faults=self._switches,
             config_file=self.config_file,
+            submit=submit,
         )
 
     def routing(self) -> RoutingContext:
@@ -390,6 +400,9 @@ class Daemon:
         policy = self._generation.local_policy
         if self._pickup is not None and policy is not None:
             await self._pickup.open(Terms(self.config.hostname, policy.settings.max_message_size))
+            if self._keeper is None:  # the same worker has it
+                arrived = self._inbox_watch.next
+                self._keeper = InboxKeeper(self.spool, self.clock, lambda: self.config, arrived, self.log)
 
     # -- change ----------------------------------------------------------------------------------------------------
 
@@ -502,6 +515,8 @@ class Daemon:
             await self._control.close()
         if self._pickup is not None:
             await self._pickup.close()
+        if self._keeper is not None:
+            await self._keeper.stop()
         generations = [*self._retired, self._generation]
         for generation in generations:
             generation.stop_accepting()
@@ -529,6 +544,11 @@ def _log_of(config: Config, clock: Clock, log: EventSink | Callable[..., object]
     if log is None:
         return EventLog(clock, config.log.format, take=tally.take)
     return CountingSink(event_sink(log), tally.take)
+
+
+def _resolver_of(config: Config, clock: Clock) -> Resolver:
+    dns = config.dns
+    return CachingResolver(DnsResolver(dns.nameservers, timeout=dns.timeout, tries=dns.tries), clock)
 
 
 def spool_of(config: Config, *, shared: bool = True, owned: bool = True) -> SqliteSpool:

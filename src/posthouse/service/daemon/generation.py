@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
 
-from posthouse.core import EventSink
+from posthouse.core import Envelope, EventSink
 from posthouse.net import Clock, Endpoint, Network
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay import DsnWriter, Worker
@@ -24,9 +24,11 @@ from posthouse.service.daemon.protection import LoadedCertificates, Protections
 from posthouse.service.daemon.route_security import check_route
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
+from posthouse.service.directory.expansion import sends_on
 from posthouse.service.mailauth.auth_terms import AuthTerms, SignerSource
 from posthouse.service.mailauth.listener_auth import signers_of, verify_terms
 from posthouse.service.mailauth.lookups import KnowingResolver
+from posthouse.service.mailauth.reverse_paths import ReversePaths
 from posthouse.service.monitor.monitor import Monitor
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.logins import Logins
@@ -35,6 +37,9 @@ from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.service.policy.switched_faults import SwitchedFaults
 from posthouse.service.process.ports import ListenerKey, key_of
 from posthouse.spool import Spool
+
+if TYPE_CHECKING:
+    from posthouse.mailauth.dkim import DkimKey
 
 __all__ = ["Generation", "Lasting", "OpenServer"]
 
@@ -90,7 +95,8 @@ class Generation:
         loaded: LoadedCertificates | None = None,
     ) -> None:
         self.config = config
-        self.directory = Directory(config)
+        self.reverse_paths = ReversePaths(config, clock) if config.mailauth.srs_domain else None
+        self.directory = Directory(config, None if self.reverse_paths is None else self.reverse_paths.home)
         files = any(each.ca or each.tls_cert or each.password_file for each in config.route)  # may have changed
         same = before is not None and (before.config.relay, before.config.route) == (config.relay, config.route)
         kept = same and not files
@@ -112,6 +118,8 @@ class Generation:
         is in use then."""
         for route in self.config.route:
             check_route(route, self.deliverers.security)
+        if self.reverse_paths is not None:
+            self.reverse_paths.load()
         self.signers = signers_of(self.config, lasting.clock, lasting.key_fault)
         for listener in self.config.listener:
             self.servers[key_of(listener)] = self._server(listener, lasting)
@@ -136,8 +144,18 @@ class Generation:
             checks=lasting.checks,
             logins=logins,
             counts=counts,
-            auth=AuthTerms(verify_terms(self.config, listener, lasting.mail_resolver, lasting.clock), self.signers),
+            auth=self._auth(listener, lasting),
         )
+
+    def _auth(self, listener: ListenerSettings, lasting: Lasting) -> AuthTerms:
+        key = self._sealing_key if self.config.mailauth.seal and self.signers is not None else None
+        return AuthTerms(verify_terms(self.config, listener, lasting.mail_resolver, lasting.clock, key), self.signers)
+
+    def _sealing_key(self, envelope: Envelope) -> DkimKey | None:
+        """The key with which a message is sealed because it is sent on to other servers; None if it is not."""
+        if self.signers is None or not self.signers.any or not sends_on(self.directory, envelope):
+            return None
+        return self.signers.sealing_key(self.config.hostname)
 
     def _server(self, listener: ListenerSettings, lasting: Lasting) -> OpenServer:
         config = self.config

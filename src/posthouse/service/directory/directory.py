@@ -110,11 +110,15 @@ class _Raw(NamedTuple):
 
 
 class Directory:
-    """The directory of a configuration.  ``problems`` are names that lead nowhere: place, cause and remedy of each."""
+    """The directory of a configuration.  ``problems`` are names that lead nowhere: place, cause and remedy of each.
 
-    __slots__ = ("_domains", "_everything", "_names", "_postmaster", "_raw", "problems", "resolve")
+    ``home`` gives the address of others that an address in our domains stands for (SRS), None if it stands for none.
+    """
 
-    def __init__(self, config: Config) -> None:
+    __slots__ = ("_domains", "_everything", "_home", "_names", "_postmaster", "_raw", "problems", "resolve")
+
+    def __init__(self, config: Config, home: Callable[[Address], Address | None] | None = None) -> None:
+        self._home = home
         self._domains: dict[str, DomainSettings] = {each.name: each for each in config.domain if each.name != "*"}
         self._everything: DomainSettings | None = next((each for each in config.domain if each.name == "*"), None)
         self._postmaster = config.postmaster
@@ -302,6 +306,8 @@ class Directory:
         found = self._names.get(address.key)
         if found is not None:
             return found
+        if self._home is not None and (to := self._home(address)) is not None:
+            return Moved(address, to, "forward", (Target(to),))
         base = address
         if domain.subaddress and (local := without_tag(address.local, domain.subaddress)) != address.local:
             base = Address(local, address.domain)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from posthouse.core import Address, Envelope, EventSink, Notify, OriginalRecipient, Recipient, path_text
-from posthouse.service.directory.directory import Directory, Expanded, Moved, Target, Unknown
+from posthouse.service.directory.directory import Directory, Expanded, Foreign, Moved, Target, Unknown
 from posthouse.spool.history import Expansion
 from posthouse.spool.model import StoredMessage
 
-__all__ = ["addressees", "expand_envelope", "expansions", "log_expansions", "successes"]
+__all__ = ["addressees", "expand_envelope", "expansions", "log_expansions", "sends_on", "successes"]
 
 _NAMED = 20  # recipients that one line of the log names
 
@@ -72,6 +72,17 @@ def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
     plain = envelope._replace(ret=None, envid=None, auth=None)
     made += [_addressed(plain._replace(sender=owner), members) for owner, members in lists.items()]
     return made
+
+
+def sends_on(directory: Directory, envelope: Envelope) -> bool:
+    """Whether an alias, a list or a moved mailbox among the recipients leads to another server."""
+    for recipient in envelope.recipients:
+        found = directory.resolve(recipient.address)
+        if isinstance(found, Moved | Expanded):
+            for target in found.targets:
+                if isinstance(directory.resolve(target.address), Foreign):
+                    return True
+    return False
 
 
 def _enter(group: dict[str, Recipient], key: str, recipient: Recipient) -> None:

@@ -15,7 +15,10 @@ from posthouse.core import LocalError
 from posthouse.spool.mail_index import MailDigest, MailTerm
 from posthouse.spool.model import InboxMessage
 
-__all__ = ["InboxRule", "meets"]
+__all__ = ["InboxRule", "LONGEST_TAG", "meets", "proper_tag"]
+
+#: Characters of a tag.
+LONGEST_TAG: Final = 100
 
 
 class InboxRule(NamedTuple):
@@ -75,3 +78,9 @@ def _views(digest: MailDigest, place: InboxMessage) -> set[str]:
     domain = place.inbox.rpartition("@")[2]
     found = {"", place.inbox, f"@{domain}", *digest.labels}
     return found | ({f"login:{digest.login}"} if digest.login else set())
+
+
+def proper_tag(text: str) -> str:
+    """A text as a tag: on one line, in small letters; "" if nothing is left."""
+    printable = "".join(sign if sign.isprintable() else " " for sign in text[: 10 * LONGEST_TAG])
+    return " ".join(printable.split()).casefold()[:LONGEST_TAG]

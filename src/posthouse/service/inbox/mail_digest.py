@@ -13,12 +13,12 @@ from typing import Final
 from posthouse.message.reading.read_message import ReadMessage, read_octets
 from posthouse.message.reading.read_part import ReadPart
 from posthouse.message.reading.readable_text import text_of_html
-from posthouse.service.inbox.inbox_rules import InboxRule
+from posthouse.service.inbox.inbox_rules import InboxRule, proper_tag
 from posthouse.spool.history import Accepted, Event
 from posthouse.spool.mail_index import Digest, MailDigest
 from posthouse.spool.model import InboxMessage
 
-__all__ = ["LONGEST_TAG", "digest_of", "proper_tag"]
+__all__ = ["digest_of"]
 
 _LONGEST_FIELD: Final = 500  # characters that a list shows
 _PREVIEW: Final = 200
@@ -28,8 +28,6 @@ _HEAD: Final = 32_768
 _PEOPLE: Final = 16_384
 _MAILBOXES: Final = 200  # of one field
 _TAGS: Final = 20  # of one message
-#: Characters of a tag.
-LONGEST_TAG: Final = 100
 _SPACE: Final = re.compile(r"\s+")
 _TAG_FIELDS: Final = ("x-tags", "x-tag", "keywords")
 
@@ -137,11 +135,6 @@ def _own_tags(message: ReadMessage, recipients: Sequence[str]) -> list[str]:
     for name in _TAG_FIELDS:
         found.update(dict.fromkeys(message.header(name).split(",")[:_TAGS]))
     return [tag for tag in dict.fromkeys(map(proper_tag, found)) if tag][:_TAGS]
-
-
-def proper_tag(text: str) -> str:
-    """A text as a tag: on one line, in small letters; "" if nothing is left."""
-    return _SPACE.sub(" ", _printable(text)).strip().casefold()[:LONGEST_TAG]
 
 
 def _printable(text: str) -> str:

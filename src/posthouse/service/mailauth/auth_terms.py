@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from posthouse.core import Address
 from posthouse.server.content_check import CheckFactory
+
+if TYPE_CHECKING:
+    from posthouse.mailauth.dkim import DkimKey
 
 __all__ = ["AuthTerms", "HeaderFilter", "MayBe", "NO_AUTH", "SignerSource", "VerifyTerms"]
 
@@ -41,6 +44,10 @@ class SignerSource(Protocol):
     @property
     def present(self) -> bool:
         """Whether the keys have a directory."""
+        ...
+
+    def sealing_key(self, hostname: str) -> DkimKey | None:
+        """The key with which this host seals (ARC), None without one."""
         ...
 
     def load(self) -> None:

@@ -5,7 +5,9 @@ What is done with a message whose author's domain it fails to prove (``[mailauth
 1. An ``[[mailauth.exception]]`` for the author's domain replaces the domain's own policy.
 2. A trusted sealer (``trusted_sealers``) that has seen the message pass lets it through (RFC 8617 §8).
 3. ``reject`` is refused with 550 5.7.26 (RFC 7372), ``quarantine`` goes where ``quarantine`` says, ``none`` passes.
-4. Where DMARC does not pass the message, ``spf_fail = "reject"`` refuses what SPF fails (550 5.7.23).
+4. A message whose author cannot be read (DMARC ``permerror``: no From, two, a malformed one) is refused with 550
+   5.6.0: mail programs show an author nevertheless, and no policy would protect that name.
+5. Where DMARC does not pass the message, ``spf_fail = "reject"`` refuses what SPF fails (550 5.7.23).
 
 A temporary failure is no failure: the message passes, or is deferred with 451 4.4.3 (RFC 7208 §8.6) where
 ``dns_failure = "defer"``.  With ``verify = "mark"`` nothing is refused or quarantined; the fields say what was found.
@@ -17,36 +19,29 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from posthouse.core import MethodVerdict, Reply, Verdict
+from posthouse.mailauth.arc import ArcResult
 from posthouse.mailauth.dkim import DkimResult, SignatureResult
 from posthouse.mailauth.dmarc import DmarcResult
 from posthouse.mailauth.results import AuthenticationResults, MethodResult, ResultProperty, write_results
 from posthouse.mailauth.spf import SpfResult
 from posthouse.service.config.mailauth_settings import DmarcException, MailauthSettings
 
-__all__ = ["ArcFinding", "Decision", "Judged", "decide", "exception_for", "method_results", "results_field", "verdicts"]
+__all__ = ["Decision", "Judged", "decide", "exception_for", "method_results", "results_field", "verdicts"]
 
 _LONGEST_REASON: Final = 300  # characters of a reason in a history
 _LONGEST_COMMENT: Final = 120  # characters of a comment in a field
 _SHORTEST_B: Final = 8  # characters of a signature that tell it from others of the message (RFC 6008)
 
 
-class ArcFinding(NamedTuple):
-    """What ARC says: ``result`` is none, pass or fail; ``sealers`` are the domains that have sealed, newest first;
-    ``trusted`` is the trusted one that has seen the message pass DMARC, "" if there is none."""
-
-    result: str
-    reason: str = ""
-    sealers: tuple[str, ...] = ()
-    trusted: str = ""
-
-
 class Judged(NamedTuple):
-    """The results of all methods."""
+    """The results of all methods; ``vouched`` is the trusted sealer that has seen the message pass DMARC, "" without
+    one."""
 
     spf: SpfResult
     dkim: DkimResult
-    arc: ArcFinding
+    arc: ArcResult
     dmarc: DmarcResult
+    vouched: str = ""
 
 
 class Decision(NamedTuple):
@@ -67,25 +62,30 @@ def exception_for(domain: str, exceptions: Sequence[DmarcException]) -> DmarcExc
 
 def decide(judged: Judged, settings: MailauthSettings, *, enforce: bool) -> Decision:
     """What is done with the message; see the module."""
-    spf, _, arc, dmarc = judged
+    spf, _, _, dmarc, vouched = judged
     policy, override = str(dmarc.disposition), ""
     exception = exception_for(dmarc.author_domain, settings.exception) if dmarc.author_domain else None
     if exception is not None and dmarc.result in ("fail", "none"):
         policy, override = exception.policy, f"exception for {exception.domain}: {exception.reason}"
-    if arc.trusted and dmarc.result != "pass":
-        policy, override = "none", f"sealed by {arc.trusted}, which is trusted and has seen it pass"
+    if vouched and dmarc.result != "pass":
+        policy, override = "none", f"sealed by {vouched}, which is trusted and has seen it pass"
     if dmarc.result in ("temperror", "pass"):
         policy = "none"
     if not enforce:
         return Decision(policy, override=override)
-    if dmarc.result == "temperror" and settings.dns_failure == "defer" and not arc.trusted:
+    if dmarc.result == "temperror" and settings.dns_failure == "defer" and not vouched:
         reply = Reply(451, "4.4.3", "The author's domain cannot be authenticated now; try again later")
         return Decision("none", Verdict(reply, f"dmarc temperror: {dmarc.reason}"), override=override)
     if policy == "reject":
         text = f"The message does not prove that it comes from {_ascii(dmarc.author_domain)}, which asks to refuse it"
         reply = Reply(550, "5.7.26", f"{text} (DMARC)" if exception is None else f"{text.partition(', ')[0]} (DMARC)")
         return Decision(policy, Verdict(reply, f"dmarc fail: {override or dmarc.reason}"), override=override)
-    if spf.result == "fail" and settings.spf_fail == "reject" and dmarc.result != "pass" and not arc.trusted:
+    if dmarc.result == "permerror":
+        reply = Reply(
+            550, "5.6.0", "The author in From cannot be checked (DMARC); write one From field with valid addresses"
+        )
+        return Decision("reject", Verdict(reply, f"dmarc permerror: {dmarc.reason}"), override=override)
+    if spf.result == "fail" and settings.spf_fail == "reject" and dmarc.result != "pass" and not vouched:
         reply = Reply(550, "5.7.23", f"{_ascii(spf.ip)} may not send for {_ascii(spf.domain)} (SPF)")
         return Decision(policy, Verdict(reply, f"spf fail: {spf.reason}"), override=override)
     if policy == "quarantine":
@@ -95,7 +95,7 @@ def decide(judged: Judged, settings: MailauthSettings, *, enforce: bool) -> Deci
 
 def verdicts(judged: Judged, decision: Decision) -> tuple[MethodVerdict, ...]:
     """The results for the history, one for each method; ``arc`` only if the message has a chain."""
-    spf, dkim, arc, dmarc = judged
+    spf, dkim, arc, dmarc, _ = judged
     domains = [each.domain for each in dkim.signatures if each.result == dkim.result and each.domain]
     asked = ""
     if dmarc.policy or decision.override:
@@ -107,12 +107,12 @@ def verdicts(judged: Judged, decision: Decision) -> tuple[MethodVerdict, ...]:
         MethodVerdict("dmarc", dmarc.result, dmarc.author_domain, _short(reason), asked),
     ]
     if arc.result != "none":
-        found.append(MethodVerdict("arc", arc.result, arc.sealers[0] if arc.sealers else "", _short(arc.reason)))
+        found.append(MethodVerdict("arc", arc.result, arc.sets[-1].domain if arc.sets else "", _short(arc.reason)))
     return tuple(found)
 
 
 def method_results(judged: Judged) -> tuple[MethodResult, ...]:
-    """The statements of an Authentication-Results field: SPF, each signature, ARC, DMARC."""
+    """The statements of an Authentication-Results field: SPF, each signature, ARC, DMARC; also what a seal says."""
     return tuple(_statements(judged))
 
 
@@ -122,14 +122,15 @@ def results_field(authserv_id: str, judged: Judged) -> bytes:
 
 
 def _statements(judged: Judged) -> Iterator[MethodResult]:
-    spf, dkim, arc, dmarc = judged
+    spf, dkim, arc, dmarc, _ = judged
     yield MethodResult("spf", spf.result, _properties(spf.properties), comment=_comment(spf.reason))
     if not dkim.signatures:
         yield MethodResult("dkim", "none")
     for each in dkim.signatures:
         yield MethodResult("dkim", each.result, tuple(_signature(each)), comment=_comment(each.reason))
     if arc.result != "none":
-        yield MethodResult("arc", arc.result, comment=_comment(arc.reason))
+        properties = (*arc.properties, ("smtp.remote-ip", spf.ip))
+        yield MethodResult("arc", arc.result, _properties(properties), comment=_comment(arc.reason))
     yield MethodResult("dmarc", dmarc.result, _properties(dmarc.properties), comment=_comment(dmarc.reason))
 
 

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from posthouse.core import Envelope
 from posthouse.net import Clock
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.mailauth.auth_terms import SignerSource, VerifyTerms
 
 if TYPE_CHECKING:
+    from posthouse.mailauth.dkim import DkimKey
     from posthouse.service.mailauth.lookups import KnowingResolver
 
 __all__ = ["signers_of", "verify_terms", "verify_word"]
@@ -36,9 +38,13 @@ def verify_word(config: Config, listener: ListenerSettings) -> tuple[str, bool]:
 
 
 def verify_terms(
-    config: Config, listener: ListenerSettings, resolver: KnowingResolver | None, clock: Clock
+    config: Config,
+    listener: ListenerSettings,
+    resolver: KnowingResolver | None,
+    clock: Clock,
+    sealing_key: Callable[[Envelope], DkimKey | None] | None = None,
 ) -> VerifyTerms | None:
-    """How a listener verifies; None if it does not."""
+    """How a listener verifies; None if it does not.  ``sealing_key`` gives the key for mail that is sent on."""
     word, local = verify_word(config, listener)
     if word == "off" or resolver is None:
         return None
@@ -46,7 +52,7 @@ def verify_terms(
     from posthouse.service.mailauth.mail_verification import Verifier
 
     name = config.mailauth.authserv_id or config.hostname
-    check = Verifier(resolver, clock, config.mailauth, name, word == "enforce")
+    check = Verifier(resolver, clock, config.mailauth, name, word == "enforce", sealing_key=sealing_key)
     return VerifyTerms(check, partial(ForgedFields, (name,), listener.max_header_size), local)
 
 

@@ -1,56 +1,96 @@
 """Message authentication of one process: what outlives a change of the configuration.
 
-The resolver keeps its answers, and the keys are looked at every minute, whatever generation has them.
+The resolver keeps its answers, and keys and secrets are looked at every minute, whatever generation has them.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
+from posthouse.core import PosthouseError
+from posthouse.delivery import Delivery
 from posthouse.net import Clock, DnsResolver, Resolver, Timer
 from posthouse.service.config.model import Config
 from posthouse.service.mailauth.auth_terms import SignerSource
 from posthouse.service.mailauth.lookups import MailResolver
+from posthouse.service.mailauth.reverse_paths import ReversePaths
 
 __all__ = ["MailAuth"]
 
 _LOOK_AGAIN: Final = 60.0  # seconds between two looks at the directory of the keys
 
 
+class _Current(Protocol):
+    """The generation in force."""
+
+    @property
+    def signers(self) -> SignerSource | None: ...
+
+    @property
+    def reverse_paths(self) -> ReversePaths | None: ...
+
+
 class MailAuth:
-    """The resolver of messages, and the watch over the keys.
+    """The resolver of messages, what is changed in mail that leaves, and the watch over keys and secrets.
 
     Args:
         resolver: Whom to ask; None for the servers of the configuration, with connections of its own, so that questions
             about messages do not keep the relay's waiting.
-        signers: Gives what signs now.
+        current: Gives the generation in force.
+        fault: Is told of what cannot be read, in a sentence.
     """
 
     def __init__(
-        self, config: Config, resolver: Resolver | None, clock: Clock, signers: Callable[[], SignerSource | None]
+        self,
+        config: Config,
+        resolver: Resolver | None,
+        clock: Clock,
+        current: Callable[[], _Current],
+        fault: Callable[[str], object],
     ) -> None:
         dns, questions = config.dns, config.mailauth.dns_questions
         inner = resolver or DnsResolver(dns.nameservers, timeout=dns.timeout, tries=dns.tries, concurrency=questions)
         self.resolver = MailResolver(inner, clock, questions=questions)
         self._clock = clock
-        self._signers = signers
+        self._current = current
+        self._fault = fault
         self._timer: Timer | None = None
         self._look: asyncio.Future[None] | None = None
 
     def start(self) -> None:
-        """Begin to watch the keys."""
-        self._timer = self._clock.call_later(_LOOK_AGAIN, self._look_at_keys)
+        """Begin to watch keys and secrets."""
+        self._timer = self._clock.call_later(_LOOK_AGAIN, self._look_at_files)
 
     def stop(self) -> None:
         """Watch no longer."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look_at_keys(self) -> None:
-        """Look whether keys were made or removed; a thread reads them."""
+    def leaving(self, delivery: Delivery) -> Delivery:
+        """A delivery as it leaves for another server."""
+        reverse_paths = self._current().reverse_paths
+        if reverse_paths is None:
+            return delivery
+        return delivery._replace(envelope=reverse_paths.leaving(delivery.envelope))
+
+    def _look_at_files(self) -> None:
+        """Have a thread look whether keys were made or removed, and whether there are new secrets."""
         self.start()
-        signers = self._signers()
-        if signers is not None and signers.present and (self._look is None or self._look.done()):
-            self._look = asyncio.ensure_future(asyncio.to_thread(signers.load))
+        if self._look is not None and not self._look.done():
+            return
+        signers, reverse_paths = self._current().signers, self._current().reverse_paths
+        keys = signers if signers is not None and signers.present else None
+        paths = reverse_paths if reverse_paths is not None and reverse_paths.stale else None
+        if keys is not None or paths is not None:
+            self._look = asyncio.ensure_future(asyncio.to_thread(self._read, keys, paths))
+
+    def _read(self, keys: SignerSource | None, paths: ReversePaths | None) -> None:
+        if keys is not None:
+            keys.load()
+        if paths is not None:
+            try:
+                paths.load()
+            except PosthouseError as error:  # the secrets of before go on
+                self._fault(str(error))

@@ -17,8 +17,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from posthouse.core import Kind, Question
-from posthouse.mailauth.dkim import BodyForm, DkimResult, DkimVerifier, HeaderSection, MessageHasher
+from posthouse.core import Envelope, Kind, LocalError, Question
+from posthouse.mailauth.arc import ArcResult, ArcSealer, ArcVerifier, vouching_set
+from posthouse.mailauth.dkim import BodyForm, DkimKey, DkimResult, DkimVerifier, HeaderSection, MessageHasher
 from posthouse.mailauth.dmarc import DmarcResult, check_dmarc
 from posthouse.mailauth.spf import SpfResult, check_spf, received_spf
 from posthouse.message.authors import Unreadable, from_addresses
@@ -26,7 +27,7 @@ from posthouse.net import Clock
 from posthouse.protocol.grammar import lookup_domain
 from posthouse.server.content_check import CheckedMessage, CheckResult
 from posthouse.service.config.mailauth_settings import MailauthSettings, quarantine_folder
-from posthouse.service.mailauth.judgement import ArcFinding, Decision, Judged, decide, results_field, verdicts
+from posthouse.service.mailauth.judgement import Decision, Judged, decide, method_results, results_field, verdicts
 from posthouse.service.mailauth.lookups import KnowingResolver, MessageLookups
 
 __all__ = ["Verification", "Verifier"]
@@ -38,6 +39,8 @@ class Verifier(NamedTuple):
     Attributes:
         enforce: Whether policies are applied.
         judged: Called with each message, its results and what is done: for aggregate reports.
+        sealing_key: Gives the key with which a message with this envelope is sealed (ARC), because it is sent on to
+            other servers; None if it is not.
     """
 
     resolver: KnowingResolver
@@ -46,6 +49,7 @@ class Verifier(NamedTuple):
     authserv_id: str
     enforce: bool
     judged: Callable[[CheckedMessage, Judged, Decision], object] | None = None
+    sealing_key: Callable[[Envelope], DkimKey | None] | None = None
 
     def __call__(self, message: CheckedMessage) -> Verification | None:
         """The check of one message; None for one that came over a unix socket, which has no address to judge."""
@@ -61,6 +65,9 @@ class Verification:
         now = terms.clock.time()
         self._lookups = MessageLookups(terms.resolver, terms.clock, terms.settings.dns_time)
         self._verifier = DkimVerifier(now)
+        self._chain = ArcVerifier(now)
+        key = None if terms.sealing_key is None else terms.sealing_key(message.envelope)
+        self._sealer = None if key is None else ArcSealer(key, terms.authserv_id, now=now)
         self._hasher = MessageHasher(self._plan)
         self._spf = self._lookups.run(
             check_spf(
@@ -70,8 +77,10 @@ class Verification:
 
     def _plan(self, header: HeaderSection) -> list[BodyForm]:
         """The header section has passed: ask what will be needed, and say what is to be hashed."""
-        forms = self._verifier.plan(header)
-        for question in self._verifier.questions:
+        forms = [*self._verifier.plan(header), *self._chain.plan(header)]
+        if self._sealer is not None:
+            forms += self._sealer.plan(header)
+        for question in (*self._verifier.questions, *self._chain.questions):
             self._lookups.prefetch(question)
         try:
             for author in from_addresses(_octets(header))[:1]:
@@ -88,12 +97,13 @@ class Verification:
         """The message has ended: the result at once where every answer is known, else an awaitable."""
         self._hasher.finish()
         spf, dkim = self._spf, self._lookups.run(self._verifier.check(self._hasher))
-        if isinstance(spf, asyncio.Task) or isinstance(dkim, asyncio.Task):
-            return self._later(spf, dkim)
+        arc = self._lookups.run(self._chain.check(self._hasher))
+        if isinstance(spf, asyncio.Task) or isinstance(dkim, asyncio.Task) or isinstance(arc, asyncio.Task):
+            return self._later(spf, dkim, arc)
         dmarc = self._dmarc(spf, dkim)
         if isinstance(dmarc, asyncio.Task):
-            return self._later(spf, dkim, dmarc)
-        return self._concluded(spf, dkim, dmarc)
+            return self._later(spf, dkim, arc, dmarc)
+        return self._concluded(spf, dkim, arc, dmarc)
 
     def abort(self) -> None:
         """There will be no result."""
@@ -103,23 +113,26 @@ class Verification:
         self,
         spf: SpfResult | asyncio.Task[SpfResult],
         dkim: DkimResult | asyncio.Task[DkimResult],
+        arc: ArcResult | asyncio.Task[ArcResult],
         dmarc: DmarcResult | asyncio.Task[DmarcResult] | None = None,
     ) -> CheckResult:
         spf = await spf if isinstance(spf, asyncio.Task) else spf
         dkim = await dkim if isinstance(dkim, asyncio.Task) else dkim
+        arc = await arc if isinstance(arc, asyncio.Task) else arc
         if dmarc is None:
             dmarc = self._dmarc(spf, dkim)
-        return self._concluded(spf, dkim, await dmarc if isinstance(dmarc, asyncio.Task) else dmarc)
+        return self._concluded(spf, dkim, arc, await dmarc if isinstance(dmarc, asyncio.Task) else dmarc)
 
     def _dmarc(self, spf: SpfResult, dkim: DkimResult) -> DmarcResult | asyncio.Task[DmarcResult]:
         header = self._hasher.header
         assert header is not None
         return self._lookups.run(check_dmarc(_octets(header) + b"\r\n", spf, dkim))
 
-    def _concluded(self, spf: SpfResult, dkim: DkimResult, dmarc: DmarcResult) -> CheckResult:
+    def _concluded(self, spf: SpfResult, dkim: DkimResult, arc: ArcResult, dmarc: DmarcResult) -> CheckResult:
         self._lookups.close()
         terms = self._terms
-        judged = Judged(spf, dkim, ArcFinding("none"), dmarc)
+        vouching = vouching_set(arc, terms.settings.trusted_sealers, dmarc.author_domain)
+        judged = Judged(spf, dkim, arc, dmarc, "" if vouching is None else vouching.domain)
         decision = decide(judged, terms.settings, enforce=terms.enforce)
         if terms.judged is not None:
             terms.judged(self._message, judged, decision)
@@ -128,11 +141,21 @@ class Verification:
         field = results_field(terms.authserv_id, judged)
         if terms.settings.received_spf:
             field = received_spf(spf, terms.authserv_id) + field
+        field = self._seal(judged) + field
         quarantine = decision.quarantine
         if quarantine and terms.settings.quarantine != "hold":
             field = _quarantine_field(quarantine, quarantine_folder(terms.settings.quarantine)) + field
             quarantine = ""
         return CheckResult(field, None, quarantine, verdicts(judged, decision))
+
+    def _seal(self, judged: Judged) -> bytes:
+        """The ARC set of a message that is sent on; b"" if it is not sealed."""
+        if self._sealer is None:
+            return b""
+        try:
+            return self._sealer.seal(self._hasher, judged.arc, method_results(judged))
+        except LocalError:  # no From, or a header section that is too long: no receiver could use the seal
+            return b""
 
 
 def _octets(header: HeaderSection) -> bytes:

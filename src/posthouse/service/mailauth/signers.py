@@ -94,6 +94,12 @@ class Signers:
         """What makes the check that signs the messages of one account."""
         return SigningFactory(self, self._clock, may_be)
 
+    def sealing_key(self, hostname: str) -> DkimKey | None:
+        """The key that seals: of the nearest domain of ``hostname`` that has keys, an RSA key if it has one."""
+        domain = next((name for name in _upwards(hostname) if name in self._domains), "")
+        keys = sorted(self.keys_of(domain), key=lambda key: key.kind != "rsa")
+        return keys[0] if keys else None
+
     def keys_for(self, author: Address) -> Sequence[DkimKey]:
         """The keys that sign mail of an author; none if it is not signed."""
         domain = lookup_domain(author.domain)

@@ -9,11 +9,12 @@ import os
 import pwd
 import re
 import stat
-from typing import Final
+from typing import Final, Protocol
 
+from posthouse.core import Envelope
 from posthouse.service.maildrop.form import LONGEST_HEAD, DroppedEnvelope, Malformed, read_head
 
-__all__ = ["DropFile", "LineEnds", "PIECE", "user_of"]
+__all__ = ["DropFile", "DroppedMessage", "LineEnds", "MemoryDrop", "PIECE", "user_of"]
 
 #: Octets that are read at one time.
 PIECE: Final = 262_144
@@ -47,6 +48,32 @@ class LineEnds:
     def end(self) -> bytes:
         """What is left at the end of the content."""
         return b"\r\n" if self._cr or self._open else b""
+
+
+class DroppedMessage(Protocol):
+    """A message of a user of this machine: the user as logs name one, envelope, size, and the content in pieces."""
+
+    user: str
+    dropped: DroppedEnvelope
+    size: int
+
+    def read(self) -> bytes:
+        """The next octets of the content; b"" at its end."""
+        ...
+
+
+class MemoryDrop:
+    """A message in memory, of the ``user``."""
+
+    def __init__(self, envelope: Envelope, octets: bytes, user: str) -> None:
+        self.user = user
+        self.dropped = DroppedEnvelope(envelope)
+        self.size = len(octets)
+        self._octets = octets
+
+    def read(self) -> bytes:
+        octets, self._octets = self._octets, b""
+        return octets
 
 
 class DropFile:

@@ -16,7 +16,7 @@ from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.server.policy import Peer
 from posthouse.service.directory.expansion import expand_envelope
-from posthouse.service.maildrop.drop_file import DropFile, LineEnds
+from posthouse.service.maildrop.drop_file import DroppedMessage, LineEnds
 from posthouse.service.policy.header_scan import HEAD_AT_MOST
 from posthouse.service.policy.intake import SpoolIntake
 from posthouse.service.policy.listener_policy import ListenerPolicy
@@ -52,7 +52,7 @@ class _Refusals:
         return [RecipientStatus(who, Action.FAILED, reply, attempted=now) for who, reply in self.of]
 
 
-async def accept(policy: ListenerPolicy, file: DropFile, drop_id: str) -> Taken:
+async def accept(policy: ListenerPolicy, file: DroppedMessage, drop_id: str) -> Taken:
     """Judge and store the message of an open file."""
     session = SessionPolicy(policy, _HERE)
     try:
@@ -61,7 +61,7 @@ async def accept(policy: ListenerPolicy, file: DropFile, drop_id: str) -> Taken:
         session.disconnected()
 
 
-async def _accept(policy: ListenerPolicy, session: SessionPolicy, file: DropFile, drop_id: str) -> Taken:
+async def _accept(policy: ListenerPolicy, session: SessionPolicy, file: DroppedMessage, drop_id: str) -> Taken:
     whole = file.dropped.envelope._replace(size=file.size)
     refusals = _Refusals()
     beginning = bytearray()
@@ -122,7 +122,7 @@ async def _judged(session: SessionPolicy, envelope: Envelope, refusals: _Refusal
 
 
 async def _stored(
-    policy: ListenerPolicy, envelope: Envelope, file: DropFile, drop_id: str, beginning: bytearray
+    policy: ListenerPolicy, envelope: Envelope, file: DroppedMessage, drop_id: str, beginning: bytearray
 ) -> Verdict:
     """Store the message; its verdict.  The first octets are put into ``beginning``."""
     shared = policy.signing()

@@ -34,11 +34,9 @@ __all__ = [
     "ExchangeEntry",
     "ExpansionEntry",
     "Explained",
-    "InboxChange",
     "InboxContent",
     "InboxEntry",
     "InboxSummary",
-    "InboxWait",
     "MOMENTS",
     "MessageFound",
     "MessageHistory",
@@ -287,20 +285,6 @@ class InboxContent(Struct, frozen=True, kw_only=True):
     body: str = ""
     parts: list[PartEntry] = []
     remarks: list[RemarkEntry] = []
-
-
-class InboxWait(Struct, frozen=True, kw_only=True):
-    """The message that was waited for; None if none came in time."""
-
-    message: InboxContent | None
-
-
-class InboxChange(Struct, frozen=True, kw_only=True):
-    """What ``inbox delete`` did: messages ``deleted``, and numbers that were ``missing``; ``who`` asked for it."""
-
-    deleted: int
-    missing: int
-    who: str
 
 
 class ConfigReport(Struct, frozen=True, kw_only=True):

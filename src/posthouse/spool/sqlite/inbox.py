@@ -9,7 +9,7 @@ from posthouse.core import path_text
 from posthouse.spool.filters import text_of_numbers
 from posthouse.spool.model import StoredMessage
 
-__all__ = ["discard", "keep"]
+__all__ = ["discard", "keep", "note"]
 
 
 def keep(
@@ -31,9 +31,11 @@ def keep(
     return bool(inserted)
 
 
-def discard(numbers: Sequence[int], now: float, who: str, connection: sqlite3.Connection) -> tuple[int, list[int]]:
-    """Remove mailbox messages, with a line in the audit log; returns how many there were, and the content files that
-    no row needs any more."""
+def discard(
+    numbers: Sequence[int], now: float, who: str, audited: bool, connection: sqlite3.Connection
+) -> tuple[int, list[int]]:
+    """Remove mailbox messages, with a line in the audit log if it is to be ``audited``; returns how many there were,
+    and the content files that no row needs any more."""
     count, files = 0, []
     for number in numbers:
         row = connection.execute("SELECT file FROM inbox WHERE number = ?", (number,)).fetchone()
@@ -44,8 +46,14 @@ def discard(numbers: Sequence[int], now: float, who: str, connection: sqlite3.Co
             connection.execute("DELETE FROM file WHERE id = ?", (row[0],))
             files.append(row[0])
         count += 1
-    connection.execute(
-        "INSERT INTO audit (at, who, act, filter, target, count) VALUES (?, ?, 'delete', ?, '', ?)",
-        (now, who, text_of_numbers(numbers), count),
-    )
+    if audited:
+        note("delete", text_of_numbers(numbers), count, now, who, connection)
     return count, files
+
+
+def note(act: str, text: str, count: int, now: float, who: str, connection: sqlite3.Connection) -> None:
+    """Write a line into the audit log."""
+    connection.execute(
+        "INSERT INTO audit (at, who, act, filter, target, count) VALUES (?, ?, ?, ?, '', ?)",
+        (now, who, act, text, count),
+    )

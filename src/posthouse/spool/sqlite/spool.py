@@ -44,7 +44,7 @@ from posthouse.spool.sqlite.actions import ActionBatch, ActionRequest, apply, co
 from posthouse.spool.sqlite.batch import run
 from posthouse.spool.sqlite.fast_path import at_once, make_operation
 from posthouse.spool.sqlite.history_store import HistoryWriter
-from posthouse.spool.sqlite.inbox import discard, keep
+from posthouse.spool.sqlite.inbox import discard, keep, note
 from posthouse.spool.sqlite.incoming import ContentCache, IncomingHost, SqliteIncoming, new_message
 from posthouse.spool.sqlite.indexing.mailbox_index import SqliteMailIndex
 from posthouse.spool.sqlite.leases import LeaseTable
@@ -398,7 +398,7 @@ class SqliteSpool:
             number,
             work,
             settlements,
-            [self._report(report) for report in reports] if reports else (),
+            [_new_report(self._ids, report) for report in reports] if reports else (),
             fresh,
             at=self._time(),
             trace=trace,
@@ -406,11 +406,6 @@ class SqliteSpool:
         )
         self.writer.submit(op, patient=True)
         return future
-
-    def _report(self, report: Report) -> NewMessage:
-        number = self._ids.next()
-        message = StoredMessage(text_of(number), report.envelope, report.due, len(report.content), "report")
-        return new_message(number, message, report.destinations, report.due, report.content, lease=None)
 
     def renew(self, leases: Sequence[Lease], until: float) -> Renewal:
         self._must_write()
@@ -475,7 +470,7 @@ class SqliteSpool:
                 while some or first:
                     batch = ActionBatch(some, number)
                     if compose is not None:
-                        batch = await composed(batch, compose, self._reader.entry, self._report)
+                        batch = await composed(batch, compose, self._reader.entry, partial(_new_report, self._ids))
                     done = await self._call(partial(apply, request, batch, self._leases, self._settler))
                     self._unlink(done.files)
                     count, number = count + done.changed, done.audit
@@ -521,10 +516,13 @@ class SqliteSpool:
         self.writer.submit(op)
         await future
 
-    async def discard(self, numbers: Collection[int], *, now: float, who: str = "") -> int:
-        count, files = await self._call(partial(discard, tuple(numbers), now, who))
+    async def discard(self, numbers: Collection[int], *, now: float, who: str = "", audited: bool = True) -> int:
+        count, files = await self._call(partial(discard, tuple(numbers), now, who, audited))
         self._unlink(files)
         return count
+
+    async def note(self, act: str, filter: str, count: int, *, now: float, who: str = "") -> None:  # noqa: A002
+        await self._call(partial(note, act, filter, count, now, who))
 
 
 def _number_of(message: StoredMessage) -> int:
@@ -532,3 +530,9 @@ def _number_of(message: StoredMessage) -> int:
     if number is None:
         raise StorageCorrupt(f"{message.id!r} is no queue id of this spool")
     return number
+
+
+def _new_report(ids: QueueIds, report: Report) -> NewMessage:
+    number = ids.next()
+    message = StoredMessage(text_of(number), report.envelope, report.due, len(report.content), "report")
+    return new_message(number, message, report.destinations, report.due, report.content, lease=None)

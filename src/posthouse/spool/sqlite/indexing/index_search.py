@@ -183,7 +183,7 @@ def _rows(connection: sqlite3.Connection, found: Sequence[tuple[Any, ...]]) -> t
     rows = []
     for number, queue, received, size, unread, *texts, attachments, html, login, source, envelope in found:
         inboxes = connection.execute(
-            "SELECT inbox FROM place WHERE mail = ? AND deletion IS NULL ORDER BY number LIMIT 100", (number,)
+            "SELECT inbox, number FROM place WHERE mail = ? AND deletion IS NULL ORDER BY number LIMIT 100", (number,)
         ).fetchall()
         tags = connection.execute(
             "SELECT substr(view, 5) FROM label WHERE mail = ? AND view >= 'tag:' AND view < 'tag;' ORDER BY view",
@@ -194,8 +194,9 @@ def _rows(connection: sqlite3.Connection, found: Sequence[tuple[Any, ...]]) -> t
                 [
                     *(number, queue, received, size, bool(unread), *texts, attachments, bool(html), login, source),
                     tuple(envelope.split("\n")) if envelope else (),
-                    tuple(inbox for (inbox,) in inboxes),
+                    tuple(inbox for inbox, _ in inboxes),
                     tuple(each for (each,) in tags),
+                    tuple(place for _, place in inboxes),
                 ]
             )
         )
@@ -257,14 +258,14 @@ def deletions(connection: sqlite3.Connection, now: float) -> list[Deletion]:
     return [Deletion(*each) for each in rows]
 
 
-def final(connection: sqlite3.Connection, now: float, limit: int) -> list[int]:
+def final(connection: sqlite3.Connection, now: float, limit: int, deletion: int) -> list[tuple[Deletion, int]]:
     """Places whose deletion is final."""
     rows = connection.execute(
-        "SELECT place.number FROM deletion CROSS JOIN place ON place.deletion = deletion.number"
-        " WHERE deletion.final <= ? LIMIT ?",
-        (now, limit),
+        "SELECT deletion.*, place.number FROM deletion CROSS JOIN place ON place.deletion = deletion.number"
+        " WHERE deletion.final <= ?1 AND (deletion.number = ?2 OR ?2 = 0) ORDER BY deletion.number LIMIT ?3",
+        (now, deletion, limit),
     )
-    return [number for (number,) in rows]
+    return [(Deletion(*fields), number) for *fields, number in rows]
 
 
 def oldest(connection: sqlite3.Connection, limit: int) -> list[MailRow]:

@@ -156,8 +156,9 @@ def delete(
     final: float,
     who: str,
     into: Deletion | None,
+    places: bool,
 ) -> Deletion:
-    """Hide messages, or their places in one mailbox."""
+    """Hide messages, or their places in one mailbox, or single places."""
     if into is None:
         made = connection.execute(
             "INSERT INTO deletion (at, who, messages, final) VALUES (?, ?, 0, ?)", (now, who, final)
@@ -165,10 +166,11 @@ def delete(
         into = Deletion(int(made or 0), now, who, 0, final)
     hidden = 0
     which, more = ("AND inbox = ?", (inbox,)) if inbox else ("", ())
+    column = "number" if places else "mail"
     with _changing(connection, numbers) as mails:
-        for number in mails:
+        for number in numbers if places else mails:
             rows = connection.execute(
-                f"UPDATE place SET deletion = ? WHERE mail = ? AND deletion IS NULL {which}",
+                f"UPDATE place SET deletion = ? WHERE {column} = ? AND deletion IS NULL {which}",
                 (into.number, number, *more),
             ).rowcount
             hidden += rows > 0

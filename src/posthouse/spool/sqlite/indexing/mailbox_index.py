@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Final, TypeVar
 
-from posthouse.core import StorageError
+from posthouse.core import LocalError, StorageError
 from posthouse.spool.history import Event
 from posthouse.spool.mail_index import (
     Deletion,
@@ -54,23 +54,35 @@ class SqliteMailIndex:
         self._writing: sqlite3.Connection | None = None
         self._reading: sqlite3.Connection | None = None
         self._following = asyncio.Lock()
+        self._opened = self._closed = False
 
     async def close(self) -> None:
-        """Close the connections; what is under way is finished first."""
-        loop = asyncio.get_running_loop()
-        if self._writing is not None:
-            await loop.run_in_executor(self._writes, self._close)
+        """Close the connections, each in its thread; what is under way there is finished first."""
+        self._closed = True
+        run = asyncio.get_running_loop().run_in_executor
+        if self._opened:
+            await run(self._reads, self._close_reading)
+            await run(self._writes, self._close_writing)
         self._writes.shutdown(wait=False)
         self._reads.shutdown(wait=False)
 
-    def _close(self) -> None:
-        for connection in (self._reading, self._writing):
-            if connection is not None:
-                connection.close()
-        self._reading = self._writing = None
+    def _close_reading(self) -> None:
+        if self._reading is not None:
+            self._reading.close()
+            self._reading = None
+
+    def _close_writing(self) -> None:
+        if self._writing is not None:
+            self._writing.close()
+            self._writing = None
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise LocalError("the spool of this mail index is closed")
 
     async def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         def answer() -> T:
+            self._must_be_open()
             try:
                 if self._reading is None:
                     self._reading = open_index_reader(self._path)
@@ -83,12 +95,13 @@ class SqliteMailIndex:
             except (sqlite3.Error, OSError) as error:
                 raise storage_error(error, "reading the mail index") from error
 
-        if self._writing is None:
+        if not self._opened:
             await self._change(lambda connection: None)  # makes the file
         return await asyncio.get_running_loop().run_in_executor(self._reads, answer)
 
     async def _change(self, change: Callable[[sqlite3.Connection], T]) -> T:
         def answer() -> T:
+            self._must_be_open()
             try:
                 if self._writing is None:
                     self._writing = open_index(self._path)
@@ -104,6 +117,8 @@ class SqliteMailIndex:
             except (sqlite3.Error, OSError) as error:
                 raise storage_error(error, "writing the mail index") from error
 
+        self._must_be_open()
+        self._opened = True
         return await asyncio.get_running_loop().run_in_executor(self._writes, answer)
 
     # -- following the spool -----------------------------------------------------------------------------------------
@@ -184,8 +199,8 @@ class SqliteMailIndex:
     async def deletions(self, *, now: float) -> list[Deletion]:
         return await self._ask(partial(index_search.deletions, now=now))
 
-    async def final(self, *, now: float, limit: int) -> list[int]:
-        return await self._ask(partial(index_search.final, now=now, limit=limit))
+    async def final(self, *, now: float, limit: int, deletion: int = 0) -> list[tuple[Deletion, int]]:
+        return await self._ask(partial(index_search.final, now=now, limit=limit, deletion=deletion))
 
     async def oldest(self, *, limit: int) -> list[MailRow]:
         return await self._ask(partial(index_search.oldest, limit=limit))
@@ -213,10 +228,21 @@ class SqliteMailIndex:
         who: str = "",
         inbox: str = "",
         into: Deletion | None = None,
+        places: bool = False,
     ) -> Deletion:
         for some in _pieces(numbers) or [[]]:
-            change = partial(index_writes.delete, numbers=some, inbox=inbox, now=now, final=final, who=who, into=into)
-            into = await self._change(change)
+            into = await self._change(
+                partial(
+                    index_writes.delete,
+                    numbers=some,
+                    inbox=inbox,
+                    now=now,
+                    final=final,
+                    who=who,
+                    into=into,
+                    places=places,
+                )
+            )
         assert into is not None
         return into
 

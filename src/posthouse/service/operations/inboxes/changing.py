@@ -1,0 +1,252 @@
+"""Operations that change the inboxes: read marks, tags, deletion and its undoing, and the index made anew.
+
+A deletion hides messages at once and removes them after ``[inbox] undo_for``.  "All" means all that were there when the
+question was asked: ``until`` is the cursor that the asker saw, and what arrived later stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from posthouse.core import SettingError
+from posthouse.service.inbox.inbox_rules import proper_tag
+from posthouse.service.inbox.mail_query import read_query
+from posthouse.service.operations.base import Context, Operation, Parameter
+from posthouse.service.operations.inboxes.indexed import LAST_NUMBER, followed, view_named
+from posthouse.service.operations.inboxes.listing import named_inbox
+from posthouse.service.operations.inboxes.mail_answers import DeletionEntry, InboxDeletion, MailCount
+from posthouse.spool.filters import text_of_numbers
+from posthouse.spool.interface import Spool
+from posthouse.spool.mail_index import ALL_MAIL, Deletion
+
+__all__ = ["CHANGING_OPERATIONS"]
+
+_PAGE: Final = 500
+_MOST_TAGS: Final = 20
+
+
+async def _mark(
+    context: Context,
+    numbers: list[int] | None = None,
+    view: str = "",
+    query: str = "",
+    all: bool = False,  # noqa: A002
+    unread: bool = False,
+    until: int = 0,
+) -> MailCount:
+    async with context.writable_spool() as spool:
+        changed = 0
+        async for some in _chosen(context, spool, numbers, view, query, all, until):
+            changed += await spool.index.mark(some, unread=unread)
+        return await _changed(spool, changed)
+
+
+async def _changed(spool: Spool, changed: int) -> MailCount:
+    counts = await spool.index.view(ALL_MAIL)
+    return MailCount(messages=changed, unread=counts.unread, octets=0, whole=True, last=0)
+
+
+async def _tag(context: Context, numbers: list[int], tags: str, remove: bool = False) -> MailCount:
+    found = [tag for tag in dict.fromkeys(map(proper_tag, tags.split(","))) if tag]
+    if not found:
+        raise SettingError("no tag is named", remedy="write tags with commas between them")
+    if len(found) > _MOST_TAGS:
+        raise SettingError(f"more than {_MOST_TAGS} tags", remedy="give fewer at one time")
+    async with context.writable_spool() as spool:
+        await followed(context, spool)
+        return await _changed(spool, await spool.index.tag(_proper(numbers), found, remove=remove))
+
+
+def _proper(numbers: Sequence[int]) -> list[int]:
+    return [number for number in dict.fromkeys(numbers) if 0 < number <= LAST_NUMBER]
+
+
+async def _chosen(
+    context: Context,
+    spool: Spool,
+    numbers: Sequence[int] | None,
+    view: str,
+    query: str,
+    everything: bool,
+    until: int,
+) -> AsyncIterator[list[int]]:
+    """Pages of the messages that are named: by numbers, or all of a view and a search up to the cursor."""
+    wanted = list(numbers or ())
+    if bool(wanted) + (bool(view or query) or everything) != 1:
+        remedy = "give numbers, or a view, or a search, or all"
+        raise SettingError("no message is named, or in two ways", remedy=remedy)
+    state = await followed(context, spool)
+    if wanted:
+        yield _proper(wanted)
+        return
+    name, terms = view_named(view), read_query(query, context.clock.time())
+    last = min(until or state.last, state.last)
+    pages: list[list[int]] = []
+    before = last + 1
+    while before:
+        page = await spool.index.search(name, terms, limit=_PAGE, before=before)
+        pages.append([row.number for row in page.rows])
+        before = page.before
+    for each in pages:
+        if each:
+            yield each
+
+
+async def _delete(
+    context: Context,
+    numbers: list[int] | None = None,
+    to: str = "",
+    all: bool = False,  # noqa: A002
+    view: str = "",
+    query: str = "",
+    until: int = 0,
+    whole: bool = False,
+    forever: bool = False,
+) -> InboxDeletion:
+    wanted = list(dict.fromkeys(numbers or ()))
+    if bool(wanted) + bool(to) + bool(all) + bool(view or query) != 1:
+        remedy = "give the numbers that `posthouse inbox list` shows, or an inbox, or a view, or a search, or all"
+        raise SettingError("no message is named, or in two ways", remedy=remedy)
+    now = context.clock.time()
+    async with context.writable_spool() as spool:
+        state = await followed(context, spool)
+        while state.waiting and not wanted:  # all that is there now
+            state = await followed(context, spool)
+        final = now + (0.0 if forever else context.config.inbox.undo_for)
+        name = await named_inbox(spool, to) if to else view_named(view)
+        inbox = name if "@" in name and not name.startswith(("@", "tag:", "login:", "box:")) else ""
+        made: Deletion | None = None
+        if wanted and not whole:
+            made = await spool.index.delete(_proper(wanted), now=now, final=final, who=context.who, places=True)
+        else:
+            chosen = _chosen(context, spool, wanted, name, query, everything=all, until=until)
+            async for some in chosen:
+                made = await spool.index.delete(some, now=now, final=final, who=context.who, inbox=inbox, into=made)
+        deleted = 0 if made is None else made.messages
+        which = text_of_numbers(wanted) if wanted else query if query else name or "all"
+        if wanted or deleted:
+            await spool.note("delete", which, deleted, now=now, who=context.who)
+        if final <= now and made is not None:
+            await _remove(spool, made)
+        missing = len(wanted) - deleted if wanted else 0
+        can_undo = made is not None and deleted > 0 and final > now
+        return InboxDeletion(
+            deleted=deleted,
+            missing=max(0, missing),
+            who=context.who,
+            undo=made.number if made is not None and can_undo else 0,
+            until=final if can_undo else None,
+        )
+
+
+async def _remove(spool: Spool, deletion: Deletion) -> None:
+    """Remove at once what a deletion took."""
+    while found := await spool.index.final(now=deletion.final, limit=_PAGE, deletion=deletion.number):
+        places = [number for _, number in found]
+        await spool.discard(places, now=deletion.at, who=deletion.who, audited=False)
+        await spool.index.forget(places)
+
+
+async def _undo(context: Context, deletion: int = 0) -> InboxDeletion:
+    now = context.clock.time()
+    async with context.writable_spool() as spool:
+        known = await spool.index.deletions(now=now)
+        number = deletion or (known[0].number if known else 0)
+        if not any(each.number == number for each in known):
+            raise SettingError(
+                f"there is no deletion {number} that can be undone" if deletion else "nothing can be undone",
+                remedy=f"a deletion is final after {context.config.inbox.undo_for:g} s (undo_for of [inbox])",
+            )
+        back = await spool.index.undo(number, now=now)
+        await spool.note("undo", f"deletion:{number}", back, now=now, who=context.who)
+        return InboxDeletion(deleted=-back, missing=0, who=context.who)
+
+
+async def _deletions(context: Context) -> list[DeletionEntry]:
+    async with context.spool() as spool:
+        return [
+            DeletionEntry(number=each.number, at=each.at, who=each.who, messages=each.messages, until=each.final)
+            for each in await spool.index.deletions(now=context.clock.time())
+        ]
+
+
+async def _rebuild(context: Context) -> MailCount:
+    async with context.writable_spool() as spool:
+        await spool.index.rebuild()
+        while (await followed(context, spool)).waiting:
+            pass
+        counts = await spool.index.view(ALL_MAIL)
+        return MailCount(messages=counts.messages, unread=counts.unread, octets=counts.octets, whole=True, last=0)
+
+
+_NUMBERS: Final = Parameter("numbers", "Their numbers, as in `inbox list`.", list, [])
+_VIEW: Final = Parameter("view", "Instead: an address, @domain, tag:NAME, login:NAME or box:NAME.", str, "")
+_QUERY: Final = Parameter("query", "Instead, or with a view: those that a search finds.", str, "")
+_UNTIL: Final = Parameter("until", "Spare what arrived after this number: the cursor `last` of a list.", int, 0)
+
+#: The operations of this module.
+CHANGING_OPERATIONS: Final = (
+    Operation(
+        "inbox mark",
+        "Mark messages as read or unread.",
+        _mark,
+        MailCount,
+        (
+            _NUMBERS,
+            _VIEW,
+            _QUERY,
+            Parameter("all", "Instead: all messages.", bool, False),
+            Parameter("unread", "Unread instead of read.", bool, False),
+            _UNTIL,
+        ),
+        live=True,
+    ),
+    Operation(
+        "inbox tag",
+        "Give tags to messages, or take them away.",
+        _tag,
+        MailCount,
+        (
+            Parameter("numbers", "Their numbers, as in `inbox list`.", list),
+            Parameter("tags", "The tags, with commas between them.", str),
+            Parameter("remove", "Take them away.", bool, False),
+        ),
+        live=True,
+    ),
+    Operation(
+        "inbox delete",
+        "Delete messages from the inboxes.",
+        _delete,
+        InboxDeletion,
+        (
+            _NUMBERS,
+            Parameter("to", "Instead of numbers: all messages of this inbox.", str, ""),
+            Parameter("all", "Instead of numbers: all messages.", bool, False),
+            _VIEW,
+            _QUERY,
+            _UNTIL,
+            Parameter(
+                "whole", "Delete the messages with these numbers from every inbox that they are in.", bool, False
+            ),
+            Parameter("forever", "Remove them at once; this cannot be undone.", bool, False),
+        ),
+        live=True,
+    ),
+    Operation(
+        "inbox undo",
+        "Have back what a deletion took.",
+        _undo,
+        InboxDeletion,
+        (Parameter("deletion", "Its number; 0 for the latest.", int, 0),),
+        live=True,
+    ),
+    Operation("inbox deletions", "Show the deletions that can be undone.", _deletions, list[DeletionEntry], live=True),
+    Operation(
+        "inbox rebuild",
+        "Make the index of the inboxes again; read marks and tags are kept.",
+        _rebuild,
+        MailCount,
+        live=True,
+    ),
+)

@@ -1,0 +1,180 @@
+"""Operations that list: the mailboxes, the views, the messages of one, and what a search finds."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Final
+
+from posthouse.core import SettingError
+from posthouse.service.inbox.mail_query import read_query
+from posthouse.service.operations.base import Context, Operation, Parameter, spool_or_none
+from posthouse.service.operations.inboxes.indexed import LAST_NUMBER, followed, kind_of_view, label_of_view, view_named
+from posthouse.service.operations.inboxes.mail_answers import MailCount, MailListing, ViewEntry, entry_of
+from posthouse.service.operations.results import InboxEntry, InboxSummary, filled
+from posthouse.service.operations.spelling import as_written, inbox_name
+from posthouse.spool.interface import Spool
+
+__all__ = ["LISTING_OPERATIONS", "named_inbox"]
+
+#: The most messages of one answer.
+_MOST: Final = 10_000
+_MOST_VIEWS: Final = 10_000
+_DAMAGED: Final = "(this message cannot be read)"
+
+
+async def _summary(context: Context) -> list[InboxSummary]:
+    async with context.spool() as spool:
+        await followed(context, spool)
+        found, after = [], None
+        while page := await spool.index.views(after=after, limit=1000):
+            found += [
+                InboxSummary(name=each.name, messages=each.messages, octets=each.octets)
+                for each in page
+                if kind_of_view(each.name) == "inbox"
+            ]
+            after = page[-1].name
+        return found
+
+
+async def _list(context: Context, inbox: str = "", limit: int = 1000, after: int = 0) -> list[InboxEntry]:
+    async with context.spool() as spool:
+        await followed(context, spool)
+        name = await named_inbox(spool, inbox)
+        found = await spool.index.places(name, limit=max(1, min(limit, _MOST)), after=max(0, min(after, LAST_NUMBER)))
+        return [
+            filled(
+                InboxEntry,
+                row,
+                number=place.number,
+                inbox=place.inbox,
+                written_by=_author(row.author, row.author_address),
+                subject="" if row.subject == _DAMAGED else row.subject,
+                damage=row.preview if row.subject == _DAMAGED else "",
+            )
+            for place, row in found
+        ]
+
+
+def _author(name: str, address: str) -> str:
+    return f"{name} <{address}>" if name and address and name != address else name or address
+
+
+async def named_inbox(spool: Spool, inbox: str) -> str:
+    """The name of the inbox that is meant; "" for all.  Raises ``SettingError`` for a name that cannot be one."""
+    name = inbox_name(inbox)
+    if not name or "@" in name:
+        return name
+    names = [each.name for each in await spool.queries.inboxes()]
+    near = [each for each in names if each.rpartition("@")[0] == name]
+    near = near or difflib.get_close_matches(name, [each.rpartition("@")[0] for each in names], 3)
+    if near and "@" not in near[0]:
+        near = [each for each in names if each.rpartition("@")[0] in near]
+    hint = f"did you mean {' or '.join(map(as_written, near[:3]))}?" if near else "see `posthouse inbox summary`"
+    raise SettingError(f'"{inbox}" is no inbox, whose name is an address', remedy=hint)
+
+
+async def _views(context: Context, prefix: str = "", limit: int = 1000, after: str = "") -> list[ViewEntry]:
+    async with spool_or_none(context) as spool:
+        if spool is None:
+            return []
+        await followed(context, spool)
+        views = await spool.index.views(prefix, limit=max(1, min(limit, _MOST_VIEWS)), after=after or None)
+        return [
+            ViewEntry(
+                name=each.name,
+                kind=kind_of_view(each.name),
+                label=label_of_view(each.name),
+                messages=each.messages,
+                unread=each.unread,
+                octets=each.octets,
+            )
+            for each in views
+        ]
+
+
+async def _search(
+    context: Context, view: str = "", query: str = "", limit: int = 50, before: int = 0, after: int = 0
+) -> MailListing:
+    name, terms = view_named(view), read_query(query, context.clock.time())
+    limit = max(1, min(limit, _MOST))
+    async with spool_or_none(context) as spool:
+        if spool is None:  # before the first start of a daemon
+            return MailListing(
+                messages=[], before=0, view=name, query=query, total=0, total_unread=0, last=0, waiting=0
+            )
+        state = await followed(context, spool)
+        ends = {"before": max(0, min(before, LAST_NUMBER)), "after": max(0, min(after, LAST_NUMBER))}
+        page = await spool.index.search(name, terms, limit=limit, **ends)
+        counts = await spool.index.view(name)
+        return MailListing(
+            messages=[entry_of(row) for row in page.rows],
+            before=page.before,
+            view=name,
+            query=query,
+            total=counts.messages,
+            total_unread=counts.unread,
+            last=state.last,
+            waiting=state.waiting,
+        )
+
+
+async def _count(context: Context, view: str = "", query: str = "") -> MailCount:
+    name, terms = view_named(view), read_query(query, context.clock.time())
+    async with spool_or_none(context) as spool:
+        if spool is None:
+            return MailCount(messages=0, unread=0, octets=0, whole=True, last=0)
+        state = await followed(context, spool)
+        counts, whole = await spool.index.count(name, terms)
+        return MailCount(
+            messages=counts.messages, unread=counts.unread, octets=counts.octets, whole=whole, last=state.last
+        )
+
+
+_VIEW: Final = Parameter(
+    "view", "An address, @domain, tag:NAME, login:NAME or box:NAME; all messages, if empty.", str, ""
+)
+_QUERY: Final = Parameter("query", "Words and conditions, in the language of searches.", str, "")
+
+#: The operations of this module.
+LISTING_OPERATIONS: Final = (
+    Operation("inbox summary", "Show the inboxes and how much is in them.", _summary, list[InboxSummary], live=True),
+    Operation(
+        "inbox list",
+        "Show the messages in the inboxes, the newest last.",
+        _list,
+        list[InboxEntry],
+        (
+            Parameter("inbox", "Only this inbox (an address).", str, ""),
+            Parameter("limit", "How many at most: the newest ones.", int, 1000),
+            Parameter("after", "Only messages after this number.", int, 0),
+        ),
+        live=True,
+    ),
+    Operation(
+        "inbox views",
+        "Show the inboxes, domains, logins and tags with their counts.",
+        _views,
+        list[ViewEntry],
+        (
+            Parameter("prefix", "Only names that begin so: tag:, login:, box:, @.", str, ""),
+            Parameter("limit", "How many at most.", int, 1000),
+            Parameter("after", "Only names behind this one.", str, ""),
+        ),
+        live=True,
+    ),
+    Operation(
+        "inbox search",
+        "Search the inboxes; the newest message is the first.",
+        _search,
+        MailListing,
+        (
+            _VIEW,
+            _QUERY,
+            Parameter("limit", "How many at most.", int, 50),
+            Parameter("before", "Only messages with numbers below this one; 0 for all.", int, 0),
+            Parameter("after", "Only messages with numbers above this one.", int, 0),
+        ),
+        live=True,
+    ),
+    Operation("inbox count", "Count the messages that a search finds.", _count, MailCount, (_VIEW, _QUERY), live=True),
+)

@@ -1,0 +1,276 @@
+"""Operations on one message: shown as it was delivered, read with its parts, one part, links and codes, findings."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
+
+from posthouse.core import SettingError
+from posthouse.service.operations.base import Context, Operation, Parameter
+from posthouse.service.operations.inboxes.indexed import LAST_NUMBER, followed
+from posthouse.service.operations.inboxes.mail_answers import (
+    AttachmentContent,
+    FieldEntry,
+    FindingEntry,
+    MailEntry,
+    MailExtract,
+    MailRead,
+    PartNodeEntry,
+    entry_of,
+)
+from posthouse.service.operations.remarks import remarks_in
+from posthouse.service.operations.results import InboxContent, PartEntry, filled
+from posthouse.spool.history import Event
+from posthouse.spool.interface import InboxMessage, Spool
+
+if TYPE_CHECKING:
+    from posthouse.message.reading.read_message import ReadMessage
+    from posthouse.message.reading.read_part import ReadPart
+
+__all__ = ["READING_OPERATIONS", "content_of", "missing", "octets_of"]
+
+_MOST_PARTS: Final = 1000  # of one message that are listed
+_MOST_TEXT: Final = 2 << 20  # characters of text, and of HTML
+_MOST_FIELDS: Final = 1000
+_LONGEST_FIELD: Final = 10_000
+_MOST_LINKS: Final = 1000
+
+
+def missing(number: int) -> SettingError:
+    """The error for a message that is not there."""
+    return SettingError(f"no inbox has a message number {number}", remedy="see `posthouse inbox list`")
+
+
+async def octets_of(spool: Spool, number: int) -> tuple[InboxMessage, bytes] | None:
+    """One message and its octets, by the number of one of its places."""
+    kept = await spool.queries.kept(number) if 0 < number <= LAST_NUMBER else None
+    if kept is None:
+        return None
+    message, content = kept
+    return message, await asyncio.to_thread(lambda: b"".join(content.chunks()))
+
+
+async def _show(context: Context, number: int) -> InboxContent:
+    async with context.spool() as spool:
+        message, octets = await _read_octets(spool, context, number)
+        return await asyncio.to_thread(_decoded, message, octets, await spool.queries.history(message.queue_id))
+
+
+async def content_of(spool: Spool, number: int) -> InboxContent | None:
+    """One message decoded, and as it was delivered; None if there is none."""
+    found = await octets_of(spool, number)
+    if found is None:
+        return None
+    message, octets = found
+    return await asyncio.to_thread(_decoded, message, octets, await spool.queries.history(message.queue_id))
+
+
+def _decoded(message: InboxMessage, octets: bytes, events: Sequence[Event]) -> InboxContent:
+    from posthouse.message.message_view import view
+
+    text = octets.decode("utf-8", "replace")
+    seen = view(octets)
+    return filled(
+        InboxContent,
+        message,
+        text=text,
+        raw=None if text.encode() == octets else octets,
+        fields={name.lower(): value for name, value in seen.fields},
+        body=seen.text,
+        parts=[
+            PartEntry(number=part.number, type=part.type, name=part.name, size=len(part.content), shown=part.shown)
+            for part in seen.parts
+        ],
+        remarks=remarks_in(events),
+    )
+
+
+# Read -----------------------------------------------------------------------------------------------------------------
+
+
+async def _read_octets(spool: Spool, context: Context, number: int) -> tuple[InboxMessage, bytes]:
+    await followed(context, spool)
+    row = await spool.index.row(number) if 0 < number <= LAST_NUMBER else None
+    if row is not None:
+        found = await octets_of(spool, number if number in row.places else row.places[0])
+        if found is not None:
+            return found
+    raise missing(number)
+
+
+async def _read(context: Context, number: int) -> MailRead:
+    async with context.spool() as spool:
+        message, octets = await _read_octets(spool, context, number)
+        row = await spool.index.row(number)
+        if row is None:
+            raise missing(number)
+        events = await spool.queries.history(message.queue_id)
+        return await asyncio.to_thread(_made, entry_of(row), octets, events)
+
+
+def _made(entry: MailEntry, octets: bytes, events: Sequence[Event]) -> MailRead:
+    from posthouse.message.reading.read_message import read_octets
+
+    message = read_octets(octets)
+    parts, more = _parts(message)
+    text, html = message.text, message.html or ""
+    fields = message.headers[:_MOST_FIELDS]
+    return MailRead(
+        entry=entry,
+        fields=[
+            FieldEntry(
+                name=each.name,
+                value=each.value[:_LONGEST_FIELD],
+                raw=each.raw.decode("utf-8", "replace")[:_LONGEST_FIELD],
+            )
+            for each in fields
+        ],
+        text=text[:_MOST_TEXT],
+        html=html[:_MOST_TEXT],
+        parts=parts,
+        links=[each[:2000] for each in message.links[:_MOST_LINKS]],
+        codes=list(message.codes[:20]),
+        defects=[f"{each.text} ({each.code})" for each in message.defects[:100]],
+        remarks=remarks_in(events),
+        cut=more or max(len(text), len(html)) > _MOST_TEXT or len(message.headers) > _MOST_FIELDS,
+    )
+
+
+def _parts(message: ReadMessage) -> tuple[list[PartNodeEntry], bool]:
+    """The parts in their order, and whether there are more."""
+    texts = {each.number for each in message.text_parts}
+    inline = {each.number for each in message.attachments if each.referenced}
+    found: list[PartNodeEntry] = []
+    for part, depth in _walk(message.root):
+        if len(found) >= _MOST_PARTS:
+            return found, True
+        is_container = bool(part.parts)
+        kind = (
+            "container"
+            if is_container
+            else "text"
+            if part.number in texts or (part.type == "text/html" and not part.filename_raw)
+            else "inline"
+            if part.number in inline
+            else "attachment"
+        )
+        found.append(
+            PartNodeEntry(
+                number=part.number,
+                depth=depth,
+                type=part.type[:100],
+                name=part.safe_name(part.number) if kind in ("inline", "attachment") else "",
+                size=0 if is_container else len(part.content),
+                kind=kind,
+                content_id=part.content_id[:200],
+            )
+        )
+    return found, False
+
+
+def _walk(root: ReadPart) -> Iterator[tuple[ReadPart, int]]:
+    waiting = [(root, 0)]
+    while waiting:
+        part, depth = waiting.pop()
+        yield part, depth
+        waiting += [(each, depth + 1) for each in reversed(part.parts)]
+
+
+async def _part(context: Context, number: int, part: str) -> AttachmentContent:
+    async with context.spool() as spool:
+        _, octets = await _read_octets(spool, context, number)
+        found = await asyncio.to_thread(_part_of, octets, part)
+        if found is None:
+            raise SettingError(
+                f'message {number} has no part "{part[:40]}"', remedy="see `inbox read`, which lists them"
+            )
+        return found
+
+
+def _part_of(octets: bytes, wanted: str) -> AttachmentContent | None:
+    """One part, by its number, or by ``cid:`` and its Content-ID."""
+    from posthouse.message.reading.read_message import read_octets
+
+    message = read_octets(octets)
+    cid = wanted.removeprefix("cid:").casefold() if wanted.startswith("cid:") else None
+    for part, _ in _walk(message.root):
+        if part.parts:
+            continue
+        if part.content_id.casefold() == cid if cid is not None else part.number == wanted:
+            return AttachmentContent(type=part.type, name=part.safe_name(part.number), content=part.content)
+    for each in message.attachments:  # files within a text (uuencode) have the number of that text
+        if each.number == wanted:
+            return AttachmentContent(type=each.type, name=each.filename, content=each.content)
+    return None
+
+
+async def _extract(context: Context, number: int) -> MailExtract:
+    async with context.spool() as spool:
+        message, octets = await _read_octets(spool, context, number)
+        links, codes = await asyncio.to_thread(_links_and_codes, octets)
+        return MailExtract(number=message.number, links=links, codes=codes)
+
+
+def _links_and_codes(octets: bytes) -> tuple[list[str], list[str]]:
+    from posthouse.message.reading.read_message import read_octets
+
+    message = read_octets(octets)
+    return list(message.links[:_MOST_LINKS]), list(message.codes[:20])
+
+
+async def _check(context: Context, number: int) -> list[FindingEntry]:
+    async with context.spool() as spool:
+        message, octets = await _read_octets(spool, context, number)
+        return await asyncio.to_thread(_findings, octets, message.received)
+
+
+def _findings(octets: bytes, received: float) -> list[FindingEntry]:
+    from posthouse.message.lint.message_lint import lint_message
+
+    return [
+        FindingEntry(
+            rule=each.rule,
+            level=each.level.value,
+            line=each.line,
+            text=each.text,
+            remedy=each.remedy,
+            source=each.source,
+        )
+        for each in lint_message(octets, now=received)
+    ]
+
+
+_NUMBER: Final = Parameter("number", "Its number, as in `inbox list`.", int)
+
+#: The operations of this module.
+READING_OPERATIONS: Final = (
+    Operation("inbox show", "Show one message: decoded, and as it was delivered.", _show, InboxContent, (_NUMBER,)),
+    Operation(
+        "inbox read",
+        "Read one message: fields, text, HTML, parts, links and codes. It stays unread.",
+        _read,
+        MailRead,
+        (_NUMBER,),
+        live=True,
+    ),
+    Operation(
+        "inbox part",
+        "Give one part of a message, decoded.",
+        _part,
+        AttachmentContent,
+        (_NUMBER, Parameter("part", "Its number in the tree, as 1.2, or cid: and its Content-ID.", str)),
+        live=True,
+    ),
+    Operation(
+        "inbox extract", "Give the links and one-time codes of a message.", _extract, MailExtract, (_NUMBER,), live=True
+    ),
+    Operation(
+        "inbox check",
+        "Check one message as `posthouse check message` does.",
+        _check,
+        list[FindingEntry],
+        (_NUMBER,),
+        live=True,
+    ),
+)
