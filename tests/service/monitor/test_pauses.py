@@ -13,7 +13,7 @@ from posthouse.core import SettingError
 from posthouse.relay.scheduling.destinations import DestinationTable, LeaseChoice
 from posthouse.service import OPERATIONS, Context, Daemon, parse
 from posthouse.service.daemon.offline import context as offline
-from posthouse.service.monitor.pauses import MOST_PAUSES, PAUSED_FILE, Pause, read_pauses, write_pauses
+from posthouse.service.monitor.pauses import MOST_PAUSES, PAUSED_FILE, DestinationPause, read_pauses, write_pauses
 from posthouse.spool.interface import DueDestination
 from posthouse.testing import ManualClock
 
@@ -156,7 +156,9 @@ def test_what_is_wrong_is_said(tmp_path: Path, name: str, given: dict[str, str],
 def test_the_number_of_pauses_is_bounded(tmp_path: Path) -> None:
     async def scenario() -> None:
         names = [f"{number}.test" for number in range(MOST_PAUSES)]
-        write_pauses(str(tmp_path), {each: Pause(destination=each, at=0.0, until=None, who="x") for each in names})
+        write_pauses(
+            str(tmp_path), {each: DestinationPause(destination=each, at=0.0, until=None, who="x") for each in names}
+        )
         made = Daemon(parse(HERE.format(tmp_path, "", "")), log=lambda event, /, **facts: None)
         with pytest.raises(SettingError, match="1,000 destinations are paused"):
             await do(made, "queue pause", destination="one-more.test")

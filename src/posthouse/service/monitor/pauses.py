@@ -17,14 +17,22 @@ from msgspec import Struct
 from posthouse.core import SettingError
 from posthouse.net import Clock, Timer
 
-__all__ = ["MOST_PAUSES", "PAUSED_FILE", "Pause", "PauseKeeper", "PausedTable", "read_pauses", "write_pauses"]
+__all__ = [
+    "DestinationPause",
+    "MOST_PAUSES",
+    "PAUSED_FILE",
+    "PauseKeeper",
+    "PausedTable",
+    "read_pauses",
+    "write_pauses",
+]
 
 PAUSED_FILE: Final = "paused.json"
 #: The most destinations that may be paused at one time.
 MOST_PAUSES: Final = 1_000
 
 
-class Pause(Struct, frozen=True, kw_only=True):
+class DestinationPause(Struct, frozen=True, kw_only=True):
     """A pause of one destination: since when (``at``) and ``until`` when (None: until it is resumed), both in calendar
     seconds; who asked for it, and ``why``."""
 
@@ -43,12 +51,12 @@ class PausedTable(Protocol):
         ...
 
 
-def read_pauses(data_dir: str, now: float) -> dict[str, Pause]:
+def read_pauses(data_dir: str, now: float) -> dict[str, DestinationPause]:
     """The pauses that have not ended, by destination.  Raises ``SettingError`` for a file that is damaged."""
     path = os.path.join(data_dir, PAUSED_FILE)
     try:
         with open(path, "rb") as file:
-            found = msgspec.json.decode(file.read(), type=list[Pause])
+            found = msgspec.json.decode(file.read(), type=list[DestinationPause])
     except FileNotFoundError:
         return {}
     except (OSError, msgspec.DecodeError) as error:
@@ -57,7 +65,7 @@ def read_pauses(data_dir: str, now: float) -> dict[str, Pause]:
     return {each.destination: each for each in found if each.until is None or each.until > now}
 
 
-def write_pauses(data_dir: str, pauses: Mapping[str, Pause]) -> None:
+def write_pauses(data_dir: str, pauses: Mapping[str, DestinationPause]) -> None:
     """Replace the file, and return when it is on stable storage.  Raises ``SettingError``."""
     path = os.path.join(data_dir, PAUSED_FILE)
     fresh = f"{path}.new"
@@ -83,17 +91,17 @@ class PauseKeeper:
 
     Args:
         table: is told the destinations that are paused.
-        told: is called with a sentence about a file that cannot be read.
+        on_problem: is called with a sentence about a file that cannot be read.
     """
 
-    def __init__(self, data_dir: str, clock: Clock, table: PausedTable, told: Callable[[str], object]) -> None:
+    def __init__(self, data_dir: str, clock: Clock, table: PausedTable, on_problem: Callable[[str], object]) -> None:
         self._data_dir = data_dir
         self._clock = clock
         self._table = table
-        self._told = told
+        self._on_problem = on_problem
         self._timer: Timer | None = None
         #: The pauses in force, by destination.
-        self.current: Mapping[str, Pause] = {}
+        self.current: Mapping[str, DestinationPause] = {}
 
     def load(self) -> None:
         """Read the file, and put what it says into force; pauses that have ended are over."""
@@ -102,7 +110,7 @@ class PauseKeeper:
         try:
             self.current = read_pauses(self._data_dir, now)
         except SettingError as error:
-            self._told(str(error))
+            self._on_problem(str(error))
             return
         self._table.pause(self.current)
         ends = [each.until for each in self.current.values() if each.until is not None]

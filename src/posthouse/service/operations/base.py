@@ -67,12 +67,9 @@ class Context(NamedTuple):
         positions: gives the relay's attempts by queue id and recipient; None without a daemon.
         sites: gives the sites that the relay remembers, with the destinations that wait; None without a daemon.
         peers: asks the other worker processes what an operation says there.
-<<<<<<< HEAD
         pauses: the pauses of destinations that are in force; None without a daemon.
-=======
         submit: judges and stores a message as one of this machine; gives its queue id ("" if all its recipients were
             refused, which its sender is told), and why it cannot be taken now; None without a daemon.
->>>>>>> main
         monitor: what this worker process has noted of its sessions, attempts and events; None without a daemon.
         reload: has the configuration read again, for the user of this name; None without a daemon.
         faults: the faults that are switched on at this process's listeners; None without a daemon.

@@ -9,7 +9,7 @@ from msgspec import Struct
 from posthouse.core import SettingError
 from posthouse.core.units import read_duration
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
-from posthouse.service.monitor.pauses import MOST_PAUSES, Pause, read_pauses, write_pauses
+from posthouse.service.monitor.pauses import MOST_PAUSES, DestinationPause, read_pauses, write_pauses
 from posthouse.service.operations.base import Context, Operation, Parameter
 
 __all__ = ["PAUSE_OPERATIONS", "PausesReport"]
@@ -21,7 +21,7 @@ class PausesReport(Struct, frozen=True, kw_only=True):
     """The destinations that are paused at ``now``."""
 
     now: float
-    pauses: list[Pause]
+    pauses: list[DestinationPause]
 
 
 async def _pause(context: Context, destination: str, duration: str = "", why: str = "") -> PausesReport:
@@ -39,7 +39,7 @@ async def _pause(context: Context, destination: str, duration: str = "", why: st
         except ValueError:
             remedy = "write a number and a unit (s m h d w), as in 90s, 2h or 1d12h"
             raise SettingError(f'"{duration}" is no duration', remedy=remedy) from None
-    pauses[name] = Pause(destination=name, at=now, until=until, who=context.who, why=" ".join(why.split()))
+    pauses[name] = DestinationPause(destination=name, at=now, until=until, who=context.who, why=" ".join(why.split()))
     return await _in_force(context, pauses, now)
 
 
@@ -53,7 +53,7 @@ async def _resume(context: Context, destination: str) -> PausesReport:
     return await _in_force(context, pauses, now)
 
 
-async def _in_force(context: Context, pauses: dict[str, Pause], now: float) -> PausesReport:
+async def _in_force(context: Context, pauses: dict[str, DestinationPause], now: float) -> PausesReport:
     write_pauses(context.config.data_dir, pauses)
     if context.pauses is not None:
         context.pauses.load()
