@@ -30,6 +30,7 @@ TARGETS = {
     "dkim_records": "fuzz.signatures",
     "dkim_signatures": "fuzz.signatures",
     "dmarc_records": "fuzz.forwarded",
+    "domain_records": "fuzz.policies",
     "dovecot": "fuzz.logins",
     "fields": "fuzz.mail",
     "filters": "fuzz.operators",

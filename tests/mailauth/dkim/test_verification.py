@@ -110,6 +110,7 @@ def test_signatures_that_pass(tags: dict[str, str]) -> None:
         ({"h": "from:to:"}, "permerror", "h= is malformed"),
         ({"h": ""}, "permerror", "h= is malformed"),
         ({"h": "from:to o"}, "permerror", "no field name"),
+        ({"h": "from" + ":x" * 1000}, "permerror", "more than 1000 names"),
         ({"l": "-1"}, "permerror", "no length"),
         ({"l": ""}, "permerror", "no length"),
         ({"l": "1" * 77}, "permerror", "no length"),
