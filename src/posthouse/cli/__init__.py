@@ -85,8 +85,11 @@ ACTS = frozenset(
         "sink",
         "user add",
         "user change",
+        "user operator",
         "user passwd",
         "user remove",
+        "user token-add",
+        "user token-remove",
     )
 )
 
