@@ -98,7 +98,7 @@ def _dns(record: str, address: str) -> list[str]:
         "--local=/test/",
         "--conf-file=/dev/null",
     ]
-    command += ["--host-record=src.test,127.0.0.1", "--pid-file="]
+    command += ["--host-record=src.test,127.0.0.1", "--pid-file=", "--local-ttl=300", "--neg-ttl=300"]
     return [*command, *(f"--txt-record={','.join(each)}" for each in texts)]
 
 
