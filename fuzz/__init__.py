@@ -18,6 +18,7 @@ CORPUS = Path(__file__).parent / "corpus"
 #: Target → its module.
 TARGETS = {
     "addresses": "fuzz.wire",
+    "aggregate_reports": "fuzz.forwarded",
     "arc": "fuzz.forwarded",
     "auth_results": "fuzz.forwarded",
     "chunks": "fuzz.wire",
@@ -29,6 +30,7 @@ TARGETS = {
     "dkim_records": "fuzz.signatures",
     "dkim_signatures": "fuzz.signatures",
     "dmarc_records": "fuzz.forwarded",
+    "domain_records": "fuzz.policies",
     "dovecot": "fuzz.logins",
     "fields": "fuzz.mail",
     "filters": "fuzz.operators",

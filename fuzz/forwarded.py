@@ -9,6 +9,7 @@ from posthouse.mailauth import DkimKey, Zone, answer
 from posthouse.mailauth.arc import seal_arc, verify_arc
 from posthouse.mailauth.batv import Batv
 from posthouse.mailauth.dmarc import check_dmarc, read_dmarc_record
+from posthouse.mailauth.dmarc.aggregate import UnreadableReport, aggregate_xml, read_aggregate_report, summarize
 from posthouse.mailauth.results import (
     UnreadableResults,
     is_forged,
@@ -19,13 +20,26 @@ from posthouse.mailauth.results import (
 )
 from posthouse.mailauth.srs import Srs, SrsStatus
 
-__all__ = ["arc", "auth_results", "dmarc_records", "srs"]
+__all__ = ["aggregate_reports", "arc", "auth_results", "dmarc_records", "srs"]
 
 _NOW = 1_764_500_000.0
 _SRS = Srs("forward.test", ["a secret of this host"])
 _BATV = Batv(["a secret of this host"])
 _KEY = DkimKey.generate("example.org", "sel", "ed25519")
 _ZONE = Zone({_KEY.record_name: {"TXT": [_KEY.record()]}})
+
+
+def aggregate_reports(data: bytes) -> None:
+    """Aggregate reports: a report, which is written and read as the same, or a sentence."""
+    try:
+        report = read_aggregate_report(data)
+    except UnreadableReport as error:
+        assert str(error)
+        return
+    summarize([report])
+    again = read_aggregate_report(b"".join(aggregate_xml(report.metadata, report.policy, report.records)))
+    assert again.messages == report.messages
+    assert [each.row.source_ip for each in again.records] == [each.row.source_ip for each in report.records]
 
 
 def arc(data: bytes) -> None:

@@ -44,7 +44,7 @@ def control(data: bytes) -> None:
     """Requests on the control socket: an answer of one line of JSON for each."""
     socket = ControlSocket("/nonexistent", _no_context, lambda event, /, **fields: None)  # type: ignore[arg-type]
     for line in data.split(b"\n")[:10]:
-        answered = socket._answered(line + b"\n", "fuzz")
+        answered = socket._answered(line + b"\n", "fuzz", len(data) % 2 == 0)
         try:
             answer = asyncio.run(answered)
         except _NoSpool:

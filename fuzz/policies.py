@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from posthouse.core import MX, Answer, Kind, Question, Status
+from posthouse.mailauth.domain_check import check_domain
 from posthouse.mailauth.domains import is_dns_name
 from posthouse.mailauth.questions import Check
-from posthouse.mailauth.spf import MOST_TERMS, MOST_VOIDS, SpfResult, check_spf, received_spf
+from posthouse.mailauth.spf import MOST_TERMS, MOST_VOIDS, check_spf, received_spf
 
-__all__ = ["spf"]
+__all__ = ["domain_records", "spf"]
+
+_Result = TypeVar("_Result")
 
 _WORDS = {"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"}
 _MOST_QUESTIONS = 1 + 11 * 12 + 2 * 11 + 1
@@ -34,7 +39,7 @@ def spf(data: bytes) -> None:
     assert repr(result)
 
 
-def _driven(check: Check[SpfResult], seed: int, texts: list[bytes]) -> SpfResult:
+def _driven(check: Check[_Result], seed: int, texts: list[bytes]) -> _Result:
     """The result of the check with made-up answers."""
     try:
         question = next(check)
@@ -42,7 +47,7 @@ def _driven(check: Check[SpfResult], seed: int, texts: list[bytes]) -> SpfResult
             assert is_dns_name(question.name)
             question = check.send(_answer(question, seed + number, texts))
     except StopIteration as end:
-        found: SpfResult = end.value
+        found: _Result = end.value
         return found
     raise AssertionError("the check does not end")
 
@@ -64,3 +69,14 @@ def _answer(question: Question, number: int, texts: list[bytes]) -> Answer:
         case Kind.AAAA:
             return Answer(Status.OK, ("2001:db8::1" if number % 2 else "2001:db8::2",))
     return Answer(Status.OK, ("192.0.2.1" if number % 2 else "192.0.2.2",))
+
+
+def domain_records(data: bytes) -> None:
+    """The check of a domain: whatever its records are, it ends, and each finding is a sentence on one line."""
+    seed, *texts = data[0] if data else 0, *(data[1:].split(b"\0"))
+    report = _driven(check_domain("example.org", ("s1",)), seed, texts)
+    for each in report.findings:
+        assert each.text
+        assert each.remedy
+        assert "\n" not in each.publish
+    assert len(report.findings) < 1000

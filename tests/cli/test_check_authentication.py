@@ -145,3 +145,16 @@ def test_a_domain_with_a_wrong_record(checks: Checks) -> None:
 def test_what_is_no_domain_is_refused(ran: Any) -> None:
     done = ran("check", "domain", "localhost", "--zone", "/dev/null")
     assert done.code == 65
+
+
+def test_control_characters_of_a_record_do_not_reach_the_terminal(checks: Checks) -> None:
+    wrong = {
+        "example__org": {"TXT": ["v=spf1 \x1b[2J a", "v=spf1 b\x07"]},
+        "_dmarc__example__org": {"TXT": ["v=DMARC1; p=\x1b"]},
+    }
+    for done in (
+        checks.domain(code=1, **wrong),
+        checks.message("--ip", "192.0.2.1", "--from", "a\x1b@example.org", code=1, **wrong),
+    ):
+        assert "\x1b" not in done.out
+        assert "\x07" not in done.out

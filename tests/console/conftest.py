@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,11 @@ hostname = "mx.here.test"
 name = "here.test"
 mailboxes = ["ann"]
 """
+
+
+def data_dir_of(spool: SqliteSpool) -> str:
+    """The data directory of an ephemeral spool."""
+    return os.path.dirname(spool._layout.root)
 
 
 class ConsoleHarness:

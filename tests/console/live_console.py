@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import threading
 from collections.abc import Callable, Coroutine
@@ -80,7 +81,11 @@ class LiveConsole:
                 log=lambda event, /, **fields: None,
             )
             await self.spool.open(self.daemon.clock.time())
-            self.console = Console(ContextRunner(self.daemon.context), settings=self.settings, log=self._log)
+            self.console = Console(
+                ContextRunner(self.daemon.context, os.path.dirname(self.spool._layout.root)),
+                settings=self.settings,
+                log=self._log,
+            )
             self._server = HttpServer(self.console.guarded)
         except BaseException as error:
             self._error = error

@@ -176,7 +176,9 @@ def test_tls_records_without_effect_are_named() -> None:
     ]
 
 
-@pytest.mark.parametrize("domain", ["", "localhost", "a..b", "x" * 64 + ".test"])
+@pytest.mark.parametrize(
+    "domain", ["", "localhost", "a..b", "x" * 64 + ".test", "a b.test", "a\x1b.test", "[192.0.2.1]", "*.test"]
+)
 def test_what_is_no_domain_is_the_callers_error(domain: str) -> None:
     with pytest.raises(LocalError, match="is no domain name; give one"):
         check_domain(domain)

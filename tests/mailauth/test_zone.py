@@ -81,6 +81,13 @@ def test_one_type_may_fail_alone() -> None:
     assert ask("partly.example", Kind.MX).status is Status.NODATA
 
 
+def test_a_failure_may_stand_in_a_list_but_in_one_of_texts_it_is_a_text() -> None:
+    zone = Zone({"a.example": {"A": ["TIMEOUT"], "TXT": ["TIMEOUT"], "MX": ["SERVFAIL"]}})
+    assert zone.look_up(Question("a.example", Kind.A)).status is Status.FAILED
+    assert zone.look_up(Question("a.example", Kind.MX)).status is Status.FAILED
+    assert zone.look_up(Question("a.example", Kind.TXT)).records == (b"TIMEOUT",)
+
+
 def test_an_alias_is_followed() -> None:
     assert ask("alias.example", Kind.A).records == ("192.0.2.1",)
     assert ask("alias.example", Kind.CNAME).records == ("example.org",)

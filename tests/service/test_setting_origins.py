@@ -19,6 +19,7 @@ bind = "127.0.0.1:2525"
 kind = "mx"
 [[domain]]
 name = "here.test"
+mailboxes = ["ann"]
 [domain.lists.all]
 members = ["ann"]
 """

@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Explain a message, an address, a reply code, a command or a setting.",
     ),
     "check": ("check", "check", "Check a configuration, an address, a domain or a message before it is used."),
+    "report": ("operator.dmarc_reports", "report", "Sum up what other hosts report about the mail of a domain."),
     "user": ("user", "user", "Show and change the accounts that may log in."),
     "dkim": ("dkim", "dkim", "Make, show and rotate the keys with which mail is signed."),
     "fault": ("catching.fault", "fault", "Switch faults on and off while the catcher runs."),
@@ -58,9 +59,9 @@ ACTS = frozenset(
     (
         "dkim keygen",
         "dkim rotate",
-        "inbox again",
         "fault off",
         "fault on",
+        "inbox again",
         "inbox delete",
         "inbox export",
         "inbox import",
@@ -90,7 +91,6 @@ ACTS = frozenset(
 _OVERVIEW = {
     "en": """\
 Posthouse {version}: an SMTP system (RFC 5321).
-
   posthouse demo                 two mail servers relay and deliver a message; every line is explained
   posthouse run                  catch all mail sent to 127.0.0.1:1025; nothing leaves this machine
   posthouse send --from me@sohu.com --to you@sina.com --subject hello --text "Hello!"
@@ -101,7 +101,6 @@ posthouse COMMAND --help says more. Listings take --json. Settings: posthouse ru
 """,
     "zh": """\
 Posthouse {version}（驿站）：SMTP 系统（RFC 5321）。
-
   posthouse demo                 两台邮件服务器中转并投递一封信，逐行解释
   posthouse run                  接收发往 127.0.0.1:1025 的所有邮件，不会离开本机
   posthouse send --from me@sohu.com --to you@sina.com --subject 你好 --text "你好！"
@@ -127,6 +126,7 @@ _CHINESE = {
     "check": "事先检查配置、地址或邮件。",
     "user": "查看并管理可以登录的账户。",
     "dkim": "生成、查看并轮换为邮件签名的密钥。",
+    "report": "汇总其他主机对某个域的邮件所作的报告。",
     "fault": "在截留服务器运行时开启或关闭故障。",
     "sink": "接收、计数并丢弃邮件；可按要求出错。",
     "bench": "大量发送邮件并测量。",

@@ -207,7 +207,7 @@ def _show_remedies(findings: Sequence[Any]) -> None:
         say(f"{each.level}: {each.text}", _COLOURS[each.level])
         say(f"    {each.remedy}")
         if each.publish:
-            click.echo(f"    {each.publish}")
+            say(f"    {each.publish}")
 
 
 @check.command("domain", short_help="Check the DNS records of a domain: MX, SPF, DKIM, DMARC and TLS.")

@@ -330,8 +330,8 @@ class Transaction:
                 if self._may_send_content:
                     if channel.sender.lmtp and not self._accepted:
                         channel.abort()  # it owes no reply to the dot (RFC 2033 §4.2), and waits for it before all else
-                        return
-                    self._begin_content()
+                    else:
+                        self._begin_content()
                     return
                 if self._features.chunking and self._accepted and self._refused is None:
                     self._begin_chunks()
@@ -573,8 +573,7 @@ class Transaction:
                 return Outcome(recipient, result, reply, reason, peer, handover, command, PHASES.get(command, ""))
         fault = self._channel.fault
         why = str(fault) if fault is not None else "the session ended"
-        maybe_accepted = index in self._accepted or index >= self._next_rcpt
-        if self._completed and not connection_lost and maybe_accepted:
+        if self._completed and not connection_lost and (index in self._accepted or index >= self._next_rcpt):
             reason = f"{why} after the whole message had been sent to {peer}; it may have arrived"
             return Outcome(recipient, Result.AMBIGUOUS, None, reason, peer, phase=_END)
         if isinstance(fault, RemoteError):

@@ -6,8 +6,9 @@ operations become a page or problem details with the same sentence.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -15,12 +16,13 @@ from urllib.parse import quote, unquote
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from posthouse.console.assets import Assets
 from posthouse.console.declarations import NavEntry, Page, PageAction, Shown, json_path, sorted_nav
+from posthouse.console.events import ChangeFeed, Topic
 from posthouse.console.operating import OperationRunner
 from posthouse.console.page_request import THEMES, PageRequest
 from posthouse.console.pages import page_modules
@@ -35,6 +37,7 @@ __all__ = ["Console", "application"]
 
 _FLASH: Final = "posthouse_flash"
 _YEAR: Final = 31_536_000
+_TOPICS: Final = 50
 _STATUSES: Final = (400, 401, 403, 404, 405, 408, 413, 415, 421, 429, 500, 503, 507)
 _Log = Callable[..., object]
 
@@ -79,11 +82,19 @@ class Console:
         for each in modules:
             limits |= getattr(each, "BODY_LIMITS", {})
         declared = list(chain.from_iterable(getattr(each, "ROUTES", ()) for each in modules))
-        routes = [Route("/static/{name}", self.assets.serve), *chain.from_iterable(map(self._routes, declared))]
+        topics: dict[str, Topic] = {}
+        for each in modules:
+            topics |= getattr(each, "TOPICS", {})
+        self.feed = ChangeFeed(runner, runner.token, topics)
+        routes = [
+            Route("/events", self._events),
+            Route("/static/{name}", self.assets.serve),
+            *chain.from_iterable(map(self._routes, declared)),
+        ]
         if not any(isinstance(each, Page) and each.path == "/" for each in declared):
             routes.append(Route("/", self._first))
         self._router = Router(routes, redirect_slashes=True, default=self._no_route)
-        self.guarded = Guard(self._serve, settings=self.settings, body_limits=limits)
+        self.guarded = Guard(self._serve, settings=self.settings, body_limits=limits, streams=["/events"])
 
     def page_request(self, request: Request) -> PageRequest:
         """What handlers of pages get for a request; for routes of Starlette that want the same."""
@@ -102,11 +113,27 @@ class Console:
 
     def close(self) -> None:
         """End the streams that are open."""
+        self.feed.close()
+
+    async def _events(self, request: Request) -> Response:
+        """The stream of changes: ``?topics=inbox,spool`` chooses, and Last-Event-ID goes on."""
+        topics = [each for each in request.query_params.get("topics", "").split(",") if each and each != "*"]
+        events = self.feed.events(topics[:_TOPICS], request.headers.get("last-event-id", "")[:100])
+        first = await anext(events)  # raises where too many listen
+
+        async def body() -> AsyncIterator[bytes]:
+            yield first
+            async with contextlib.aclosing(events):
+                async for each in events:
+                    yield each
+
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(body(), headers=headers, media_type="text/event-stream")
 
     # -- one request -----------------------------------------------------------------------------------------------
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             scope["app"] = scope["posthouse.console"] = self  # with "app", Starlette raises 405 for us to answer
         started = False
 

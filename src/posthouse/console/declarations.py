@@ -6,6 +6,8 @@ A module of ``console.pages`` may define these names, and the application reads 
   another program).
 * ``NAV``: a tuple of ``NavEntry``.
 * ``BODY_LIMITS``: path prefix → the most octets that a request's body may have there (else 1 MiB).
+* ``TOPICS``: name of a topic → a coroutine function that takes the ``OperationRunner`` and returns a text, which
+  differs when the topic has changed (``console.events``).
 * ``NOTICES``: a tuple of coroutine functions that take a ``PageRequest`` and return ``Notice`` values, which stand at
   the top of every page.
 

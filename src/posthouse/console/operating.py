@@ -6,7 +6,7 @@ event loop.  ``DaemonRunner`` is that of a console in a process of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
 from posthouse.console.problems import NotFound
@@ -14,6 +14,7 @@ from posthouse.core import SettingError
 from posthouse.service.config.model import Config
 from posthouse.service.control.client import ask
 from posthouse.service.daemon.offline import KeptReader
+from posthouse.service.daemon.spool_changes import SpoolChanges
 from posthouse.service.operations.base import Context, Operation
 from posthouse.service.operations.registry import OPERATIONS
 
@@ -26,6 +27,10 @@ class OperationRunner(Protocol):
     @property
     def config(self) -> Config:
         """The configuration that is in force."""
+        ...
+
+    def token(self) -> Hashable:
+        """A value that differs from an earlier one if the spool has changed between."""
         ...
 
     async def run(self, operation: str, given: Mapping[str, Any], who: str) -> Any:
@@ -46,14 +51,19 @@ def operation_named(name: str) -> Operation:
 
 
 class ContextRunner:
-    """Operations in this process; ``context`` makes the context for the one who asks."""
+    """Operations in this process; ``context`` makes the context for the one who asks, and ``data_dir`` has the spool,
+    that of the configuration unless given."""
 
-    def __init__(self, context: Callable[[str], Context]) -> None:
+    def __init__(self, context: Callable[[str], Context], data_dir: str = "") -> None:
         self._context = context
+        self._changes = SpoolChanges(data_dir or context("").config.data_dir)
 
     @property
     def config(self) -> Config:
         return self._context("").config
+
+    def token(self) -> Hashable:
+        return self._changes.token()
 
     async def run(self, operation: str, given: Mapping[str, Any], who: str) -> Any:
         found = operation_named(operation)
@@ -84,10 +94,14 @@ class DaemonRunner:
 
     def __init__(self, reader: KeptReader) -> None:
         self._reader = reader
+        self._changes = SpoolChanges(reader.config.data_dir)
 
     @property
     def config(self) -> Config:
         return self._reader.config
+
+    def token(self) -> Hashable:
+        return self._changes.token()
 
     async def run(self, operation: str, given: Mapping[str, Any], who: str) -> Any:
         found = operation_named(operation)

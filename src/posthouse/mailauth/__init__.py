@@ -71,7 +71,7 @@ __getattr__ = lazily(
         "dmarc": "DmarcResult check_dmarc",
         "domain_check.check_domain": "check_domain",
         "domain_check.domain_report": "DomainReport",
-        "questions": "TIME_LIMIT Check Resolver answer ask",
+        "questions": "Check Resolver TIME_LIMIT answer ask",
         "spf.check_host": "check_spf",
         "spf.received_spf": "received_spf",
         "spf.spf_result": "SpfResult",

@@ -23,9 +23,12 @@ def a_labels(domain: str) -> str | None:
 
     U-labels are as SMTPUTF8 has them (RFC 6531 §3.3): one that IDNA2008 does not allow makes the domain no name.
     """
+    return _a_labels(domain) if len(domain) <= LONGEST_NAME + 1 else None
+
+
+@lru_cache(maxsize=2048)
+def _a_labels(domain: str) -> str | None:
     plain = domain.lower().removesuffix(".")
-    if len(plain) > LONGEST_NAME:
-        return None
     if not plain.isascii():
         labels = [label if label.isascii() else _a_label(label) for label in plain.split(".")]
         plain = ".".join(labels)

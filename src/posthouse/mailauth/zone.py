@@ -201,10 +201,12 @@ def _records_of(name: str, records: object) -> dict[str, tuple[_Record, ...] | s
             raise SettingError(
                 f"{kind!r:.40} is no record type", where=name, remedy=f"types are {', '.join(sorted(_TYPES))}"
             )
-        if isinstance(listed, str) and listed in _FAILURES:
-            found[word] = listed
+        values = _as_list(Kind(word), listed)
+        failure = next((each for each in values if isinstance(each, str) and each in _FAILURES), "")
+        if failure and (listed == failure or word != Kind.TXT):  # in a list of texts, the word is a text
+            found[word] = failure
             continue
-        found[word] = tuple(_value(Kind(word), each, where) for each in _as_list(Kind(word), listed))
+        found[word] = tuple(_value(Kind(word), each, where) for each in values)
     return found
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from tests.console.browser.browser_thread import BrowserThread
 from tests.console.live_console import LiveConsole
 
 _CHROMIUM = "chromium"
@@ -24,7 +24,7 @@ expect.set_options(timeout=_PATIENCE)
 
 
 @pytest.fixture
-def plain_page(browser: Browser, browser_thread: ThreadPoolExecutor, live: LiveConsole) -> Iterator[Page]:
+def plain_page(browser: Browser, browser_thread: BrowserThread, live: LiveConsole) -> Iterator[Page]:
     """An empty page of a browser whose JavaScript is off."""
 
     def start() -> Page:
@@ -32,9 +32,9 @@ def plain_page(browser: Browser, browser_thread: ThreadPoolExecutor, live: LiveC
         context.set_default_timeout(_PATIENCE)
         return context.new_page()
 
-    made = browser_thread.submit(start).result()
+    made = browser_thread.run(start)
     yield made
-    browser_thread.submit(made.context.close).result()
+    browser_thread.run(made.context.close)
     assert live.faults == []
 
 
@@ -45,10 +45,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def browser_thread() -> Iterator[ThreadPoolExecutor]:
+def browser_thread() -> Iterator[BrowserThread]:
     """The thread of the browser."""
-    with ThreadPoolExecutor(1, "browser") as thread:
-        yield thread
+    thread = BrowserThread()
+    yield thread
+    thread.end()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -58,13 +59,13 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     names = pyfuncitem._fixtureinfo.argnames
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
-    thread: ThreadPoolExecutor = pyfuncitem.funcargs["browser_thread"]
-    thread.submit(pyfuncitem.obj, **arguments).result()
+    thread: BrowserThread = pyfuncitem.funcargs["browser_thread"]
+    thread.run(pyfuncitem.obj, **arguments)
     return True
 
 
 @pytest.fixture(scope="session")
-def browser(browser_thread: ThreadPoolExecutor) -> Iterator[Browser]:
+def browser(browser_thread: BrowserThread) -> Iterator[Browser]:
     """Debian's Chromium."""
 
     def start() -> tuple[Playwright, Browser]:
@@ -76,10 +77,23 @@ def browser(browser_thread: ThreadPoolExecutor) -> Iterator[Browser]:
             playwright.stop()
             raise
 
-    playwright, browser = browser_thread.submit(start).result()
+    playwright, browser = browser_thread.run(start)
     yield browser
-    browser_thread.submit(browser.close).result()
-    browser_thread.submit(playwright.stop).result()
+    browser_thread.run(browser.close)
+    browser_thread.run(playwright.stop)
+
+
+@pytest.fixture
+def rebinding_browser(browser: Browser, browser_thread: BrowserThread) -> Iterator[Browser]:
+    """A browser for which evil.test is this machine, as after a DNS rebinding."""
+
+    def start() -> Browser:
+        arguments = ["--no-sandbox", "--host-resolver-rules=MAP evil.test 127.0.0.1"]
+        return browser.browser_type.launch(executable_path=shutil.which(_CHROMIUM), args=arguments)
+
+    made = browser_thread.run(start)
+    yield made
+    browser_thread.run(made.close)
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +104,7 @@ def live() -> Iterator[LiveConsole]:
 
 
 @pytest.fixture
-def page(browser: Browser, browser_thread: ThreadPoolExecutor, live: LiveConsole) -> Iterator[Page]:
+def page(browser: Browser, browser_thread: BrowserThread, live: LiveConsole) -> Iterator[Page]:
     """A fresh context with an empty page; a path alone is one of ``live``.  No test may leave an error in the page's
     console or a fault in the server."""
 
@@ -102,9 +116,9 @@ def page(browser: Browser, browser_thread: ThreadPoolExecutor, live: LiveConsole
         return made
 
     errors: list[str] = []
-    made = browser_thread.submit(start).result()
+    made = browser_thread.run(start)
     yield made
-    browser_thread.submit(made.context.close).result()
+    browser_thread.run(made.context.close)
     assert errors == []
     assert live.faults == []
 

@@ -148,6 +148,25 @@ def test_many_empty_lines_are_held_as_a_number() -> None:
     assert b"".join(made) == b"a" + b"\r\n" * 1_000_000 + b"b"
 
 
+@pytest.mark.parametrize("canonicalization", Canonicalization)
+@pytest.mark.parametrize("size", [1, 7, 4_096, 200_000])
+@pytest.mark.parametrize(
+    "piece", [b" ", b"\r\n", b"\r", b"\n", b" \r\n", b"a ", b"\t\r", b"\n\r\n", b"\r\n" * 999 + b"\n", b"a\r\n"]
+)
+def test_work_is_linear(canonicalization: Canonicalization, size: int, piece: bytes) -> None:
+    """Each octet is looked at in its own chunk alone: at most 2 octets are held, and what is emitted is not more."""
+    body = piece * (20_000 // len(piece)) + b"end"
+    made: list[int] = []
+    canonicalizer = BodyCanonicalizer(canonicalization, lambda octets: made.append(len(octets)))
+    chunks = [body[at : at + size] for at in range(0, len(body), size)]
+    for chunk in chunks:
+        canonicalizer.write(chunk)
+        assert len(canonicalizer._carry) <= 2
+    canonicalizer.finish()
+    assert sum(made) == len(by_the_rules(body, canonicalization)) <= len(body) + 2
+    assert len(made) <= 2 * len(chunks) + len(body) // 8_192 + 1
+
+
 # Fields ------------------------------------------------------------------------------------------------------------
 
 

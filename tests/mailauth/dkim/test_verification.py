@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import subprocess
 
 import pytest
@@ -109,6 +110,7 @@ def test_signatures_that_pass(tags: dict[str, str]) -> None:
         ({"h": "from:to:"}, "permerror", "h= is malformed"),
         ({"h": ""}, "permerror", "h= is malformed"),
         ({"h": "from:to o"}, "permerror", "no field name"),
+        ({"h": "from" + ":x" * 1000}, "permerror", "more than 1000 names"),
         ({"l": "-1"}, "permerror", "no length"),
         ({"l": ""}, "permerror", "no length"),
         ({"l": "1" * 77}, "permerror", "no length"),
@@ -456,19 +458,65 @@ def test_line_ends_of_a_text_file() -> None:
 
 
 def test_the_body_is_hashed_once_for_all_signatures_that_share_a_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    from posthouse.mailauth.dkim import body_hash
+    body = MESSAGE.partition(b"\r\n\r\n")[2] * 100
+    message = HEAD + b"\r\n" + body
+    forms = [{}, {"c": "simple/relaxed"}, {"l": "3"}, {"c": "simple"}]
+    signed = b"".join(field(tags, message) for tags in forms) * 2 + message
+    hashed: list[int] = []
 
-    signed = (field() + field({"c": "simple/relaxed"})) * 4 + field({"l": "3"}) + field({"c": "simple"}) + MESSAGE
-    made: list[object] = []
+    class Counted:
+        """SHA-256 of a body, with the octets that it has been given."""
 
-    class Counting:
-        def __init__(self, canonicalization: object, emit: object) -> None:
-            made.append(canonicalization)
-            self.write = self.finish = lambda *chunk: None
+        def __init__(self, octets: bytes = b"") -> None:
+            self.real = sha256(octets)
+            self.number = len(hashed)
+            hashed.append(0)
 
-    monkeypatch.setattr(body_hash, "BodyCanonicalizer", Counting)
-    verified(signed)
-    assert sorted(map(str, made)) == ["relaxed", "simple"]
+        def update(self, octets: bytes) -> None:
+            hashed[self.number] += len(octets)
+            self.real.update(octets)
+
+        def digest(self) -> bytes:
+            return self.real.digest()
+
+    sha256 = hashlib.sha256
+    monkeypatch.setattr(hashlib, "sha256", Counted)
+    assert verified(signed).result == "pass"
+    assert sorted(hashed) == [3, len(body), len(body)]  # 8 signatures: two whole bodies, and the length
+
+
+LONG = 250_000
+#: A signature that is read to its end, but for its h=, which follows.
+USUAL = b"DKIM-Signature: v=1; a=rsa-sha256; b=YQ==; bh=" + b"A" * 43 + b"=; d=example.org; s=rsa1; "
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"DKIM-Signature:" + b";" * LONG,
+        b"DKIM-Signature:" + b"=" * LONG,
+        b"DKIM-Signature: v=1;" + b" " * LONG + b"b",
+        b"DKIM-Signature: v=1;b" + b"\t " * (LONG // 2) + b"=",
+        b"DKIM-Signature: v=1; a=" + b"rsa-" * (LONG // 4),
+        USUAL + b"h=" + b"a:" * (LONG // 2),
+        USUAL + b"h=from:" + b"x:" * 60_000 + b"x\r\n"
+        + b"x:\r\n" * 9_000,
+        b"DKIM-Signature: v=1; a=rsa-sha256; bh=YQ==; d=" + b"a." * (LONG // 2) + b"b; s=c; h=from; b=YQ==",
+        b"DKIM-Signature: v=1; a=rsa-sha256; b=" + b"Y " * (LONG // 2) + b"; bh=YQ==; d=a.b; s=c; h=from",
+        USUAL + b"h=from; i=" + b"=41" * (LONG // 3) + b"@example.org",
+        USUAL + b"h=from:" + b"dkim-signature:" * 9_000 + b"x\r\n" + b"DKIM-Signature:\r\n" * 5_000,
+        b"X:" + b"\r\n " * (LONG // 3),
+        b"X:" + b" \t" * (LONG // 2) + b"x",
+        b"\r\n".join([b"X" * 900 + b" " * 90] * (LONG // 1_000)),
+        b"DKIM-Signature: d=a.b\r\n" * (LONG // 24),
+        b"DKIM-Signature:;d=" + b"\r\nDKIM-Signature:;d=".join([b"a.b"] * 6_000),
+    ],
+    ids=range(16),
+)  # fmt: skip
+def test_header_sections_that_are_made_to_be_slow(header: bytes) -> None:
+    """With work that is quadratic in the length, each would take hours: the time limit of a test is the proof."""
+    found = verified(b"From: " + b"a@b," * 20 + b"\r\n" + header + b"\r\n\r\n")
+    assert found.result != "pass"
 
 
 @given(st.binary(max_size=200), st.integers(0, 400))

@@ -19,7 +19,7 @@ from posthouse.service.operations.spelling import as_written
 if TYPE_CHECKING:
     from posthouse.service.operations.inboxes.mail_answers import MailEntry
 
-__all__ = ["check", "count", "export", "extract", "part", "read", "search", "views"]
+__all__ = ["check", "count", "export", "extract", "part", "read", "search", "source", "views"]
 
 _PAGE = 200
 _VIEW = click.option(
@@ -226,3 +226,20 @@ def check(number: int, config_file: str | None, data_dir: str | None, as_json: b
         click.echo(f"{each.level} line {each.line} {each.rule}: {safe(each.text)}; {safe(each.remedy)}")
     if not found:
         click.echo("Nothing was found.")
+
+
+@click.command("source", short_help="Write a piece of a message as it was delivered.")
+@click.argument("number", type=click.IntRange(1))
+@click.option("--start", default=0, type=click.IntRange(0), help="The octet that it begins with.")
+@click.option("--octets", default=262_144, show_default=True, type=click.IntRange(1), help="How many at most.")
+@with_daemon
+@with_json
+def source(number: int, start: int, octets: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Write a piece of a message as it was delivered; `posthouse inbox show --raw` writes all of it."""
+    options = DaemonOptions(config_file, data_dir)
+    found = operate("inbox source", options, number=number, start=start, octets=octets)
+    if as_json:
+        print_json(found)
+        return
+    sys.stdout.buffer.write(found.content)
+    sys.stdout.buffer.flush()

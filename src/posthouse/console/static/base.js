@@ -55,3 +55,89 @@ document.addEventListener("click", (event) => {
 
 relative();
 setInterval(relative, 30_000);
+
+// Live updates.  A browser keeps few connections to one server, so one tab of all listens and tells the others; where
+// no stream comes through (a proxy may keep it back), each page asks every 5 s.
+
+const sign = document.querySelector("[data-live]");
+let polling = 0;
+let renewing = false;
+let again = false;
+let pause = 250;
+
+function state(name, text) {
+  if (!sign) return;
+  sign.hidden = false;
+  sign.dataset.state = name;
+  if (sign.textContent !== text) sign.textContent = text;
+}
+
+async function changed(topics) {
+  document.dispatchEvent(new CustomEvent("posthouse:change", { detail: { topics } }));
+  const wanted = [...document.querySelectorAll("[data-live-part]:not([data-renew])")];
+  if (!wanted.some((part) => topics.includes(part.dataset.liveTopic ?? "spool"))) return;
+  if (renewing || document.hidden) { again = true; return; }
+  renewing = true;
+  const began = performance.now();
+  try {
+    await renew();
+    if (sign?.dataset.state === "stale") state(polling ? "poll" : "live", polling ? sign.dataset.pollText : sign.dataset.liveText);
+  } catch {
+    state("stale", sign?.dataset.staleText ?? "");
+  }
+  // A page that takes long to make is asked for less often.
+  pause = Math.min(5000, Math.max(250, 4 * (performance.now() - began)));
+  setTimeout(() => {
+    renewing = false;
+    if (again) { again = false; changed(["spool", ...topics]); }
+  }, pause);
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden && again && !renewing) { again = false; changed(["spool"]); }
+});
+
+const channel = "BroadcastChannel" in window ? new BroadcastChannel("posthouse-events" + base) : null;
+channel?.addEventListener("message", ({ data }) => heard(data));
+
+function heard(data) {
+  clearInterval(polling);
+  polling = 0;
+  if (sign?.dataset.state !== "stale") state("live", sign?.dataset.liveText ?? "");
+  if (data.topics) changed(data.topics);
+}
+
+function poll() {
+  if (polling) return;
+  state("poll", sign?.dataset.pollText ?? "");
+  polling = setInterval(() => changed(["spool"]), 5000);
+}
+
+function listen() {
+  return new Promise((ended) => {
+    const source = new EventSource(`${base}/events?topics=*`);
+    const tell = (data) => { heard(data); channel?.postMessage(data); };
+    const patience = setTimeout(poll, 5000);
+    source.addEventListener("hello", () => { clearTimeout(patience); tell({}); });
+    source.addEventListener("change", (event) => tell(JSON.parse(event.data)));
+    source.addEventListener("error", () => {
+      poll();
+      if (source.readyState === EventSource.CLOSED) { clearTimeout(patience); setTimeout(ended, 10_000); }
+    });
+    window.addEventListener("pagehide", () => { source.close(); ended(); }, { once: true });
+  });
+}
+
+async function lead() {
+  for (;;) {
+    if (navigator.locks) await navigator.locks.request("posthouse-events" + base, listen);
+    else await listen();
+  }
+}
+
+if ("EventSource" in window) {
+  if (channel) { setTimeout(() => { if (sign?.dataset.state === "") poll(); }, 20_000); }
+  lead();
+} else {
+  poll();
+}

@@ -41,10 +41,11 @@ class BodyHash(NamedTuple):
 class _Canonical:
     """One canonical form of the body and its hashes by length."""
 
-    __slots__ = ("canonicalizer", "hashes", "total")
+    __slots__ = ("canonicalization", "canonicalizer", "hashes", "total")
 
-    def __init__(self, canonicalization: Canonicalization, lengths: Iterable[int | None]) -> None:
-        self.hashes = {length: hashlib.sha256() for length in lengths}
+    def __init__(self, canonicalization: Canonicalization) -> None:
+        self.canonicalization = canonicalization
+        self.hashes: dict[int | None, hashlib._Hash] = {}
         self.total = 0
         self.canonicalizer = BodyCanonicalizer(canonicalization, self._take)
 
@@ -63,24 +64,36 @@ class BodyHashes:
     __slots__ = ("_forms",)
 
     def __init__(self, wanted: Iterable[BodyForm]) -> None:
-        lengths: dict[Canonicalization, dict[int | None, None]] = {}
-        for form in wanted:
-            lengths.setdefault(form.canonicalization, {})[form.length] = None
-        self._forms = {each: _Canonical(each, found) for each, found in lengths.items()}
+        self._forms: list[_Canonical] = []
+        for canonicalization, length in wanted:
+            made = self._made(canonicalization)
+            if made is None:
+                made = _Canonical(canonicalization)
+                self._forms.append(made)
+            if length not in made.hashes:
+                made.hashes[length] = hashlib.sha256()
+
+    def _made(self, canonicalization: Canonicalization) -> _Canonical | None:
+        for form in self._forms:
+            if form.canonicalization is canonicalization:
+                return form
+        return None
 
     def write(self, chunk: bytes) -> None:
         """Take the next octets of the body."""
-        for form in self._forms.values():
+        for form in self._forms:
             form.canonicalizer.write(chunk)
 
     def finish(self) -> None:
         """The body has ended."""
-        for form in self._forms.values():
+        for form in self._forms:
             form.canonicalizer.finish()
 
     def of(self, form: BodyForm) -> BodyHash:
         """The hash of a form that was wanted, after ``finish()``.  Raises ``KeyError`` for another."""
-        made = self._forms[form.canonicalization]
+        made = self._made(form.canonicalization)
+        if made is None:
+            raise KeyError(form)
         total = made.total
         return BodyHash(
             made.hashes[form.length].digest(), total if form.length is None else min(form.length, total), total

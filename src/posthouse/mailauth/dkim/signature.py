@@ -18,6 +18,7 @@ from posthouse.mailauth.tag_list import Malformed64, TagFault, TagList, decode_b
 
 __all__ = [
     "ALGORITHMS",
+    "MOST_NAMES",
     "SignatureTags",
     "base64_tag",
     "dkim_signature",
@@ -32,6 +33,9 @@ __all__ = [
 
 #: The algorithms of ``a=`` that count (RFC 8301, RFC 8463).
 ALGORITHMS: Final = ("rsa-sha256", "ed25519-sha256")
+
+#: Names in h=; signers write 10 to 40.
+MOST_NAMES: Final = 1_000
 
 _CANONICALIZATIONS: Final = {each.value: each for each in Canonicalization}
 _ALGORITHM = re.compile(r"[A-Za-z][A-Za-z0-9]*+-[A-Za-z][A-Za-z0-9]*+")
@@ -216,6 +220,8 @@ def _fields(value: str) -> tuple[str, ...]:
         names = split_list(value)
     except TagFault as fault:
         raise SignatureFault("permerror", f"h= is malformed: {fault}") from None
+    if len(names) > MOST_NAMES:
+        raise SignatureFault("permerror", f"h= has more than {MOST_NAMES} names")
     for name in names:
         if _FIELD_NAME.fullmatch(name) is None:
             raise SignatureFault("permerror", f"h= holds {name!r:.40}, which is no field name")

@@ -230,7 +230,13 @@ def _praise(content: SignatureTags, record: KeyRecord, key: PublicKey, body: Bod
 def _joined(results: tuple[SignatureResult, ...], skipped: int) -> DkimResult:
     if not results:
         return DkimResult("none", "the message has no DKIM signature")
-    deciding = next((each for word in ("pass", "temperror") for each in results if each.result == word), results[0])
+    deciding = results[0]
+    for each in results:
+        if each.result == "pass":
+            deciding = each
+            break
+        if each.result == "temperror" != deciding.result:
+            deciding = each
     where = "" if deciding.result == "pass" or not deciding.domain else f"{deciding.domain}: "
     return DkimResult(deciding.result, where + deciding.reason, results, skipped)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from posthouse.core import LocalError
@@ -13,6 +14,8 @@ from posthouse.mailauth.domains import a_labels
 from posthouse.mailauth.questions import Check
 
 __all__ = ["check_domain"]
+
+_NAME = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+")
 
 
 def check_domain(domain: str, selectors: Sequence[str] = ()) -> Check[DomainReport]:
@@ -26,7 +29,7 @@ def check_domain(domain: str, selectors: Sequence[str] = ()) -> Check[DomainRepo
         LocalError: ``domain`` is no domain name with two labels or more.
     """
     name = a_labels(domain)
-    if name is None or "." not in name:
+    if name is None or _NAME.fullmatch(name) is None:
         raise LocalError(f"{domain[:253]!r} is no domain name; give one with two labels or more, as example.org")
     return _checked(name, selectors)
 

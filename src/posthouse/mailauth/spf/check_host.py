@@ -1,8 +1,8 @@
 """SPF's check_host() (RFC 7208 §4) for one identity of one message, as a check that yields its DNS questions.
 
 The limits of §4.6.4 are kept whatever a record says: 10 terms with look-ups in all records together, 2 of them with an
-empty answer, 10 MX records and 10 PTR names; so a check asks at most 1 + 10 × 11 + 1 questions.  A term whose answers
-are all empty counts once as a void look-up, an ``mx`` with several hosts too: the RFC limits the number of terms.
+empty answer, 10 MX records and 10 PTR names; so a check asks at most 1 + 10 × 11 + 1 questions.  A term with
+an empty answer counts once as a void look-up, an ``mx`` with several such hosts too: the RFC limits the terms.
 
 Errors end the whole evaluation, in whatever depth of includes they are met (§5.2); ``_Ended`` carries them.
 """
@@ -10,6 +10,7 @@ Errors end the whole evaluation, in whatever depth of includes they are met (§5
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal, NamedTuple
 
@@ -38,6 +39,9 @@ MOST_HOSTS = 10
 """MX records of one mx term, and names of the client's address that are looked at (RFC 7208 §4.6.4)."""
 
 
+_LONGEST_ADDRESS = 45  # characters of an IPv6 address
+
+
 def check_spf(
     ip: str | IPv4Address | IPv6Address,
     mail_from: str | Address | None,
@@ -63,7 +67,7 @@ def check_spf(
     Raises:
         LocalError: ``ip`` is no IP address.
     """
-    client = _client(ip)
+    client = _client(ip) if not isinstance(ip, str) or len(ip) > _LONGEST_ADDRESS else _known_client(ip)
     sender = str(mail_from) if mail_from is not None else ""
     if sender.startswith("<") and sender.endswith(">"):
         sender = sender[1:-1]
@@ -80,6 +84,9 @@ def _client(ip: str | IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     except ValueError:
         raise LocalError(f"{ip!r:.80} is no IP address; give the client's address, as 192.0.2.1") from None
     return client.ipv4_mapped or client if isinstance(client, IPv6Address) else client
+
+
+_known_client = lru_cache(maxsize=1024)(_client)
 
 
 class _Place(NamedTuple):
@@ -292,14 +299,12 @@ class _Evaluation:
             reason = f"{text} in the SPF record of {domain} finds {len(found)} MX records: {MOST_HOSTS} are allowed"
             raise _Ended("permerror", steps, reason)
         hosts = list(dict.fromkeys(each.exchange for each in found if each.exchange))  # less the null MX (RFC 7505)
-        void = bool(hosts)
+        void = False
         for host in hosts:
-            addresses = yield from self._records(self._address_kind, host, steps, count_void=False)
+            addresses = yield from self._records(self._address_kind, host, steps, count_void=not void)
+            void = void or addresses.status is not Status.OK
             if self._has(addresses, term):
                 return True
-            void = void and addresses.status is not Status.OK
-        if void:
-            self._count_void(hosts[0], steps)
         return False
 
     def _has(self, answer: Answer, term: Term) -> bool:

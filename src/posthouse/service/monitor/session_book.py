@@ -164,7 +164,8 @@ class SessionBook:
         record = SessionRecord(self._number, where, session, peer, self._clock.time())
         self._open[session] = self._by_peer[peer] = record
         record.also = also
-        if self._may_record() or self.watched or self._was_refused(peer.host):
+        now = self._clock.monotonic()
+        if self._may_record(now) or now < self._watched_until or self._was_refused(peer.host, now):
             self._record(record)
         elif also is not None:
             record_session(session, also)
@@ -224,19 +225,17 @@ class SessionBook:
                 record.partial = True
                 self._record(record)
 
-    def _may_record(self) -> bool:
+    def _may_record(self, now: float) -> bool:
         """Take a token, if there is one."""
-        now = self._clock.monotonic()
-        self._tokens = min(_AT_ONCE, self._tokens + (now - self._at) * _A_SECOND)
+        tokens = min(_AT_ONCE, self._tokens + (now - self._at) * _A_SECOND)
         self._at = now
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
+        enough = tokens >= 1.0
+        self._tokens = tokens - 1.0 if enough else tokens
+        return enough
 
-    def _was_refused(self, host: str) -> bool:
+    def _was_refused(self, host: str, now: float) -> bool:
         at = self._hosts.get(host)
-        return at is not None and self._clock.monotonic() - at < _HOST_FOR
+        return at is not None and now - at < _HOST_FOR
 
     def _record(self, record: SessionRecord) -> None:
         session, time = record.session, self._clock.time

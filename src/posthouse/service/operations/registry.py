@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from posthouse.service.operations.base import Operation
+from posthouse.service.operations.checks.dmarc_summary import REPORT_DMARC
 from posthouse.service.operations.checks.domain_records import CHECK_DOMAIN
 from posthouse.service.operations.checks.message_checks import CHECK_MESSAGE
 from posthouse.service.operations.dkim_keys import DKIM_OPERATIONS
@@ -38,6 +39,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             CHECK_SETTINGS,
             CHECK_DOMAIN,
             CHECK_MESSAGE,
+            REPORT_DMARC,
             *FAULT_OPERATIONS,
             *INBOX_OPERATIONS,
             *EXPLAIN_OPERATIONS,

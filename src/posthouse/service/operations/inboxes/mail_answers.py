@@ -24,6 +24,7 @@ __all__ = [
     "PartNodeEntry",
     "ReleaseEntry",
     "ReleaseReport",
+    "SourceSlice",
     "ViewEntry",
     "entry_of",
 ]
@@ -222,3 +223,11 @@ class MessageSent(Struct, frozen=True, kw_only=True):
 
     queue_id: str
     refused: bool = False
+
+
+class SourceSlice(Struct, frozen=True, kw_only=True):
+    """A piece of a message's octets, from the octet ``start`` on, of ``total`` octets."""
+
+    content: bytes
+    start: int
+    total: int

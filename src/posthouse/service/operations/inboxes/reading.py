@@ -17,6 +17,7 @@ from posthouse.service.operations.inboxes.mail_answers import (
     MailExtract,
     MailRead,
     PartNodeEntry,
+    SourceSlice,
     entry_of,
 )
 from posthouse.service.operations.remarks import remarks_in
@@ -35,6 +36,7 @@ _MOST_TEXT: Final = 2 << 20  # characters of text, and of HTML
 _MOST_FIELDS: Final = 1000
 _LONGEST_FIELD: Final = 10_000
 _MOST_LINKS: Final = 1000
+_MOST_SOURCE: Final = 8 << 20  # octets of source of one answer
 
 
 def missing(number: int) -> SettingError:
@@ -205,6 +207,15 @@ def _part_of(octets: bytes, wanted: str) -> AttachmentContent | None:
     return None
 
 
+async def _source(context: Context, number: int, start: int = 0, octets: int = 262_144) -> SourceSlice:
+    async with context.spool() as spool:
+        _, content = await _read_octets(spool, context, number)
+        start = max(0, start)
+        return SourceSlice(
+            content=content[start : start + max(1, min(octets, _MOST_SOURCE))], start=start, total=len(content)
+        )
+
+
 async def _extract(context: Context, number: int) -> MailExtract:
     async with context.spool() as spool:
         message, octets = await _read_octets(spool, context, number)
@@ -260,6 +271,18 @@ READING_OPERATIONS: Final = (
         _part,
         AttachmentContent,
         (_NUMBER, Parameter("part", "Its number in the tree, as 1.2, or cid: and its Content-ID.", str)),
+        live=True,
+    ),
+    Operation(
+        "inbox source",
+        "Give a piece of a message as it was delivered.",
+        _source,
+        SourceSlice,
+        (
+            _NUMBER,
+            Parameter("start", "The octet that it begins with.", int, 0),
+            Parameter("octets", "How many at most.", int, 262_144),
+        ),
         live=True,
     ),
     Operation(

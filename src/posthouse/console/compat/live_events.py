@@ -1,0 +1,117 @@
+"""Live events of Mailpit and MailHog over WebSocket: each message that arrives, and Mailpit's counts.
+
+Each reader waits by the operation ``inbox wait`` with a cursor, so that nothing is missed and nothing polls.  At most
+50 readers of one console are served; a further one is closed with 1013 (try again later).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakKeyDictionary
+
+import msgspec
+from starlette.requests import Request
+from starlette.routing import BaseRoute, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from posthouse import __version__
+from posthouse.console.compat.mailhog_shapes import item_of
+from posthouse.console.compat.mailpit_shapes import summary_of
+from posthouse.console.compat.stored_mail import StoredMail
+from posthouse.core import PosthouseError
+from posthouse.message.reading.read_message import read_octets
+
+if TYPE_CHECKING:
+    from posthouse.console.app import Console
+    from posthouse.service.operations.inboxes.mail_answers import MailEntry
+
+__all__ = ["EVENT_ROUTES"]
+
+_READERS: Final = 50
+#: Seconds of one wait; then the reader is looked after.
+_WAIT: Final = 20
+_AT_ONCE: Final = 100
+#: Seconds between two frames of counts: four a second at most.
+_PAUSE: Final = 0.25
+
+_readers: WeakKeyDictionary[Console, set[WebSocket]] = WeakKeyDictionary()
+_Frames = Callable[[StoredMail, "list[MailEntry]"], Awaitable["list[Any]"]]
+
+
+def _endpoint(frames: _Frames) -> Callable[[WebSocket], Awaitable[None]]:
+    """The endpoint that sends what ``frames`` makes of the messages that arrived; first of none."""
+
+    async def serve(socket: WebSocket) -> None:
+        console = socket.scope.get("posthouse.console")
+        if console is None:
+            await socket.close(1011)
+            return
+        readers = _readers.setdefault(console, set())
+        if len(readers) >= _READERS:
+            await socket.close(1013)
+            return
+        await socket.accept()
+        readers.add(socket)
+        sending = asyncio.ensure_future(_send(socket, _mail(socket, console), frames))
+        try:
+            while True:  # what a reader says is not looked at; that it leaves is noticed here
+                message = await socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    break
+        except WebSocketDisconnect:
+            pass
+        finally:
+            readers.discard(socket)
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
+
+    return serve
+
+
+def _mail(socket: WebSocket, console: Console) -> StoredMail:
+    scope = {**socket.scope, "type": "http", "method": "GET"}
+    return StoredMail(console.page_request(Request(scope)))
+
+
+async def _send(socket: WebSocket, mail: StoredMail, frames: _Frames) -> None:
+    """Send until the reader goes, or the daemon does not answer."""
+    try:
+        listing = await mail.page.run("inbox search", limit=1)
+        last: int = listing.last
+        arrived: list[MailEntry] = []
+        while True:
+            for frame in await frames(mail, arrived):
+                await socket.send_text(msgspec.json.encode(frame).decode())
+            await asyncio.sleep(_PAUSE)
+            awaited = await mail.page.run("inbox wait", after=last, timeout=_WAIT)
+            page = await mail.page.run("inbox search", after=last, limit=_AT_ONCE) if awaited.messages else None
+            arrived = list(reversed(page.messages)) if page is not None else []
+            last = max([last, *(each.number for each in arrived)])
+    except (PosthouseError, WebSocketDisconnect, RuntimeError):
+        with contextlib.suppress(RuntimeError):
+            await socket.close(1011)
+
+
+async def _mailpit(mail: StoredMail, arrived: list[MailEntry]) -> list[Any]:
+    counts = await mail.page.run("inbox count")
+    new = [{"Type": "new", "Data": summary_of(each, await mail.people(each))} for each in arrived]
+    stats = {"Total": counts.messages, "Unread": counts.unread, "Version": f"posthouse {__version__}"}
+    return [*new, {"Type": "stats", "Data": stats}]
+
+
+async def _mailhog(mail: StoredMail, arrived: list[MailEntry]) -> list[Any]:
+    items = []
+    for each in arrived:
+        octets = await mail.octets(each)
+        items.append(item_of(each, read_octets(octets), octets))
+    return items
+
+
+#: The sockets of both.
+EVENT_ROUTES: Final[tuple[BaseRoute, ...]] = (
+    WebSocketRoute("/api/events", _endpoint(_mailpit)),
+    WebSocketRoute("/api/v2/websocket", _endpoint(_mailhog)),
+)

@@ -1,0 +1,100 @@
+"""Answers of other catchers' interfaces: ``ok`` for a change, one sentence in plain text for an error."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from posthouse.console.compat.stored_mail import StoredMail
+from posthouse.console.problems import NotFound, RequestRefused
+from posthouse.core import PosthouseError, SettingError, StorageError
+
+__all__ = ["OK", "answered", "as_json", "body_of", "changing", "of_another_site", "route", "words"]
+
+#: The answer to a change.
+OK: Final = b"ok"
+_CHANGING: Final = frozenset({"POST", "PUT", "DELETE", "PATCH"})
+
+
+def as_json(data: Any, status: int = 200) -> Response:
+    """Data as JSON."""
+    return Response(msgspec.json.encode(data), status, media_type="application/json")
+
+
+def answered(text: bytes | str, status: int = 200) -> Response:
+    """Plain text."""
+    return Response(text, status, media_type="text/plain; charset=utf-8")
+
+
+_Handler = Callable[[Request, StoredMail], Awaitable[Response]]
+
+
+def route(path: str, **methods: _Handler) -> Route:
+    """A route whose methods are answered by these handlers: ``get=…``, ``delete=…``."""
+    handlers = {name.upper(): handler for name, handler in methods.items()}
+
+    async def endpoint(request: Request) -> Response:
+        handler = handlers.get(request.method) or handlers["GET"]  # HEAD
+        try:
+            mail = StoredMail(request.scope["posthouse.console"].page_request(request))
+            if request.method in _CHANGING:
+                changing(mail)
+            return await handler(request, mail)
+        except NotFound as error:
+            return answered(str(error), 404)
+        except RequestRefused as error:
+            return answered(str(error), error.status)
+        except StorageError as error:
+            return answered(str(error), 503)
+        except PosthouseError as error:
+            return answered(str(error), 400)
+
+    return Route(path, endpoint, methods=list(handlers))
+
+
+def changing(mail: StoredMail) -> None:
+    """Raise ``RequestRefused`` if this visitor may change nothing."""
+    if not mail.page.visitor.may_change:
+        raise RequestRefused("this login may read and change nothing")
+
+
+def of_another_site(request: Request) -> bool:
+    """Whether a page of another site makes the browser ask."""
+    return request.headers.get("sec-fetch-site", "") not in ("", "none", "same-origin")
+
+
+async def body_of(request: Request) -> Mapping[str, Any]:
+    """The JSON object of a body, whatever its type says; a form's fields, with lists; nothing for an empty body.
+
+    Raises ``SettingError`` if it is anything else: nothing may be taken for "all".
+    """
+    octets = await request.body()
+    if not octets.strip():
+        return {}
+    if request.headers.get("content-type", "").partition(";")[0].strip() == "application/x-www-form-urlencoded":
+        form = await request.form(max_fields=20_000)
+        if not form:
+            raise SettingError("the form has no fields", remedy="send a JSON object")
+        return {name: list(form.getlist(name)) for name in form}
+    try:
+        found = msgspec.json.decode(octets)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SettingError(f"the body is no JSON: {error}", remedy="send a JSON object") from error
+    if not isinstance(found, dict):
+        raise SettingError("the body is JSON, but no object", remedy="send a JSON object")
+    return found
+
+
+def words(body: Mapping[str, Any], name: str) -> list[str]:
+    """A list of texts in a body, by its name in any case.  Raises ``SettingError`` for anything else."""
+    given = next((value for key, value in body.items() if key.lower() == name.lower()), None)
+    if given is None:
+        return []
+    if not isinstance(given, list) or not all(isinstance(each, str) for each in given):
+        raise SettingError(f"{name} is no list of texts", remedy=f'write {{"{name}": ["…"]}}')
+    return given

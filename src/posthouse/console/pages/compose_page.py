@@ -1,0 +1,125 @@
+"""The compose page: a new message, a reply or a forwarded one, formed or raw, handed to this daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+from typing import TYPE_CHECKING, Final
+
+from starlette.datastructures import FormData, UploadFile
+
+from posthouse.console.declarations import Done, NavEntry, Page, PageAction, Shown
+from posthouse.console.problems import RequestRefused
+
+if TYPE_CHECKING:
+    from posthouse.console.page_request import PageRequest
+
+__all__ = ["BODY_LIMITS", "NAV", "ROUTES"]
+
+_MOST: Final = 24 << 20  # octets of one message's files
+_LINES: Final = re.compile(r"\r\n|\r|\n")
+_WAYS: Final = ("reply", "all", "forward")
+
+
+async def _show(page: PageRequest) -> Shown:
+    values = {name: page.query.get(name, "")[:2000] for name in ("from", "to", "cc", "subject", "text")}
+    way = next((each for each in _WAYS if page.query.get(each, "").isdigit()), "")
+    if way:
+        values |= await _answer(page, int(page.query[way]), way)
+    elif not values["from"]:
+        values["from"] = f"postmaster@{page.runner.config.postmaster.domain}"
+    raw = page.query.get("raw") == "1"
+    return Shown("compose_form.html", values, {"values": values, "raw": raw, "error": ""})
+
+
+async def _answer(page: PageRequest, number: int, way: str) -> dict[str, str]:
+    """The fields of a reply to a message, or of its forwarding."""
+    from posthouse.core import LocalError
+    from posthouse.message.authoring import forward, reply
+    from posthouse.message.reading import read_octets
+
+    shown = await page.run("inbox show", number=number)
+    octets = shown.raw if shown.raw is not None else shown.text.encode()
+    me = shown.inbox
+
+    def made() -> dict[str, str]:
+        original = read_octets(octets)
+        try:
+            if way == "forward":
+                message = forward(original, me, ())
+            else:
+                message = reply(original, me, everyone=way == "all")
+        except LocalError as error:
+            raise RequestRefused(f"this message cannot be answered: {error}", 400) from error
+        return {
+            "from": me,
+            "to": ", ".join(map(str, message.to)),
+            "cc": ", ".join(map(str, message.cc)),
+            "subject": message.subject,
+            "text": message.text or "",
+            "in_reply_to": " ".join(message.in_reply_to),
+            "references": " ".join(message.references),
+        }
+
+    return await asyncio.to_thread(made)
+
+
+def _field(form: FormData, name: str) -> str:
+    value = form.get(name, "")
+    return value if isinstance(value, str) else ""
+
+
+async def _send(page: PageRequest) -> Done | Shown:
+    from posthouse.core import PosthouseError
+
+    form = await page.form()
+    raw = _field(form, "raw") == "1"
+    names = ("from", "to", "cc", "subject", "text", "html", "source", "in_reply_to", "references")
+    values = {name: _field(form, name) for name in names}
+    try:
+        sender, recipients, octets = await _message(form, values, raw=raw)
+        content = base64.b64encode(octets).decode()
+        sent = await page.run("inbox send", sender=sender, to=", ".join(recipients), content=content)
+    except PosthouseError as error:
+        if page.wants_json:
+            raise
+        return Shown("compose_form.html", values, {"values": values, "raw": raw, "error": str(error)}, status=400)
+    key = "compose.refused" if sent.refused else "compose.sent"
+    return Done("/inbox", page.text(key, id=sent.queue_id), sent)
+
+
+async def _message(form: FormData, values: dict[str, str], *, raw: bool) -> tuple[str, list[str], bytes]:
+    """Sender, recipients and octets of what was written."""
+    from posthouse.message import Attachment, Message
+
+    if raw:
+        recipients = [each.strip() for each in values["to"].split(",") if each.strip()]
+        return values["from"].strip(), recipients, _LINES.sub("\r\n", values["source"]).encode()
+    files, size = [], 0
+    for each in form.getlist("file"):
+        if isinstance(each, UploadFile) and each.filename:
+            content = await each.read()
+            size += len(content)
+            if size > _MOST:
+                raise RequestRefused(f"the files have more than {_MOST >> 20} MiB together", 413)
+            files.append(Attachment(content, name=each.filename))
+    message = Message(
+        values["from"],
+        values["to"] or (),
+        cc=values["cc"] or (),
+        subject=values["subject"],
+        text=_LINES.sub("\n", values["text"]),
+        html=values["html"] or None,
+        attachments=files,
+        in_reply_to=values["in_reply_to"].split(),
+        references=values["references"].split(),
+    )
+    envelope = message.envelope
+    octets = await asyncio.to_thread(message.as_bytes)
+    return str(envelope.sender or ""), [str(each.address) for each in envelope.recipients], octets
+
+
+ROUTES: Final = (Page("/compose", _show), PageAction("/compose", _send))
+NAV: Final = (NavEntry("/compose", "compose.title", "mail", 20),)
+BODY_LIMITS: Final = {"/compose": 34 << 20}

@@ -1,0 +1,196 @@
+"""The message page: one message beside its list, in tabs; and its HTML, its parts and its source by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from posthouse.console.declarations import Done, Page, PageAction, Shown
+from posthouse.console.mail_html import HTML_POLICY, REMOTE_POLICY, is_remote, safe_document
+from posthouse.console.mail_parts import attachment_header, part_response, shown_as
+from posthouse.console.pages.inbox_page import list_address, listing_of
+from posthouse.console.problems import NotFound, RequestRefused
+
+if TYPE_CHECKING:
+    from posthouse.console.page_request import PageRequest
+    from posthouse.service.operations.inboxes.mail_answers import MailRead
+
+__all__ = ["BODY_LIMITS", "ROUTES", "segments"]
+
+_TABS: Final = ("html", "text", "headers", "parts", "source", "links", "check")
+_SLICE: Final = 256 << 10  # octets of source on one page
+_LINK: Final = re.compile(r"https?://[^\s<>\"']{1,2000}")
+_MOST_SEGMENTS: Final = 5000
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise NotFound(f'"{text[:40]}" is no number of a message')
+    return int(text)
+
+
+def segments(text: str) -> list[tuple[str, str]]:
+    """A text in pieces: each with the address that it links to, or ""."""
+    found: list[tuple[str, str]] = []
+    at = 0
+    for match in _LINK.finditer(text):
+        if len(found) > _MOST_SEGMENTS:
+            break
+        url = match[0].rstrip(".,;:!?)'")
+        found += [(text[at : match.start()], ""), (url, url)]
+        at = match.start() + len(url)
+    return [each for each in [*found, (text[at:], "")] if each[0]]
+
+
+async def _show(page: PageRequest) -> Shown:
+    number = _number(page.args["number"])
+    read: MailRead = await page.run("inbox read", number=number)
+    if page.wants_json:
+        return Shown("message_show.html", read)
+    if read.entry.unread and page.visitor.may_change and page.query.get("keep") != "1":
+        await page.run("inbox mark", numbers=[read.entry.number])
+    tab = page.query.get("tab", "")
+    if tab not in _TABS or (tab == "html" and not read.html):
+        tab = "html" if read.html else "text"
+    listing = await listing_of(page)
+    numbers = [each.number for each in listing.messages]
+    at = numbers.index(read.entry.number) if read.entry.number in numbers else -1
+    context: dict[str, Any] = {
+        "tab": tab,
+        "tabs": [each for each in _TABS if each != "html" or read.html],
+        "listing": listing,
+        "open_number": read.entry.number,
+        "list_address": list_address,
+        "newer": numbers[at - 1] if at > 0 else 0,
+        "older": numbers[at + 1] if 0 <= at < len(numbers) - 1 else 0,
+        "attachments": [each for each in read.parts if each.kind == "attachment"],
+        "shown_as": shown_as,
+        "remote": bool(read.html) and is_remote(read.html),
+        "segments": segments(read.text) if tab == "text" else (),
+        "findings": await page.run("inbox check", number=number) if tab == "check" else (),
+        "width": page.query.get("width") if page.query.get("width") in ("phone", "tablet") else "full",
+        "can_release": bool(page.runner.config.inbox.release_via),
+        **(await _source_context(page, number) if tab == "source" else {}),
+    }
+    return Shown("message_show.html", read, context, title=read.entry.subject or page.text("message.no_subject"))
+
+
+async def _source_context(page: PageRequest, number: int) -> dict[str, Any]:
+    start = page.number("start", 0, most=1 << 40)
+    found = await page.run("inbox source", number=number, start=start, octets=_SLICE)
+    lines = found.content.decode("utf-8", "replace").splitlines()
+    return {"source": lines, "source_start": start, "source_next": start + len(found.content), "total": found.total}
+
+
+# What the page is made of ---------------------------------------------------------------------------------------------
+
+
+def _page(request: Request) -> PageRequest:
+    made: PageRequest = request.scope["posthouse.console"].page_request(request)
+    return made
+
+
+async def _frame(request: Request) -> Response:
+    """The HTML of a message, for the frame of its page."""
+    page = _page(request)
+    number = await _wanted(page)
+    read: MailRead = await page.run("inbox read", number=number)
+    if not read.html:
+        raise NotFound(f"message {number} has no HTML")
+    loop = asyncio.get_running_loop()
+
+    def content(part: str) -> bytes:
+        asked = asyncio.run_coroutine_threadsafe(page.run("inbox part", number=number, part=part), loop)
+        octets: bytes = asked.result(60).content
+        return octets
+
+    pictures = {
+        each.content_id.lower(): (each.type, lambda part=each.number: content(part))
+        for each in read.parts
+        if each.content_id
+    }
+    dark = page.query.get("dark") == "1"
+    document = await asyncio.to_thread(lambda: safe_document(read.html, pictures, dark=dark))
+    remote = page.query.get("remote") == "1"
+    return Response(
+        document, media_type="text/html", headers={"content-security-policy": REMOTE_POLICY if remote else HTML_POLICY}
+    )
+
+
+async def _wanted(page: PageRequest) -> int:
+    """The number in the address; ``latest`` is the newest message, of a view and a search if they are given."""
+    given = page.args["number"]
+    if given != "latest":
+        return _number(given)
+    listing = await page.run(
+        "inbox search", view=page.query.get("view", ""), query=page.query.get("query", ""), limit=1
+    )
+    if not listing.messages:
+        raise NotFound("no message is there yet that the search finds")
+    return int(listing.messages[0].number)
+
+
+async def _text(request: Request) -> Response:
+    page = _page(request)
+    read: MailRead = await page.run("inbox read", number=await _wanted(page))
+    return Response(read.text, media_type="text/plain", headers={"content-security-policy": "sandbox"})
+
+
+async def _latest(request: Request) -> Response:
+    """The page of a message, for those who know ``latest`` only."""
+    page = _page(request)
+    number = await _wanted(page)
+    return RedirectResponse(page.url(f"/message/{number}"), 302)
+
+
+async def _part(request: Request) -> Response:
+    page = _page(request)
+    found = await page.run("inbox part", number=_number(page.args["number"]), part=page.args["part"])
+    return part_response(found.type, found.name, found.content, download=page.query.get("download") == "1")
+
+
+async def _source(request: Request) -> Response:
+    page = _page(request)
+    number = _number(page.args["number"])
+    shown = await page.run("inbox show", number=number)
+    octets = shown.raw if shown.raw is not None else shown.text.encode()
+    headers = {"content-disposition": attachment_header(f"{number}.eml"), "content-security-policy": "sandbox"}
+    return Response(octets, media_type="message/rfc822", headers=headers)
+
+
+# Changes --------------------------------------------------------------------------------------------------------------
+
+
+async def _again(page: PageRequest) -> Done:
+    number = _number(page.args["number"])
+    answer = await page.run("inbox again", number=number)
+    key = "message.done.refused" if answer.refused else "message.done.again"
+    return Done(f"/message/{number}", page.text(key), answer)
+
+
+async def _release(page: PageRequest) -> Done:
+    number = _number(page.args["number"])
+    to = (await page.form()).get("to", "")
+    if not isinstance(to, str) or not to.strip():
+        raise RequestRefused("no address is named", 400)
+    answer = await page.run("inbox release", number=number, to=to)
+    replies = "; ".join(f"{each.recipient}: {each.reply}" for each in answer.recipients)
+    return Done(f"/message/{number}", replies, answer)
+
+
+ROUTES: Final = (
+    Route("/view/{number}.html", _frame),
+    Route("/view/{number}.txt", _text),
+    Route("/view/{number}", _latest),
+    Route("/message/{number}/part/{part}", _part),
+    Route("/message/{number}/source.eml", _source),
+    Page("/message/{number}", _show),
+    PageAction("/message/{number}/again", _again),
+    PageAction("/message/{number}/release", _release),
+)
+BODY_LIMITS: Final = {"/message/": 1 << 16}

@@ -1,0 +1,464 @@
+"""The inbox, message and compose pages over operations in memory; hostile messages do nothing to them."""
+
+from __future__ import annotations
+
+import re
+import time
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from posthouse.console.mail_html import is_remote, safe_document
+from posthouse.console.mail_parts import INLINE_TYPES, attachment_header, part_response
+from posthouse.console.pages.message_page import segments
+from posthouse.core import Address, Bytes, Envelope, Recipient
+from posthouse.spool.interface import StoredMessage
+
+from .conftest import ConsoleHarness
+
+PLAIN = b"From: Ann <ann@here.test>\r\nTo: bob@x.test\r\nSubject: %s\r\nMessage-ID: <%s@here.test>\r\n\r\n%s\r\n"
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+RICH = f"""\
+From: Shop <shop@x.test>\r
+To: bob@x.test\r
+Subject: Your code\r
+MIME-Version: 1.0\r
+Content-Type: multipart/mixed; boundary=m\r
+\r
+--m\r
+Content-Type: multipart/related; boundary=r\r
+\r
+--r\r
+Content-Type: text/html; charset=utf-8\r
+\r
+<p>Your code is <b>482913</b> <a href="https://x.test/confirm?a=1">confirm</a>\r
+<img src="cid:logo@x"><img src="https://tracker.test/p.gif"></p>\r
+--r\r
+Content-Type: image/png\r
+Content-ID: <logo@x>\r
+Content-Transfer-Encoding: base64\r
+\r
+{PNG}\r
+--r--\r
+--m\r
+Content-Type: text/html\r
+Content-Disposition: attachment; filename="evil.html"\r
+\r
+<script>alert(1)</script>\r
+--m\r
+Content-Type: application/pdf\r
+Content-Disposition: attachment; filename*=utf-8''%E8%B4%A6%E5%8D%95%22%0d%0a.pdf\r
+\r
+%PDF\r
+--m--\r
+""".encode()
+
+VECTORS = [
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "<svg onload=alert(1)><script>alert(1)</script></svg>",
+    "<a href='javascript:alert(1)'>x</a>",
+    "<a href='  jav\tascript:alert(1)'>x</a>",
+    "<a href='&#106;avascript:alert(1)'>x</a>",
+    "<a href='data:text/html;base64,PHNjcmlwdD4='>x</a>",
+    "<a href='vbscript:x'>x</a>",
+    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
+    "<object data='data:text/html,x'></object><embed src=x><applet code=x>",
+    "<form action='https://x.test'><input name=p><button formaction='javascript:x'>go</button></form>",
+    "<meta http-equiv=refresh content='0;url=https://x.test'>",
+    "<base href='https://x.test/'><link rel=stylesheet href='https://x.test/a.css'>",
+    "<body onload=alert(1)><div onmouseover='alert(1)'>x</div>",
+    "<math><mtext><table><mglyph><style><img src=x onerror=alert(1)></style></mglyph></table></mtext></math>",
+    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'></noscript>",
+    "<textarea></textarea><script>alert(1)</script>",
+    "<title></title><script>alert(1)</script>",
+    "<style></style><script>alert(1)</script>",
+    "<style>@import 'https://x.test/a.css'; body{background:url(https://x.test/b.png)}</style>",
+    "<img src='data:image/svg+xml;base64,PHN2Zz4='>",
+    "<img src='cid:evil' onerror=alert(1)>",
+    "<img srcset='https://x.test/1.png 1x'>",
+    "<video src=x onerror=alert(1)><source src=x></video><audio src=x>",
+    "<details open ontoggle=alert(1)>x</details>",
+    "<input autofocus onfocus=alert(1)><select onfocus=x><keygen>",
+    "<x:script xmlns:x='http://www.w3.org/1999/xhtml'>alert(1)</x:script>",
+    "<!--><script>alert(1)</script>-->",
+    "<<script>alert(1)//<</script>",
+    '"><script>alert(1)</script>',
+    "{{ 7*7 }} {% raw %} ${7*7}",
+    "<template><script>alert(1)</script></template>",
+    "<a target=_top href='https://x.test'>x</a>",
+    "<p style='position:fixed;inset:0;background:url(javascript:alert(1))'>x</p>",
+]
+_FORBIDDEN = {"script", "iframe", "object", "embed", "form", "input", "button", "meta", "base", "link", "svg", "math"}
+
+
+class Elements(HTMLParser):
+    """The elements and attributes of a document."""
+
+    def __init__(self, document: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(document)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+class Mailbox:
+    """A console with messages."""
+
+    def __init__(self, harness: ConsoleHarness) -> None:
+        self.harness = harness
+        self.client: TestClient = harness.client
+
+    def keep(self, octets: bytes, inbox: str = "bob@x.test") -> None:
+        async def put() -> None:
+            incoming = self.harness.spool.receive()
+            incoming.abort()
+            envelope = Envelope(Address("shop", "x.test"), (Recipient(Address("bob", "x.test")),))
+            now = self.harness.clock.time()
+            await self.harness.spool.keep(inbox, StoredMessage(incoming.id, envelope, now, len(octets)), Bytes(octets))
+
+        self.harness.run(put)
+
+    def page(self, path: str, status: int = 200) -> str:
+        response = self.client.get(path, headers={"accept": "text/html"})
+        assert response.status_code == status, response.text[:2000]
+        return response.text
+
+    def json(self, path: str) -> Any:
+        response = self.client.get(path)
+        assert response.status_code == 200, response.text[:2000]
+        return response.json()
+
+    def post(self, path: str, **fields: Any) -> Any:
+        response = self.client.post(path, json=fields)
+        return response.status_code, response.json()
+
+
+@pytest.fixture
+def mailbox(harness: ConsoleHarness) -> Mailbox:
+    return Mailbox(harness)
+
+
+def plain(subject: str, text: str = "hello") -> bytes:
+    return PLAIN % (subject.encode(), subject.encode().replace(b" ", b"-"), text.encode())
+
+
+def test_an_empty_inbox_says_what_to_do(mailbox: Mailbox) -> None:
+    assert "posthouse send --server" in mailbox.page("/inbox")
+    assert mailbox.json("/inbox.json")["messages"] == []
+    assert "还没有邮件" in mailbox.page("/inbox?lang=zh")
+
+
+def test_the_list_shows_searches_and_pages(mailbox: Mailbox) -> None:
+    for number in range(55):
+        mailbox.keep(plain(f"number {number}"), f"bob{number % 2}@x.test")
+    text = mailbox.page("/inbox")
+    assert text.count('data-testid="mail-row"') == 50
+    assert "number 54" in text
+    assert 'aria-label="Inboxes, tags and logins"' in text
+    before = mailbox.json("/inbox.json")["before"]
+    assert mailbox.page(f"/inbox?before={before}").count('data-testid="mail-row"') == 5
+    found = mailbox.json("/inbox.json?q=subject:%22number+3%22&view=bob1@x.test")["messages"]
+    assert [each["subject"] for each in found] == [
+        "number 39",
+        "number 37",
+        "number 35",
+        "number 33",
+        "number 31",
+        "number 3",
+    ]
+    assert "Nothing was found" in mailbox.page("/inbox?q=zzzz")
+    assert mailbox.client.get("/inbox?q=size%3Ebig").status_code == 400
+    assert len(mailbox.json(f"/inbox.json?after={found[0]['number']}")["messages"]) == 15
+
+
+def test_reading_on_the_page_marks_and_by_json_does_not(mailbox: Mailbox) -> None:
+    mailbox.keep(plain("one"))
+    mailbox.keep(plain("two"))
+    assert mailbox.json("/message/1.json")["entry"]["unread"] is True
+    assert mailbox.json("/inbox.json")["total_unread"] == 2
+    text = mailbox.page("/message/1")
+    assert "<h1>one</h1>" in text
+    assert mailbox.json("/inbox.json")["total_unread"] == 1
+    assert mailbox.client.get("/message/99").status_code in (400, 404)
+    assert mailbox.client.get("/message/x").status_code == 404
+
+
+def test_every_tab_of_a_message(mailbox: Mailbox) -> None:
+    mailbox.keep(RICH)
+    text = mailbox.page("/message/1")
+    assert 'sandbox="allow-popups allow-popups-to-escape-sandbox"' in text
+    assert "Remote pictures are blocked" in text
+    assert "482913" in text
+    for tab, part in (
+        ("text", "482913"),
+        ("headers", "multipart/mixed"),
+        ("parts", "evil.html"),
+        ("source", "boundary=m"),
+        ("links", "https://x.test/confirm?a=1"),
+        ("check", "missing-date"),
+    ):
+        assert part in mailbox.page(f"/message/1?tab={tab}"), tab
+        assert mailbox.page(f"/message/1?tab={tab}&lang=zh")
+    assert "frame-phone" in mailbox.page("/message/1?width=phone&dark=1&remote=1")
+
+
+def test_the_frame_has_its_own_policy_and_pictures_within(mailbox: Mailbox) -> None:
+    mailbox.keep(RICH)
+    response = mailbox.client.get("/view/1.html")
+    policy = response.headers["content-security-policy"]
+    assert policy.startswith("sandbox allow-popups")
+    assert "default-src 'none'" in policy
+    assert "img-src data:;" in policy
+    assert "script-src" not in policy
+    assert "data:image/png;base64,iVBOR" in response.text
+    assert (
+        "img-src data: http: https:" in mailbox.client.get("/view/1.html?remote=1").headers["content-security-policy"]
+    )
+    assert mailbox.client.get("/view/latest.html?query=subject:code").text == response.text
+    assert mailbox.client.get("/view/latest.html?query=nothing-like-it").status_code == 404
+    assert mailbox.client.get("/view/latest").headers["location"] == "/message/1"
+    assert "482913" in mailbox.client.get("/view/1.txt").text
+
+
+def test_parts_are_shown_only_if_their_type_is_safe(mailbox: Mailbox) -> None:
+    mailbox.keep(RICH)
+    evil = mailbox.client.get("/message/1/part/2")
+    assert evil.headers["content-type"] == "application/octet-stream"
+    assert evil.headers["content-disposition"].startswith("attachment;")
+    assert evil.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    pdf = mailbox.client.get("/message/1/part/3")
+    assert pdf.headers["content-type"] == "application/pdf"
+    assert "%E8%B4%A6%E5%8D%95" in pdf.headers["content-disposition"]
+    assert mailbox.client.get("/message/1/part/3?download=1").headers["content-disposition"].startswith("attachment")
+    assert mailbox.client.get("/message/1/part/1.2").headers["content-type"] == "image/png"
+    assert mailbox.client.get("/message/1/part/9").status_code in (400, 404)
+    assert mailbox.client.get("/message/1/source.eml").content == RICH
+
+
+def test_many_messages_are_changed_at_once_and_deletion_is_undone(mailbox: Mailbox) -> None:
+    for number in range(4):
+        mailbox.keep(plain(f"m{number}"))
+    assert mailbox.post("/inbox/act", act="read", number=[1, 2])[1]["messages"] == 2
+    assert mailbox.post("/inbox/act", act="tag", number=[1], tags="Red")[0] == 200
+    assert mailbox.json("/inbox.json?view=tag:red")["total"] == 1
+    last = mailbox.json("/inbox.json")["last"]
+    mailbox.keep(plain("late"))
+    status, done = mailbox.post("/inbox/act", act="delete", everything="1", until=last)
+    assert (status, done["deleted"]) == (200, 4)
+    assert [each["subject"] for each in mailbox.json("/inbox.json")["messages"]] == ["late"]
+    assert "4 messages were deleted" in mailbox.page(f"/inbox?undo={done['undo']}")
+    assert mailbox.post("/inbox/undo", deletion=done["undo"])[1]["deleted"] == -4
+    assert mailbox.json("/inbox.json")["total"] == 5
+    for wrong in (
+        {},
+        {"act": "burn", "number": [1]},
+        {"act": "delete"},
+        {"act": "delete", "number": ["x"]},
+        {"act": "delete", "everything": "1"},
+    ):
+        assert mailbox.post("/inbox/act", **wrong)[0] == 400, wrong
+
+
+def test_deleting_in_one_mailbox_spares_the_other(mailbox: Mailbox) -> None:
+    async def twice() -> None:
+        spool = mailbox.harness.spool
+        incoming = spool.receive()
+        incoming.abort()
+        envelope = Envelope(None, (Recipient(Address("a", "x.test")),))
+        for inbox in ("a@x.test", "b@x.test"):
+            await spool.keep(inbox, StoredMessage(incoming.id, envelope, 0.0, 9), Bytes(plain("both")))
+
+    mailbox.harness.run(twice)
+    assert mailbox.post("/inbox/act", act="delete", view="a@x.test", number=[1])[1]["deleted"] == 1
+    assert mailbox.json("/inbox.json?view=a@x.test")["total"] == 0
+    assert mailbox.json("/inbox.json?view=b@x.test")["total"] == 1
+
+
+def test_the_whole_inbox_is_saved_as_mbox(mailbox: Mailbox) -> None:
+    mailbox.keep(plain("one"))
+    mailbox.keep(plain("two", "From here"))
+    response = mailbox.client.get("/inbox/export.mbox?q=two")
+    assert response.text.startswith("From shop@x.test ")
+    assert "\n>From here\n" in response.text
+    assert "one" not in response.text
+    assert mailbox.client.get("/inbox/export.mbox?q=size%3Ebig").status_code == 400
+
+
+def test_forms_of_the_page_work_without_a_script(mailbox: Mailbox) -> None:
+    mailbox.keep(plain("one"))
+    text = mailbox.page("/inbox")
+    token = re.search(r'name="csrf" value="([^"]+)"', text)
+    assert token is not None
+    fields = {"csrf": token[1], "act": "delete", "number": "1", "view": "", "q": "", "until": "1"}
+    response = mailbox.client.post("/inbox/act", data=fields)
+    assert response.status_code == 303
+    assert response.headers["location"] == "/inbox?undo=1"
+    assert mailbox.client.post("/inbox/act", data={**fields, "csrf": "x"}).status_code == 403
+
+
+def test_compose_offers_a_reply_and_names_a_mistake(mailbox: Mailbox) -> None:
+    mailbox.keep(plain("one", "what do you say?"))
+    text = mailbox.page("/compose?reply=1")
+    assert 'value="Re: one"' in text
+    assert "&gt; what do you say?" in text
+    assert "Fwd: one" in mailbox.page("/compose?forward=1")
+    assert 'name="source"' in mailbox.page("/compose?raw=1")
+    token = re.search(r'name="csrf" value="([^"]+)"', text)
+    assert token is not None
+    response = mailbox.client.post("/compose", data={"csrf": token[1], "from": "not an address", "to": "x"})
+    assert response.status_code == 400
+    assert 'role="alert"' in response.text
+
+
+# Hostile messages -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vector", VECTORS)
+def test_a_vector_in_the_html_leaves_nothing_that_acts(vector: str) -> None:
+    document = safe_document(vector, {"evil": ("text/html", lambda: b"<script>")})
+    body = document.partition("<body>")[2]
+    for tag, attributes in Elements(body).found:
+        assert tag not in _FORBIDDEN, (tag, body)
+        for name, value in attributes.items():
+            assert not name.startswith("on"), (name, body)
+            assert name not in ("srcset", "srcdoc", "action", "formaction", "target", "http-equiv"), (name, body)
+            if name in ("href", "src", "background"):
+                address = re.sub(r"\s", "", value or "").lower()
+                assert address.startswith(("http://", "https://", "mailto:", "tel:", "data:image/png", "x", "")), body
+                assert not address.startswith(("javascript", "vbscript", "data:text", "data:image/svg")), body
+
+
+def test_vectors_in_every_field_are_text_on_every_page(mailbox: Mailbox) -> None:
+    for vector in VECTORS:
+        raw = " ".join(vector.split()).encode()
+        mailbox.keep(
+            b'From: "'
+            + raw.replace(b'"', b"'")
+            + b'" <a@x.test>\r\nTo: '
+            + raw
+            + b"\r\nSubject: "
+            + raw
+            + b"\r\nMessage-ID: <"
+            + raw.replace(b" ", b"")
+            + b"@x>\r\nX-Tags: "
+            + raw
+            + b"\r\nX-"
+            + b"Odd: "
+            + raw
+            + b"\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n"
+            + raw
+            + b'\r\n--b\r\nContent-Type: image/png; name="'
+            + raw.replace(b'"', b"'")
+            + b'"\r\nContent-ID: <'
+            + raw
+            + b">\r\nContent-Disposition: attachment\r\n\r\nx\r\n--b--\r\n",
+        )
+    pages = ["/inbox?limit=100", "/inbox?q=%22%3E%3Cscript%3Ealert(1)%3C/script%3E", "/inbox?view=tag:%3Cscript%3E"]
+    for number in range(1, len(VECTORS) + 1):
+        pages += [
+            f"/message/{number}?tab={tab}" for tab in ("text", "headers", "parts", "source", "check")[number % 5 :][:1]
+        ]
+        pages.append(f"/compose?reply={number}")
+    own = {"base.js", "inbox.js"}
+    for path in pages:
+        response = mailbox.client.get(path, headers={"accept": "text/html"})
+        assert response.status_code in (200, 400), (path, response.text[:500])
+        for tag, attributes in Elements(response.text).found:
+            assert not any(name.startswith("on") for name in attributes), path
+            if tag == "script":
+                assert (attributes.get("src") or "").partition("?")[0].rpartition("/")[2] in own, path
+            assert tag not in ("object", "embed", "base", "svg", "math"), (path, tag)
+            assert not re.sub(r"\s", "", attributes.get("href") or "").lower().startswith(("javascript", "data")), path
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../../etc/passwd",
+        'a"b.txt',
+        "a\r\nSet-Cookie: x=1",
+        "\x00\x01.exe",
+        "账单.pdf",
+        "",
+        "." * 500,
+        "a;b=c.txt",
+        "%0d%0a",
+    ],
+)
+def test_a_file_name_with_a_trick_is_one_proper_header(name: str) -> None:
+    value = attachment_header(name)
+    assert value.isascii()
+    assert value.isprintable()
+    assert re.fullmatch(r"attachment; filename=\"[^\"/\\;%]+\"; filename\*=UTF-8''[A-Za-z0-9._~%-]+", value), value
+    response = part_response("text/html", name, b"<script>", download=False)
+    assert response.headers["content-disposition"].startswith("attachment")
+
+
+def test_types_that_run_in_a_browser_are_never_inline() -> None:
+    for kind in ("text/html", "image/svg+xml", "application/xhtml+xml", "text/xml", "application/javascript"):
+        assert kind not in INLINE_TYPES
+
+
+def test_ten_thousand_parts_and_a_large_text_are_shown_in_bounds(mailbox: Mailbox) -> None:
+    parts = b"--b\r\nContent-Type: image/png\r\n\r\nx\r\n" * 10_000
+    mailbox.keep(b"Subject: parts\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" + parts + b"--b--\r\n")
+    text = mailbox.page("/message/1?tab=parts")
+    assert text.count("<tr>") <= 1002
+    assert "larger than this page shows" in text
+    assert len(text) < 2_000_000
+    mailbox.keep(b"Subject: deep\r\nContent-Type: text/html\r\n\r\n" + b"<div>" * 400_000)
+    assert mailbox.client.get("/view/2.html").status_code == 200
+
+
+BOMBS = [
+    "<div>" * 400_000,
+    "<p>" * 600_000,
+    "<b style='color:red'>" * 90_000,
+    "<!--" * 500_000,
+    "<a href=" * 200_000,
+    "<a href='" * 200_000,
+    "".join(f"<font color={n}>" for n in range(9_000)) + "<p>x" * 9_000,
+    "<style>" * 100_000,
+    "<table><tr><td>" * 60_000,
+    '<x a="</x>">' * 100_000,
+    "</p>" * 400_000,
+    "<" * 1_000_000,
+]
+
+
+@pytest.mark.parametrize("bomb", BOMBS, ids=lambda bomb: bomb[:20])
+def test_a_bomb_of_html_is_written_within_bounds(bomb: str) -> None:
+    began = time.process_time()
+    document = safe_document(bomb, {})
+    assert time.process_time() - began < 60  # what grows with the square of these lengths takes minutes to hours
+    assert len(document) < 8_000_000
+
+
+def test_html_that_is_written_anew_says_the_same() -> None:
+    source = (
+        "<!doctype html><style>p > b { color: red }</style><table><tr><td bgcolor=#fff>1<td>2<tr><td>3</table>"
+        "<ul><li>a<li>b</ul><p>x &amp; y &lt;z&gt; 1 < 2<br>caf&eacute;<p><b>bold <i>both</b> i</i>"
+    )
+    body = safe_document(source, {}).partition("<body>")[2]
+    assert "<style>p > b { color: red }</style>" in body
+    assert re.sub(r"</?tbody>", "", body).count("<td") == 3
+    assert "<li>a</li><li>b</li>" in body
+    assert "<p>x &amp; y &lt;z&gt; 1 &lt; 2<br>café</p><p><b>bold <i>both</i></b> i</p>" in body
+
+
+def test_segments_link_addresses_of_the_web_only() -> None:
+    text = "see https://x.test/a?b=1&c=<x>, javascript:alert(1) and http://y.test."
+    assert [url for _, url in segments(text) if url] == ["https://x.test/a?b=1&c=", "http://y.test"]
+    assert "".join(piece for piece, _ in segments(text)) == text
+
+
+def test_remote_content_is_recognized() -> None:
+    assert is_remote("<img src='https://x.test/a.png'>")
+    assert is_remote("<td background=//x.test/a.png>")
+    assert is_remote("<style>p{background:url( 'http://x.test')}</style>")
+    assert not is_remote("<a href='https://x.test'>x</a><img src='cid:a'>")
