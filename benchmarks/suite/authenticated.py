@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from suite import loads, peers
@@ -168,7 +169,7 @@ def postfix(home: Path) -> Iterator[Loaded]:
     (where / "checks").write_text("/^Authentication-Results:/ INFO\n")
     with _processes(*programs, log=where / "log"):
         for port in milters:
-            peers.wait_for(f"the milter (its log: {where}/log)", lambda port=port: _listens(port))
+            peers.wait_for(f"the milter (its log: {where}/log)", partial(_listens, port))
         with peers.postfix(home, more=settings) as side:
             _load(message, side.port, 1)
             _until_said(home / "mail.log", "dkim=pass")
