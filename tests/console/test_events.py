@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from posthouse.console import events
-from posthouse.console.events import ChangeFeed, TooManyReaders
+from posthouse.console import change_feed as events
+from posthouse.console.change_feed import ChangeFeed, TooManyReaders
 from posthouse.core import StorageBusy
 from posthouse.service import Config, parse
 from posthouse.service.daemon.spool_changes import SpoolChanges

@@ -68,6 +68,6 @@ def test_every_response_has_the_headers(client: TestClient) -> None:
         headers = client.get(path).headers
         assert headers["content-security-policy"] == CONTENT_POLICY
         assert headers["x-content-type-options"] == "nosniff"
-        assert headers["referrer-policy"] == "no-referrer"
+        assert headers["referrer-policy"] == "same-origin"
         assert headers["cross-origin-opener-policy"] == "same-origin"
     assert "'unsafe" not in CONTENT_POLICY

@@ -7,7 +7,7 @@ import tomllib
 import pytest
 
 from posthouse.service import default_config, parse
-from posthouse.service.config.origins import values_in_force
+from posthouse.service.operations.setup.origins import values_in_force
 
 TEXT = """
 hostname = "mx.here.test"

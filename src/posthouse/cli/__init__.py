@@ -83,8 +83,11 @@ ACTS = frozenset(
         "sink",
         "user add",
         "user change",
+        "user operator",
         "user passwd",
         "user remove",
+        "user token-add",
+        "user token-remove",
     )
 )
 

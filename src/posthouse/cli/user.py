@@ -109,6 +109,55 @@ def remove(name: str, config_file: str | None, data_dir: str | None, as_json: bo
     _confirm(found, as_json, f"the account {name} was removed")
 
 
+@user.command("operator", short_help="Let an account use the console, or no longer.")
+@click.argument("name")
+@click.option("--yes/--no", "flag", default=True, help="Whether the account may use the console.")
+@with_daemon
+@with_json
+def operator(name: str, flag: bool, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Let the account NAME log in to the web console, or no longer."""
+    word = "yes" if flag else "no"
+    found = operate("user operator", DaemonOptions(config_file, data_dir), account=name, flag=word)
+    _confirm(found, as_json, f"{name} may use the console" if flag else f"{name} may no longer use the console")
+
+
+@user.command("token-list", short_help="Show the API tokens.")
+@with_daemon
+@with_json
+def token_list(config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Show the API tokens of the console, without their secrets."""
+    found = operate("user token-list", DaemonOptions(config_file, data_dir))
+    if as_json:
+        print_json(found)
+        return
+    rows = ((each.name, "read" if each.read_only else "everything", aware(each.made)) for each in found)
+    table(("TOKEN", "MAY", "MADE"), rows, empty="There are no tokens.", styles="green - dim")
+
+
+@user.command("token-add", short_help="Make an API token; it is shown this once.")
+@click.argument("name")
+@click.option("--read-only", is_flag=True, help="The token may read and change nothing.")
+@with_daemon
+@with_json
+def token_add(name: str, read_only: bool, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Make an API token called NAME for programs that ask the console. It is printed this once, and kept nowhere."""
+    found = operate("user token-add", DaemonOptions(config_file, data_dir), token=name, read_only=read_only)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(found.token)
+
+
+@user.command("token-remove", short_help="Remove an API token.")
+@click.argument("name")
+@with_daemon
+@with_json
+def token_remove(name: str, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Remove the API token called NAME; programs that have it get in no longer."""
+    found = operate("user token-remove", DaemonOptions(config_file, data_dir), token=name)
+    _confirm(found, as_json, f"the token {name} was removed")
+
+
 def _confirm(found: Any, as_json: bool, sentence: str) -> None:
     if as_json:
         print_json(found)

@@ -21,13 +21,14 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from posthouse.console.assets import Assets
+from posthouse.console.change_feed import ChangeFeed, Topic
 from posthouse.console.declarations import NavEntry, Page, PageAction, Shown, json_path, sorted_nav
-from posthouse.console.events import ChangeFeed, Topic
 from posthouse.console.operating import OperationRunner
 from posthouse.console.page_request import THEMES, PageRequest
 from posthouse.console.pages import page_modules
 from posthouse.console.problems import PROBLEM_JSON, NotFound, Problem, RequestRefused, problem_of
 from posthouse.console.rendering import environment, page_context
+from posthouse.console.security.console_logins import ConsoleLogins, LoginGate, login_path
 from posthouse.console.security.guard import Guard
 from posthouse.console.texts import LANGUAGES
 from posthouse.core import PosthouseError
@@ -94,7 +95,10 @@ class Console:
         if not any(isinstance(each, Page) and each.path == "/" for each in declared):
             routes.append(Route("/", self._first))
         self._router = Router(routes, redirect_slashes=True, default=self._no_route)
-        self.guarded = Guard(self._serve, settings=self.settings, body_limits=limits, streams=["/events"])
+        self.logins = ConsoleLogins(runner.config, self.settings)
+        self.guarded = Guard(
+            LoginGate(self._serve, self.logins), settings=self.settings, body_limits=limits, streams=["/events"]
+        )
 
     def page_request(self, request: Request) -> PageRequest:
         """What handlers of pages get for a request; for routes of Starlette that want the same."""
@@ -135,6 +139,9 @@ class Console:
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
             scope["app"] = scope["posthouse.console"] = self  # with "app", Starlette raises 405 for us to answer
+        if refused := scope.get("posthouse.refused"):
+            await self._refuse(refused, scope, receive, send)
+            return
         started = False
 
         async def sending(message: Any) -> None:
@@ -155,6 +162,24 @@ class Console:
             self._tell(f"{scope['method']} {scope['path']}: {type(error).__name__}: {error}", error)
             response = await self._problem(Request(scope, receive), error)
             await response(scope, receive, send)
+
+    async def _refuse(self, refused: RequestRefused, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that the gate let not pass: a browser is led to the login."""
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.close", "code": 1008, "reason": str(refused)[:100]})
+            return
+        request = Request(scope, receive)
+        page = self.page_request(request)
+        response: Response
+        browser = "text/html" in request.headers.get("accept", "")
+        if refused.status == 401 and request.method in ("GET", "HEAD") and browser and not page.wants_json:
+            response = RedirectResponse(login_path(scope), 303)
+        else:
+            response = await self._problem(request, refused)
+            if refused.status == 401 and "sec-fetch-mode" not in request.headers:  # a browser would ask by itself
+                response.headers["www-authenticate"] = 'Basic realm="Posthouse", charset="UTF-8"'
+        await response(scope, receive, send)
 
     def _tell(self, reason: str, error: BaseException) -> None:
         if self._log is not None:
@@ -186,10 +211,14 @@ class Console:
             done = await declared.handler(page)
             if isinstance(done, Shown):
                 return await self.respond(page, done)
+            response: Response
             if page.wants_json:
-                return _json(done.data if done.data is not None else {"message": done.message})
-            response = RedirectResponse(page.url(done.to), 303)
-            if done.message:
+                response = _json(done.data if done.data is not None else {"message": done.message})
+            else:
+                response = RedirectResponse(page.url(done.to), 303)
+            if done.cookie is not None:
+                _set_cookie(response, page, *done.cookie)
+            if done.message and not page.wants_json:
                 _set_cookie(response, page, _FLASH, quote(done.message[:1000]), 60)
             return response
 
@@ -200,7 +229,11 @@ class Console:
         if page.wants_json:
             return _json(shown.data, shown.status)
         flash = unquote(page.request.cookies.get(_FLASH, ""))
-        response = Response(await self._html(page, shown, flash=flash), shown.status, media_type="text/html")
+        response = Response(
+            await self._html(page, shown, flash=flash, asks=bool(page.visitor.name)),
+            shown.status,
+            media_type="text/html",
+        )
         response.headers["vary"] = "accept, accept-language, cookie"
         if flash:
             response.delete_cookie(_FLASH, page.base or "/")
@@ -218,7 +251,8 @@ class Console:
         notices = []
         if asks:
             for each in self._notices:
-                notices += await each(page)
+                with contextlib.suppress(PosthouseError):  # the page itself says what is wrong with the daemon
+                    notices += await each(page)
         return (
             environment()
             .get_template(shown.template)
@@ -227,7 +261,7 @@ class Console:
                     **page_context(page, self.assets),
                     "data": shown.data,
                     "title": shown.title or (page.text(current.text) if current is not None else ""),
-                    "nav": self._nav,
+                    "nav": self._nav if page.visitor.name else {},
                     "current": current,
                     "badges": await self._badges(page) if asks else {},
                     "notices": notices,
@@ -241,7 +275,11 @@ class Console:
 
     async def _badges(self, page: PageRequest) -> Mapping[str, int]:
         entries = [each for group in self._nav.values() for each in group if each.badge is not None]
-        return {each.path: await each.badge(page) for each in entries if each.badge is not None}
+        found = {}
+        for each in entries:
+            with contextlib.suppress(PosthouseError):
+                found[each.path] = await each.badge(page) if each.badge is not None else 0
+        return found
 
     def _current(self, path: str) -> NavEntry | None:
         """The entry of the navigation that a path belongs to."""
@@ -284,7 +322,7 @@ class Console:
             return Response(msgspec.json.encode(problem), problem.status, headers, PROBLEM_JSON)
         shown = Shown("error.html", problem, title=problem.title)
         try:
-            content = await self._html(page, shown, asks=problem.status < 500)
+            content = await self._html(page, shown, asks=problem.status < 500 and bool(page.visitor.name))
         except PosthouseError:  # the daemon has gone meanwhile
             content = await self._html(page, shown, asks=False)
         return Response(content, problem.status, headers, "text/html")

@@ -7,7 +7,7 @@ A module of ``console.pages`` may define these names, and the application reads 
 * ``NAV``: a tuple of ``NavEntry``.
 * ``BODY_LIMITS``: path prefix → the most octets that a request's body may have there (else 1 MiB).
 * ``TOPICS``: name of a topic → a coroutine function that takes the ``OperationRunner`` and returns a text, which
-  differs when the topic has changed (``console.events``).
+  differs when the topic has changed (``console.change_feed``).
 * ``NOTICES``: a tuple of coroutine functions that take a ``PageRequest`` and return ``Notice`` values, which stand at
   the top of every page.
 
@@ -55,11 +55,15 @@ class Shown(NamedTuple):
 
 
 class Done(NamedTuple):
-    """The end of an action: a browser goes on to ``to`` and shows ``message`` there once; a program gets ``data``."""
+    """The end of an action: a browser goes on to ``to`` and shows ``message`` there once; a program gets ``data``.
+
+    ``cookie`` is one to set: its name, its value and the seconds that it lasts, 0 to delete it.
+    """
 
     to: str
     message: str = ""
     data: Any = None
+    cookie: tuple[str, str, int] | None = None
 
 
 class Notice(NamedTuple):

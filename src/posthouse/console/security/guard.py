@@ -35,7 +35,8 @@ CONTENT_POLICY: Final = (
 _HEADERS: Final = (
     ("content-security-policy", CONTENT_POLICY),
     ("x-content-type-options", "nosniff"),
-    ("referrer-policy", "no-referrer"),
+    # Without a referrer for ourselves, a browser sends a form's request with "Origin: null".
+    ("referrer-policy", "same-origin"),
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
     ("permissions-policy", "camera=(), geolocation=(), microphone=()"),

@@ -19,6 +19,7 @@ async function send(form, submitter) {
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   const next = fresh.querySelector("[data-speak]");
   if (!response.ok || !next) throw new Error(String(response.status));
+  next.querySelector("[autofocus]")?.removeAttribute("autofocus");
   document.querySelector("[data-speak]").replaceChildren(...next.childNodes);
   history.replaceState(null, "", response.url);
   settle();

@@ -131,5 +131,5 @@ def console_problems(console: ConsoleSettings, accounts: str) -> Iterator[tuple[
         yield (
             "console.login",
             'the console needs a login here, and accounts = "any" would let everybody in',
-            'write accounts = "file", and make an operator with posthouse user add --operator',
+            'write accounts = "file", and make an operator with posthouse user operator',
         )

@@ -20,6 +20,7 @@ from posthouse.service.operations.monitor.session_operations import SESSION_OPER
 from posthouse.service.operations.queue import QUEUE_OPERATIONS
 from posthouse.service.operations.reload import RELOAD
 from posthouse.service.operations.setup.config_report import CHECK_SETTINGS
+from posthouse.service.operations.setup.operator_operations import OPERATOR_OPERATIONS
 from posthouse.service.operations.sites import SITES
 from posthouse.service.operations.users import USER_OPERATIONS
 
@@ -37,6 +38,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             *SESSION_OPERATIONS,
             RELOAD,
             CHECK_SETTINGS,
+            *OPERATOR_OPERATIONS,
             CHECK_DOMAIN,
             CHECK_MESSAGE,
             REPORT_DMARC,

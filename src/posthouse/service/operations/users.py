@@ -96,8 +96,11 @@ async def _change(context: Context, account: str, identities: str = "", active: 
 
 
 async def _remove(context: Context, account: str) -> AccountEntry:
+    from posthouse.service.accounts.operators import OperatorFile
+
     gone = await _show(context, account)
     await asyncio.to_thread(_file(context).remove, account)
+    await asyncio.to_thread(OperatorFile(context.config.data_dir).set_operator, account, False)
     return gone
 
 
@@ -114,8 +117,9 @@ USER_OPERATIONS: Final = (
         _add,
         AccountEntry,
         (_NAME, _PASSWORD, Parameter("identities", "As whom it may send; without it, its name.", str, "")),
+        local=True,
     ),
-    Operation("user passwd", "Set an account's password.", _passwd, AccountEntry, (_NAME, _PASSWORD)),
+    Operation("user passwd", "Set an account's password.", _passwd, AccountEntry, (_NAME, _PASSWORD), local=True),
     Operation(
         "user change",
         "Change as whom an account may send, or whether it may log in.",
@@ -126,6 +130,7 @@ USER_OPERATIONS: Final = (
             Parameter("identities", "Addresses, @domain or *, separated by commas.", str, ""),
             Parameter("active", "yes or no: whether it may log in.", str, ""),
         ),
+        local=True,
     ),
-    Operation("user remove", "Remove an account.", _remove, AccountEntry, (_NAME,)),
+    Operation("user remove", "Remove an account.", _remove, AccountEntry, (_NAME,), local=True),
 )

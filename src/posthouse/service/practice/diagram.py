@@ -32,7 +32,7 @@ class _Box(NamedTuple):
     x: int
     y: int
     width: int = 140
-    height: int = 56
+    height: int = 70
 
 
 _BOXES: Final[Mapping[State, _Box]] = MappingProxyType(
@@ -41,39 +41,39 @@ _BOXES: Final[Mapping[State, _Box]] = MappingProxyType(
         State.GREETED: _Box(300, 16),
         State.SWITCHING: _Box(30, 150),
         State.AUTHENTICATING: _Box(30, 300),
-        State.REFUSED: _Box(30, 450),
-        State.READY: _Box(300, 130, height=376),
-        State.SENDER: _Box(600, 130),
-        State.RECIPIENTS: _Box(600, 240),
-        State.CONTENT: _Box(600, 350),
-        State.CHUNKS: _Box(600, 450),
-        State.CLOSED: _Box(820, 16, 66, 490),
+        State.REFUSED: _Box(30, 440),
+        State.READY: _Box(300, 134, height=376),
+        State.SENDER: _Box(610, 134),
+        State.RECIPIENTS: _Box(610, 236),
+        State.CONTENT: _Box(610, 340),
+        State.CHUNKS: _Box(610, 440),
+        State.CLOSED: _Box(822, 16, 68, 494),
     }
 )
 #: Arrow → its path, and where its label stands.
 _PATHS: Final[Mapping[tuple[State, State], tuple[str, tuple[int, int]]]] = MappingProxyType(
     {
         (State.CONNECTED, State.GREETED): ("M170 44 H296", (235, 38)),
-        (State.CONNECTED, State.REFUSED): ("M30 44 H12 V478 H26", (52, 118)),
-        (State.REFUSED, State.CLOSED): ("M100 506 V540 H853 V510", (210, 534)),
-        (State.GREETED, State.READY): ("M370 72 V126", (372, 104)),
-        (State.GREETED, State.CLOSED): ("M440 44 H816", (640, 38)),
-        (State.READY, State.SENDER): ("M440 146 H596", (520, 140)),
-        (State.READY, State.CLOSED): ("M420 130 V100 H816", (640, 94)),
-        (State.READY, State.SWITCHING): ("M300 190 H174", (236, 204)),
-        (State.SWITCHING, State.GREETED): ("M100 150 V92 H320 V76", (210, 86)),
-        (State.READY, State.AUTHENTICATING): ("M300 312 H174", (236, 306)),
-        (State.AUTHENTICATING, State.READY): ("M170 344 H296", (236, 360)),
-        (State.SENDER, State.READY): ("M600 172 H444", (520, 188)),
-        (State.SENDER, State.RECIPIENTS): ("M670 186 V236", (698, 216)),
-        (State.SENDER, State.CLOSED): ("M740 158 H816", (778, 152)),
-        (State.RECIPIENTS, State.READY): ("M600 268 H444", (520, 284)),
-        (State.RECIPIENTS, State.CONTENT): ("M650 296 V346", (614, 326)),
-        (State.RECIPIENTS, State.CHUNKS): ("M740 284 H766 V464 H744", (782, 380)),
-        (State.RECIPIENTS, State.CLOSED): ("M740 258 H816", (778, 252)),
-        (State.CONTENT, State.READY): ("M600 378 H444", (520, 372)),
-        (State.CHUNKS, State.READY): ("M600 478 H444", (520, 472)),
-        (State.CHUNKS, State.CLOSED): ("M740 490 H816", (778, 503)),
+        (State.CONNECTED, State.REFUSED): ("M30 44 H12 V474 H26", (40, 118)),
+        (State.REFUSED, State.CLOSED): ("M100 510 V544 H856 V514", (210, 538)),
+        (State.GREETED, State.READY): ("M390 86 V130", (334, 114)),
+        (State.GREETED, State.CLOSED): ("M440 44 H818", (650, 38)),
+        (State.READY, State.SENDER): ("M440 150 H606", (525, 144)),
+        (State.READY, State.CLOSED): ("M425 134 V104 H818", (650, 98)),
+        (State.READY, State.SWITCHING): ("M300 190 H174", (236, 206)),
+        (State.SWITCHING, State.GREETED): ("M100 150 V98 H320 V90", (196, 92)),
+        (State.READY, State.AUTHENTICATING): ("M300 318 H174", (236, 312)),
+        (State.AUTHENTICATING, State.READY): ("M170 352 H296", (236, 368)),
+        (State.SENDER, State.READY): ("M610 180 H444", (525, 196)),
+        (State.SENDER, State.RECIPIENTS): ("M680 204 V232", (706, 223)),
+        (State.SENDER, State.CLOSED): ("M750 164 H818", (786, 158)),
+        (State.RECIPIENTS, State.READY): ("M610 266 H444", (525, 282)),
+        (State.RECIPIENTS, State.CONTENT): ("M655 306 V336", (628, 326)),
+        (State.RECIPIENTS, State.CHUNKS): ("M750 288 H772 V460 H754", (792, 380)),
+        (State.RECIPIENTS, State.CLOSED): ("M750 258 H818", (786, 252)),
+        (State.CONTENT, State.READY): ("M610 374 H444", (525, 368)),
+        (State.CHUNKS, State.READY): ("M610 474 H444", (525, 468)),
+        (State.CHUNKS, State.CLOSED): ("M750 492 H818", (786, 506)),
     }
 )
 
@@ -139,7 +139,7 @@ def _state(state: State, stays: list[Input], chinese: bool, *, lit: bool) -> str
     lines = [(state.value, "name"), *([(name.zh, "zh")] if chinese else [])]
     lines += [(row, "stay") for row in _rows([each.value for each in stays], 25)] if box.width > 100 else []
     text = "".join(
-        f'<text class="{kind}" x="{middle}" y="{top + 13 * number}">{escape(line)}</text>'
+        f'<text class="{kind}" x="{middle}" y="{top + 14 * number}">{escape(line)}</text>'
         for number, (line, kind) in enumerate(lines)
     )
     return (

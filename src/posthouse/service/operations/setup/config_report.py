@@ -8,8 +8,8 @@ from typing import Final
 from msgspec import Struct
 
 from posthouse.core import SettingError
-from posthouse.service.config.origins import SettingValue, values_in_force
 from posthouse.service.operations.base import Context, Operation, Parameter
+from posthouse.service.operations.setup.origins import SettingValue, values_in_force
 
 __all__ = ["CHECK_SETTINGS", "ConfigInForce"]
 

@@ -36,7 +36,7 @@ class TooManyReaders(PosthouseError):
     """As many read the stream as may."""
 
 
-class _Reader:
+class _StreamReader:
     """One reader: the topics that it has not been told of yet, and the number of the last change."""
 
     def __init__(self, topics: frozenset[str]) -> None:
@@ -58,7 +58,7 @@ class ChangeFeed:
         self._runner = runner
         self._token = token
         self._topics = topics
-        self._readers: set[_Reader] = set()
+        self._readers: set[_StreamReader] = set()
         self._watch: asyncio.Task[None] | None = None
         self._instance = os.urandom(6).hex()
         self._number = 0
@@ -77,7 +77,7 @@ class ChangeFeed:
         """
         if len(self._readers) >= _READERS:
             raise TooManyReaders(f"{_READERS} pages listen already; this one asks every few seconds instead")
-        reader = _Reader(frozenset(topics))
+        reader = _StreamReader(frozenset(topics))
         self._readers.add(reader)
         if self._watch is None:
             self._watch = asyncio.get_running_loop().create_task(self._look())

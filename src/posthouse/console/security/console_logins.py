@@ -1,0 +1,158 @@
+"""Logins of the console: who a request comes from, by session cookie, API token or password.
+
+A failed login waits longer with each failure (``service.policy.login_failures``, as at SMTP), and a network that
+guesses 100 times within an hour is refused.  Where the console asks for no login, everybody is ``console``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import time
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import quote
+
+from starlette.datastructures import Headers
+from starlette.requests import cookie_parser
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from posthouse.console.page_request import OPEN, Visitor
+from posthouse.console.problems import RequestRefused
+from posthouse.service.accounts.operators import OperatorFile
+from posthouse.service.config.console_settings import ConsoleSettings, needs_login
+from posthouse.service.config.model import Config
+from posthouse.service.daemon.protection import accounts_of
+from posthouse.service.policy.login_failures import LoginFailures
+
+__all__ = ["COOKIE", "ConsoleLogins", "LoginGate", "login_path"]
+
+#: The cookie that has a session's secret.
+COOKIE: Final = "posthouse_session"
+#: Paths that nobody needs a login for.
+_FREE: Final = ("/login", "/login.json", "/healthz", "/readyz")
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+
+
+class ConsoleLogins:
+    """The accounts, tokens and sessions of one console.
+
+    Args:
+        config: says where the accounts are.
+        settings: says whether a login is needed, and how long it lasts.
+        now, stopwatch: the time of sessions, and that of failures.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        settings: ConsoleSettings,
+        *,
+        now: Callable[[], float] = time.time,
+        stopwatch: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.needed = needs_login(settings)
+        self.lasts = settings.session
+        self._now, self._stopwatch = now, stopwatch
+        self._store = accounts_of(config)
+        self._file = OperatorFile(config.data_dir)
+        self._failures = LoginFailures()
+
+    async def visitor(self, headers: Headers, client: str) -> Visitor | None:
+        """The one who asks; None without a valid login.  Raises ``RequestRefused`` (401, 429) for a wrong password."""
+        if not self.needed:
+            return OPEN
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return await self._by_token(given.strip())
+        if scheme.lower() == "basic":
+            user, password = _basic(given)
+            return await self._by_token(password) or _of(await self.checked(user, password, client))
+        secret = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
+        account = await asyncio.to_thread(self._file.session, secret, self._now()) if secret else None
+        return None if account is None else _of(account, secret)
+
+    async def _by_token(self, text: str) -> Visitor | None:
+        token = await asyncio.to_thread(self._file.token, text)
+        return None if token is None else Visitor(f"token {token.name}", token.name, not token.read_only)
+
+    async def checked(self, user: str, password: str, client: str) -> str:
+        """The name of the operator with this password.  Raises ``RequestRefused`` (401, 429)."""
+        now = self._stopwatch()
+        if self._failures.is_barred(client, now):
+            raise RequestRefused("too many wrong passwords came from there; try again in an hour", 429)
+        answer = await self._store.check_password(user, password)
+        name = answer if isinstance(answer, str) else user
+        right = answer is True or isinstance(answer, str)
+        if right and await asyncio.to_thread(self._file.is_operator, name):
+            self._failures.succeeded(user, client, now)
+            return name
+        await asyncio.sleep(self._failures.failed(user, client, now))
+        raise RequestRefused(
+            "no operator has this name and password; an account becomes one by: posthouse user operator NAME", 401
+        )
+
+    async def begin(self, user: str, password: str, client: str) -> str:
+        """Log in; returns the secret of the session.  Raises ``RequestRefused`` (401, 429)."""
+        name = await self.checked(user, password, client)
+        now = self._now()
+        return await asyncio.to_thread(self._file.begin_session, name, now=now, until=now + self.lasts)
+
+    async def end(self, secret: str) -> None:
+        """Log out."""
+        if secret:
+            await asyncio.to_thread(self._file.end_session, secret)
+
+
+class LoginGate:
+    """ASGI middleware: lets nobody pass without a login where one is needed, and writes the visitor into the scope."""
+
+    def __init__(self, app: ASGIApp, logins: ConsoleLogins) -> None:
+        self._app = app
+        self._logins = logins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+        headers = Headers(scope=scope)
+        client = scope["client"][0] if scope.get("client") else ""
+        scope["posthouse.visitor"] = Visitor("")
+        free = path in _FREE or path.startswith("/static/")
+        try:
+            visitor = await self._logins.visitor(headers, client)
+        except RequestRefused as refused:
+            scope["posthouse.refused"] = refused
+            visitor = None
+        if visitor is not None:
+            scope["posthouse.visitor"] = visitor
+            if not visitor.may_change and scope["type"] == "http" and scope["method"] not in _SAFE:
+                scope["posthouse.refused"] = RequestRefused("this token may read and change nothing")
+        elif not free and "posthouse.refused" not in scope:
+            scope["posthouse.refused"] = RequestRefused("log in first, or send an API token", 401)
+        if free:
+            scope.pop("posthouse.refused", None)
+        await self._app(scope, receive, send)
+
+
+def login_path(scope: Scope) -> str:
+    """Where a browser logs in, to come back to the page that it asked for."""
+    base = scope.get("root_path", "")
+    query = scope.get("query_string", b"").decode("latin-1")
+    path = scope["path"].removeprefix(base) + (f"?{query}" if query else "")
+    return f"{base}/login?next={quote(path)}"
+
+
+def _of(account: str, secret: str = "") -> Visitor:
+    return Visitor(f"{account} (console)", account, True, secret)
+
+
+def _basic(given: str) -> tuple[str, str]:
+    """Name and password of HTTP Basic (RFC 7617); empty ones where that cannot be read."""
+    try:
+        user, _, password = base64.b64decode(given.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError, ValueError):
+        return "", ""
+    return user, password

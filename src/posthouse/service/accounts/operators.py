@@ -1,0 +1,181 @@
+"""Who may use the console: accounts with the operator flag, API tokens, and the sessions of those who have logged in.
+
+They stand in a file of their own in the data directory, readable by its owner alone, beside accounts of any kind: the
+password is the account store's business, and the flag is ours.  Of tokens and sessions only SHA-256 digests are kept;
+both are 32 random octets, which a digest protects without a slow hash.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from posthouse.core import SettingError, StorageCorrupt, StorageError
+from posthouse.service.accounts.account_file import compared
+from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
+
+__all__ = ["ApiToken", "OperatorFile"]
+
+_PREFIX: Final = "ph_"
+_SESSIONS: Final = 10_000
+_SCHEMA: Final = """
+CREATE TABLE operator (name TEXT PRIMARY KEY) STRICT;
+CREATE TABLE token (name TEXT PRIMARY KEY, digest BLOB NOT NULL UNIQUE, read_only INTEGER NOT NULL, made REAL NOT NULL)
+    STRICT;
+CREATE TABLE session (digest BLOB PRIMARY KEY, account TEXT NOT NULL, until REAL NOT NULL) STRICT;
+"""
+
+
+class ApiToken(NamedTuple):
+    """An API token without its secret: its name, whether it may only read, and when it was made (Unix time)."""
+
+    name: str
+    read_only: bool
+    made: float
+
+
+class OperatorFile:
+    """The file; each call opens it for itself, so that all processes see a change at once.
+
+    Raises ``StorageError`` if the file cannot be read or written.
+    """
+
+    def __init__(self, data_dir: str | Path) -> None:
+        self.path = Path(data_dir) / "operators.sqlite3"
+
+    # -- operators -----------------------------------------------------------------------------------------------------
+
+    def operators(self) -> list[str]:
+        """The names of the accounts with the flag."""
+        with self._open() as file:
+            return [name for (name,) in file.execute("SELECT name FROM operator ORDER BY name")]
+
+    def is_operator(self, account: str) -> bool:
+        """Whether an account has the flag."""
+        with self._open() as file:
+            found = file.execute("SELECT 1 FROM operator WHERE name = ?", (compared(account),)).fetchone()
+            return found is not None
+
+    def set_operator(self, account: str, flag: bool) -> None:
+        """Set an account's flag, or take it away; its sessions end then."""
+        name = compared(account)
+        with self._open(make=True) as file:
+            if flag:
+                file.execute("INSERT OR IGNORE INTO operator VALUES (?)", (name,))
+            else:
+                file.execute("DELETE FROM operator WHERE name = ?", (name,))
+                file.execute("DELETE FROM session WHERE account = ?", (name,))
+
+    # -- tokens --------------------------------------------------------------------------------------------------------
+
+    def tokens(self) -> list[ApiToken]:
+        """The tokens by name."""
+        with self._open() as file:
+            rows = file.execute("SELECT name, read_only, made FROM token ORDER BY name").fetchall()
+            return [ApiToken(name, bool(read_only), made) for name, read_only, made in rows]
+
+    def add_token(self, name: str, *, read_only: bool, now: float) -> str:
+        """Make a token; the returned text is the token, and is kept nowhere.  Raises ``SettingError``."""
+        if not name.strip() or len(name) > 100 or not name.isprintable():
+            raise SettingError("a token's name has 1 to 100 printable characters", remedy="choose another name")
+        text = _PREFIX + secrets.token_urlsafe(32)
+        with self._open(make=True) as file:
+            try:
+                file.execute("INSERT INTO token VALUES (?, ?, ?, ?)", (name, _digest(text), int(read_only), now))
+            except sqlite3.IntegrityError as error:
+                raise SettingError(
+                    f"there is a token {name} already", remedy="choose another name, or remove that one"
+                ) from error
+        return text
+
+    def remove_token(self, name: str) -> ApiToken:
+        """Remove a token.  Raises ``SettingError`` if there is none of this name."""
+        found = next((each for each in self.tokens() if each.name == name), None)
+        if found is None:
+            raise SettingError(f"there is no token {name}", remedy="see: posthouse user token-list")
+        with self._open(make=True) as file:
+            file.execute("DELETE FROM token WHERE name = ?", (name,))
+        return found
+
+    def token(self, text: str) -> ApiToken | None:
+        """The token that has this text."""
+        if not text.startswith(_PREFIX) or len(text) > 100:
+            return None
+        with self._open() as file:
+            row = file.execute("SELECT name, read_only, made FROM token WHERE digest = ?", (_digest(text),)).fetchone()
+            return None if row is None else ApiToken(row[0], bool(row[1]), row[2])
+
+    # -- sessions ------------------------------------------------------------------------------------------------------
+
+    def begin_session(self, account: str, *, now: float, until: float) -> str:
+        """Begin a session; returns its secret.  Ended ones are removed, and the oldest beyond 10,000."""
+        text = secrets.token_urlsafe(32)
+        with self._open(make=True) as file:
+            file.execute("DELETE FROM session WHERE until <= ?", (now,))
+            file.execute(
+                "DELETE FROM session WHERE digest IN"
+                " (SELECT digest FROM session ORDER BY until DESC LIMIT -1 OFFSET ?)",
+                (_SESSIONS - 1,),
+            )
+            file.execute("INSERT INTO session VALUES (?, ?, ?)", (_digest(text), compared(account), until))
+        return text
+
+    def session(self, text: str, now: float) -> str | None:
+        """The account of a session that lasts, while the account has the flag."""
+        if not text or len(text) > 100:
+            return None
+        with self._open() as file:
+            row = file.execute(
+                "SELECT account FROM session JOIN operator ON account = name WHERE digest = ? AND until > ?",
+                (_digest(text), now),
+            ).fetchone()
+            return None if row is None else str(row[0])
+
+    def end_session(self, text: str) -> None:
+        """End a session."""
+        with self._open(make=True) as file:
+            file.execute("DELETE FROM session WHERE digest = ?", (_digest(text),))
+
+    # -- the file ------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _open(self, *, make: bool = False) -> Iterator[sqlite3.Connection]:
+        if not self.path.exists():
+            if not make:
+                with contextlib.closing(sqlite3.connect(":memory:")) as empty:
+                    empty.executescript(_SCHEMA)
+                    yield empty
+                return
+            try:
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+                leave_to_owner(str(self.path))
+            except OSError as error:
+                raise StorageError(
+                    f"{self.path} cannot be made ({error.strerror}); name another data_dir, or become its owner"
+                ) from error
+        try:
+            with contextlib.closing(sqlite3.connect(self.path, timeout=5, isolation_level=None)) as file:
+                file.execute("BEGIN IMMEDIATE" if make else "BEGIN")
+                if not file.execute("PRAGMA user_version").fetchone()[0]:
+                    for statement in _SCHEMA.split(";")[:-1]:
+                        file.execute(statement.replace("CREATE TABLE", "CREATE TABLE IF NOT EXISTS", 1))
+                    file.execute("PRAGMA user_version = 1")
+                yield file
+                file.execute("COMMIT")
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.OperationalError as error:
+            raise StorageError(f"{self.path} cannot be used: {error}") from error
+        except sqlite3.DatabaseError as error:
+            raise StorageCorrupt(f"{self.path} is damaged: {error}") from error
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,101 @@
+"""The operations on operators of the console and on API tokens.  They are for the command line alone: whoever can reach
+a console that asks for no login must not be able to make himself a lasting entrance."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from msgspec import Struct
+
+from posthouse.core import SettingError
+from posthouse.service.operations.base import Context, Operation, Parameter
+
+__all__ = ["ApiTokenEntry", "NewApiToken", "OPERATOR_OPERATIONS", "OperatorEntry"]
+
+
+class OperatorEntry(Struct, frozen=True):
+    """An account, and whether it is an operator: one that may use the console."""
+
+    name: str
+    operator: bool
+
+
+class ApiTokenEntry(Struct, frozen=True):
+    """An API token: its name, whether it may only read, and when it was made (Unix time)."""
+
+    name: str
+    read_only: bool
+    made: float
+
+
+class NewApiToken(Struct, frozen=True):
+    """A token that was made; its text is shown this once."""
+
+    name: str
+    token: str
+    read_only: bool
+
+
+async def _set(context: Context, account: str, flag: str = "yes") -> OperatorEntry:
+    from posthouse.service.accounts.account_file import AccountFile
+    from posthouse.service.accounts.operators import OperatorFile
+
+    if flag not in ("yes", "no"):
+        raise SettingError(f'"{flag}" is neither yes nor no', where="flag", remedy="write yes or no")
+    config = context.config
+    if config.accounts.kind == "file" and flag == "yes":
+        found = await asyncio.to_thread(AccountFile(config.data_dir).find, account)
+        if found is None:
+            raise SettingError(f"there is no account {account}", remedy=f"make it: posthouse user add {account}")
+    await asyncio.to_thread(OperatorFile(config.data_dir).set_operator, account, flag == "yes")
+    return OperatorEntry(account, flag == "yes")
+
+
+async def _tokens(context: Context) -> list[ApiTokenEntry]:
+    from posthouse.service.accounts.operators import OperatorFile
+
+    found = await asyncio.to_thread(OperatorFile(context.config.data_dir).tokens)
+    return [ApiTokenEntry(*each) for each in found]
+
+
+async def _add(context: Context, token: str, read_only: bool = False) -> NewApiToken:
+    from posthouse.service.accounts.operators import OperatorFile
+
+    file, now = OperatorFile(context.config.data_dir), context.clock.time()
+    text = await asyncio.to_thread(file.add_token, token, read_only=read_only, now=now)
+    return NewApiToken(token, text, read_only)
+
+
+async def _remove(context: Context, token: str) -> ApiTokenEntry:
+    from posthouse.service.accounts.operators import OperatorFile
+
+    return ApiTokenEntry(*await asyncio.to_thread(OperatorFile(context.config.data_dir).remove_token, token))
+
+
+_NAME: Final = Parameter("token", "The token's name, which says what it is for.", str)
+
+#: The operations of this module.
+OPERATOR_OPERATIONS: Final = (
+    Operation(
+        "user operator",
+        "Let an account use the console, or no longer.",
+        _set,
+        OperatorEntry,
+        (
+            Parameter("account", "The account's name.", str),
+            Parameter("flag", "yes or no: whether it may use the console.", str, "yes"),
+        ),
+        local=True,
+    ),
+    Operation("user token-list", "Show the API tokens.", _tokens, list[ApiTokenEntry], reads=True),
+    Operation(
+        "user token-add",
+        "Make an API token; it is shown this once.",
+        _add,
+        NewApiToken,
+        (_NAME, Parameter("read_only", "Whether it may only read.", bool, False)),
+        local=True,
+    ),
+    Operation("user token-remove", "Remove an API token.", _remove, ApiTokenEntry, (_NAME,), local=True),
+)
