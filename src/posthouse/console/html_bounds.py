@@ -50,7 +50,7 @@ _ATTRIBUTE: Final = re.compile(
 )
 
 
-class _Writer:
+class _BoundedWriter:
     """The document written anew: its pieces, and the elements that are open."""
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ def bounded_html(source: str) -> str:
     """The HTML written anew: well nested, without comments and scripts; what is beyond the bounds is left out."""
     source = source[:_LONGEST].replace("\x00", "")
     lowered = "".join(sign.lower() if sign.isascii() else sign for sign in source)
-    writer = _Writer()
+    writer = _BoundedWriter()
     at, size = 0, len(source)
     while at < size and writer.tags < _MOST_TAGS:
         opened = source.find("<", at)
@@ -132,7 +132,7 @@ def bounded_html(source: str) -> str:
     return "".join(writer.made)
 
 
-def _behind_no_tag(writer: _Writer, source: str, at: int) -> int:
+def _behind_no_tag(writer: _BoundedWriter, source: str, at: int) -> int:
     """Where to go on behind a ``<`` that begins no tag of an element: it is text, or a declaration to leave out."""
     if source[at + 1 : at + 2] in ("!", "?", "/"):
         end = source.find(">", at)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
     from posthouse.service.operations.inboxes.mail_answers import MailListing, ViewEntry
 
-__all__ = ["BODY_LIMITS", "NAV", "ROUTES", "TOPICS", "listing_of", "list_address"]
+__all__ = ["BODY_LIMITS", "NAV", "ROUTES", "TOPICS", "list_address", "listing_of"]
 
 _PER_PAGE: Final = 50
 _MOST_VIEWS: Final = 200

@@ -40,7 +40,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "inbox.syntax.text": (_SYNTAX, _SYNTAX_ZH),
         "inbox.to": ("to", "收件人"),
         "inbox.unread": ("Unread:", "未读："),
-        "inbox.files": ("{number} files", "{number} 个附件"),
+        "inbox.files": ("{number} attached", "{number} 个附件"),
         "inbox.choose": ("Choose “{subject}”", "选择“{subject}”"),
         "inbox.choose_all": ("All on this page", "本页全部"),
         "inbox.read": ("Mark read", "标为已读"),
