@@ -172,7 +172,7 @@ def test_the_order_of_the_fields_does_not_matter() -> None:
     ("field", "change"),
     [
         ("seal", replace(b"i=1; ", b" i = 1 ;\r\n\t")),
-        ("seal", replace(b"cv=none", b"cv = NONE")),
+        ("seal", replace(b"cv=none", b"cv = none")),
         ("seal", replace(b"; t=%d" % NOW, b"")),
         ("seal", replace(b"cv=none", b"new=tag; cv=none")),  # unknown tags are ignored
         ("seal", replace(b"i=1; ", b"v=2; c=simple/simple; bh=x; i=01; ")),
@@ -315,7 +315,19 @@ def test_more_than_50_sets_are_too_many() -> None:
 
 @pytest.mark.parametrize(
     ("count", "cv"),
-    [(1, "pass"), (1, "fail"), (1, ""), (1, "maybe"), (2, "none"), (2, "fail"), (2, ""), (2, "passed"), (3, "none")],
+    [
+        (1, "pass"),
+        (1, "fail"),
+        (1, ""),
+        (1, "maybe"),
+        (1, "None"),
+        (2, "PASS"),
+        (2, "none"),
+        (2, "fail"),
+        (2, ""),
+        (2, "passed"),
+        (3, "none"),
+    ],
 )
 def test_cv_is_none_in_the_first_set_and_pass_in_all_others(count: int, cv: str) -> None:
     good = b"cv=none" if count == 1 else b"cv=pass"
@@ -345,6 +357,7 @@ def test_a_seal_that_says_fail_is_believed_at_once() -> None:
         replace(b"a=rsa-sha256; ", b""),
         replace(b"a=rsa-sha256", b"a=rsa-sha1"),
         replace(b"a=rsa-sha256", b"a=rsa-sha512"),
+        replace(b"a=rsa-sha256", b"a=RSA-sha256"),  # RFC 6376 §3.2: values have case
         replace(b"a=rsa-sha256", b"a="),
         replace(b"s=sel; ", b""),
         replace(b"s=sel", b"s=other"),
@@ -386,6 +399,7 @@ def test_a_seal_without_a_signature_breaks_the_chain() -> None:
         replace(b"a=rsa-sha256", b"a=ed25519-sha256"),
         replace(b"c=relaxed/simple", b"c=simple/relaxed"),
         replace(b"c=relaxed/simple", b"c=bogus"),
+        replace(b"c=relaxed/simple", b"c=Relaxed/simple"),
         replace(b"; c=relaxed/simple", b""),  # the default is simple/simple
         replace(b"s=sel; ", b""),
         replace(b"s=sel", b"s=other"),

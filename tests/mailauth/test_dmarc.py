@@ -257,6 +257,12 @@ def test_every_way_to_name_a_passing_domain() -> None:
     assert answer(check_dmarc("xn--bcher-kva.example", spf="Bücher.example"), dmarc(example="p=none")).spf_aligned
 
 
+def test_pairs_in_the_wrong_order_are_no_silent_failure() -> None:
+    for wrong in ({"spf": ("example.com", "pass")}, {"dkim": [("example.com", "pass")]}, {"dkim": [("ok", "a.test")]}):
+        with pytest.raises(ValueError, match="pairs of result and domain"):
+            answer(check_dmarc("example.com", **wrong), REJECT)  # type: ignore[arg-type]
+
+
 def test_a_deep_author_domain() -> None:  # B.4.2
     records = dmarc(example_com="p=reject", signing_example_com="p=none")
     author = "a.b.c.d.e.f.g.h.i.j.k.example.com"

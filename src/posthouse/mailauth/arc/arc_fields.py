@@ -2,7 +2,8 @@
 
 A chain is valid or it is not, so everything that is wrong with a field is a ``SignatureFault``; its result word has no
 meaning here.  Two things are read more tolerantly than they are written down: the instance may stand anywhere among
-the tags of a signature, and its number may have a leading zero.
+the tags of a signature, and its number may have a leading zero.  Words are compared with their case (RFC 6376 §3.2),
+as other verifiers do.
 """
 
 from __future__ import annotations
@@ -195,7 +196,7 @@ def _tags(raw: bytes) -> TagList:
 
 def _cv(raw: bytes) -> str:
     try:
-        return _tags(raw).get("cv", "").lower()
+        return _tags(raw).get("cv", "")
     except SignatureFault:
         return ""
 
@@ -212,7 +213,9 @@ def arc_message_signature(raw: bytes) -> SignatureTags:
     Raises:
         SignatureFault: A tag is missing or malformed, From is not signed, or one of ARC's own fields is.
     """
-    found = signature_tags({name: value for name, value in _tags(raw).items() if name not in ("i", "v")})
+    tags = _tags(raw)
+    _check_case(tags)
+    found = signature_tags({name: value for name, value in tags.items() if name not in ("i", "v")})
     if "from" not in found.fields:
         raise SignatureFault("permerror", "the From field is not signed: h= does not name it")
     wrong = NEVER_SIGNED.intersection(found.fields)
@@ -233,13 +236,21 @@ def arc_seal(raw: bytes, instance: int) -> SealTags:
     for name in ("a", "b", "cv", "d", "s"):
         if name not in tags:
             raise SignatureFault("permerror", f"the ARC-Seal has no {name}= tag, which is required")
-    cv, wanted = tags["cv"].lower(), "none" if instance == 1 else "pass"
+    _check_case(tags)
+    cv, wanted = tags["cv"], "none" if instance == 1 else "pass"
     if cv != wanted:
         raise SignatureFault("permerror", f"cv={cv:.20}, and the set i={instance} must have cv={wanted}")
     domain, selector = signature_names(tags)
     return SealTags(
         signature_algorithm(tags), base64_tag(tags, "b"), domain, selector, cv, signature_seconds(tags, "t")
     )
+
+
+def _check_case(tags: TagList) -> None:
+    for name in ("a", "c"):
+        value = tags.get(name, "")
+        if value != value.lower():
+            raise SignatureFault("permerror", f"{name}={value:.40} is not known; the words of tags have small letters")
 
 
 def seal_octets(header: HeaderSection, sets: Sequence[ArcFields], seal: bytes) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple, TypeVar
 from urllib.parse import unquote
 
@@ -128,8 +129,12 @@ class DmarcRecord(NamedTuple):
 
 def read_dmarc_record(text: bytes | str) -> DmarcRecord | None:
     """The policy record in a TXT record whose strings are joined; None if the text is no DMARC record."""
-    if len(text) > _LONGEST:
-        return None
+    return None if len(text) > _LONGEST else _read(text)
+
+
+@lru_cache(maxsize=1_024)
+def _read(text: bytes | str) -> DmarcRecord | None:
+    """The record in a text; the DNS gives the same texts again and again, so they are kept."""
     plain = text if isinstance(text, str) else text.decode("utf-8", "replace")
     opening = _VERSION.match(plain)
     if opening is None or "DMARC1" not in opening[0]:  # the version's case counts, the tag's does not

@@ -17,6 +17,7 @@ from posthouse.mailauth.dmarc.dmarc_record import POLICIES, DmarcPolicy, DmarcRe
 from posthouse.mailauth.dmarc.dmarc_result import DmarcResult, DmarcWord
 from posthouse.mailauth.dmarc.tree_walk import DnsTreeWalk, find_record, walk_tree
 from posthouse.mailauth.questions import Check
+from posthouse.mailauth.results.authentication_results import RESULT_WORDS
 from posthouse.message.authors import Unreadable
 from posthouse.message.mailboxes import with_a_labels
 
@@ -70,6 +71,9 @@ def check_dmarc(author: Author, spf: SpfVerdict = None, dkim: DkimVerdicts = Non
         dkim: The results of the signatures.  Those that did not pass count only if they may pass later
             (``temperror``).  At most 100 domains are looked at, and 10 that equal neither the author's domain nor are
             outside of its organizational domain.
+
+    Raises:
+        ValueError: A pair does not begin with a result of SPF or DKIM (RFC 8601).
 
     Returns:
         The result.  ``disposition`` is what the owner of the author's domain wants; whether the receiver does it is
@@ -151,6 +155,8 @@ def _identifier(method: str, verdict: object) -> _Identifier | None:
         result, domain = verdict.result, verdict.domain  # type: ignore[attr-defined]
     else:
         result, domain = verdict  # type: ignore[misc]
+        if result not in RESULT_WORDS["spf"]:  # DKIM has no others
+            raise ValueError(f"{result!r:.40} is no result of {method.upper()}; give pairs of result and domain")
     if result not in ("pass", "temperror") or not domain:
         return None
     try:

@@ -39,6 +39,7 @@ _LONGEST_TEXT: Final = 2_000
 _MOST_LEAVES: Final = 100  # parts of a message that are looked at
 _HIGHEST_COUNT: Final = 10**12
 
+_ENCODINGS: Final = ("utf-8", "utf8", "utf-16", "us-ascii", "iso-8859-1", "windows-1252")
 _GZIP: Final = b"\x1f\x8b"
 _ZIP: Final = b"PK\x03\x04"
 _KINDS: Final = ("application/gzip", "application/x-gzip", "application/zip", "application/x-zip-compressed")
@@ -155,6 +156,7 @@ class _ReportReader:
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._characters
+        self._parser.XmlDeclHandler = self._declared
         self._parser.StartDoctypeDeclHandler = self._doctype
         self._parser.EntityDeclHandler = self._doctype
         self._parser.buffer_text = True
@@ -209,6 +211,11 @@ class _ReportReader:
 
     def _number(self, path: str) -> int:
         return _integer(self._needed(path), path)
+
+    def _declared(self, version: str, encoding: str | None, standalone: int) -> None:
+        """Refuse an encoding that the parser does not know: it would look among all codecs of this machine."""
+        if encoding is not None and encoding.lower() not in _ENCODINGS:
+            raise UnreadableReport(f"the encoding {encoding[:40]!r} is not known")
 
     def _doctype(self, *declared: object) -> None:
         raise UnreadableReport("the document has a type declaration, which no report needs and attacks use")
