@@ -25,7 +25,7 @@ from posthouse.mailauth.dmarc import DmarcResult, check_dmarc
 from posthouse.mailauth.spf import SpfResult, check_spf, received_spf
 from posthouse.net import Clock
 from posthouse.server.content_check import CheckedMessage, CheckResult
-from posthouse.service.config.mailauth_settings import MailauthSettings, quarantine_folder
+from posthouse.service.config.mailauth_settings import MailauthSettings
 from posthouse.service.mailauth.judgement import Decision, Judged, decide, method_results, results_field, verdicts
 from posthouse.service.mailauth.lookups import KnowingResolver, MessageLookups
 
@@ -145,7 +145,7 @@ class Verification:
         field = self._seal(judged) + field
         quarantine = decision.quarantine
         if quarantine and terms.settings.quarantine != "hold":
-            field = _quarantine_field(quarantine, quarantine_folder(terms.settings.quarantine)) + field
+            field = _quarantine_field(quarantine) + field
             quarantine = ""
         return CheckResult(field, None, quarantine, verdicts(judged, decision))
 
@@ -165,8 +165,7 @@ def _author(header: HeaderSection) -> bytes:
     return b"".join([each if each.endswith(b"\r\n") else each + b"\r\n" for each in found])
 
 
-def _quarantine_field(reason: str, folder: str) -> bytes:
-    """The field that tells mail programs and deliverers of a message to be treated with suspicion."""
+def _quarantine_field(reason: str) -> bytes:
+    """The field that tells mail programs of a message to be treated with suspicion."""
     text = "".join(sign if " " <= sign <= "~" else "?" for sign in reason)[:200]
-    name = f"; folder={folder}" if folder.isascii() and folder else ""
-    return f"Quarantine: yes{name}\r\n\t({text.replace('(', '[').replace(')', ']').replace(chr(92), '/')})\r\n".encode()
+    return f"Quarantine: yes\r\n\t({text.replace('(', '[').replace(')', ']').replace(chr(92), '/')})\r\n".encode()
