@@ -155,8 +155,8 @@ class MailauthSettings(Struct, frozen=True, kw_only=True):
     quarantine: Annotated[
         Literal["hold", "header"],
         Meta(
-            description="What is done with mail that DMARC quarantines: `hold`, it is accepted and held until an operator "
-            "decides; `header`, it is delivered with a Quarantine field at its top, by which mail programs sort it."
+            description="What is done with mail that DMARC quarantines: `hold`, it is accepted and held until an "
+            "operator decides; `header`, it is delivered with a Quarantine field at its top, by which mail programs sort it."
         ),
     ] = "hold"
     trusted_sealers: Annotated[
