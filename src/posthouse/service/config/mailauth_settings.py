@@ -156,7 +156,7 @@ class MailauthSettings(Struct, frozen=True, kw_only=True):
         Literal["hold", "header"],
         Meta(
             description="What is done with mail that DMARC quarantines: `hold`, it is accepted and held until an "
-            "operator decides; `header`, it is delivered with a Quarantine field at its top, by which mail programs sort it."
+            "operator decides; `header`, it is delivered with a Quarantine field at its top, to be sorted by."
         ),
     ] = "hold"
     trusted_sealers: Annotated[
