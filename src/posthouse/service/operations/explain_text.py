@@ -253,8 +253,9 @@ def _now(
 
 def _next(say: _Sentences, following: NextAttempt, now: float, recipients: str, number: object, queue_id: str) -> str:
     at = now if following.at is None else following.at
+    until = "-until" if following.state == "paused" and following.at is not None else ""
     return say(
-        f"now-{following.state}",
+        f"now-{following.state}{until}",
         recipients=recipients,
         number=number,
         id=queue_id,

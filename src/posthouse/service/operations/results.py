@@ -74,11 +74,12 @@ class NextAttempt(Struct, frozen=True, kw_only=True):
     """The next attempt for a recipient that waits, or for mail to a site.
 
     ``state`` is what it waits for: ``scheduled`` (its due time), ``suspended`` (the site's suspension ends at ``at``;
-    ``why`` has the reason), ``trying`` (an attempt is under way since ``at``), ``slot`` (a connection slot; so many
-    attempts are ``before`` it), ``line`` (the ready queue of the site, which is full), ``probe`` (the first attempt at
-    an unproven destination, which is under way), ``rate`` (the rate limit of unproven destinations), ``leased``
-    (another worker process has it), ``soon`` (nothing: it begins now), ``stopped`` (no daemon runs).  ``at`` is the
-    time, None where it cannot be known; ``limit`` the concurrency limit of the ``site``, None if unknown.
+    ``why`` has the reason), ``paused`` (an operator has paused the destination: ``why``), ``trying`` (an attempt is
+    under way since ``at``), ``slot`` (a connection slot; so many attempts are ``before`` it), ``line`` (the ready queue
+    of the site, which is full), ``probe`` (the first attempt at an unproven destination, which is under way), ``rate``
+    (the rate limit of unproven destinations), ``leased`` (another worker process has it), ``soon`` (nothing: it begins
+    now), ``stopped`` (no daemon runs).  ``at`` is the time, None where it cannot be known; ``limit`` the concurrency
+    limit of the ``site``, None if unknown.
     """
 
     state: str

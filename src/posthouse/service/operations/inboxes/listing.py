@@ -137,7 +137,14 @@ _QUERY: Final = Parameter("query", "Words and conditions, in the language of sea
 
 #: The operations of this module.
 LISTING_OPERATIONS: Final = (
-    Operation("inbox summary", "Show the inboxes and how much is in them.", _summary, list[InboxSummary], live=True),
+    Operation(
+        "inbox summary",
+        "Show the inboxes and how much is in them.",
+        _summary,
+        list[InboxSummary],
+        live=True,
+        reads=True,
+    ),
     Operation(
         "inbox list",
         "Show the messages in the inboxes, the newest last.",
@@ -149,6 +156,7 @@ LISTING_OPERATIONS: Final = (
             Parameter("after", "Only messages after this number.", int, 0),
         ),
         live=True,
+        reads=True,
     ),
     Operation(
         "inbox views",
@@ -161,6 +169,7 @@ LISTING_OPERATIONS: Final = (
             Parameter("after", "Only names behind this one.", str, ""),
         ),
         live=True,
+        reads=True,
     ),
     Operation(
         "inbox search",
@@ -175,6 +184,15 @@ LISTING_OPERATIONS: Final = (
             Parameter("after", "Only messages with numbers above this one.", int, 0),
         ),
         live=True,
+        reads=True,
     ),
-    Operation("inbox count", "Count the messages that a search finds.", _count, MailCount, (_VIEW, _QUERY), live=True),
+    Operation(
+        "inbox count",
+        "Count the messages that a search finds.",
+        _count,
+        MailCount,
+        (_VIEW, _QUERY),
+        live=True,
+        reads=True,
+    ),
 )
