@@ -65,10 +65,9 @@ def test_a_message_that_receivers_trust(checks: Checks) -> None:
     assert "A mx.example.org: 192.0.2.1" in out
     found = json.loads(checks.message(*options, "--json", content=content, code=0).out)
     assert found["findings"] == []
-    auth = found["authentication"]
-    assert (auth["spf"]["result"], auth["spf"]["path"]) == ("pass", ["example.org: mx"])
-    assert [each["result"] for each in auth["dkim"]] == ["pass"]
-    assert (auth["dmarc"]["result"], auth["findings"]) == ("pass", [])
+    assert (found["spf"]["result"], found["spf"]["path"]) == ("pass", ["example.org: mx"])
+    assert (found["dkim"]["result"], found["dkim"]["signatures"][0]["selector"]) == ("pass", "s1")
+    assert (found["arc"]["result"], found["dmarc"]["result"], found["advice"]) == ("none", "pass", [])
 
 
 def test_a_message_from_a_host_that_is_not_allowed(checks: Checks) -> None:
@@ -86,8 +85,15 @@ def test_spf_that_is_not_aligned(checks: Checks) -> None:
 def test_without_a_host_dkim_and_dmarc_are_checked(checks: Checks) -> None:
     content = sign_dkim(checks.content, KEY) + checks.content
     found = json.loads(checks.message("--json", content=content, code=0).out)
-    assert found["authentication"]["spf"] is None
-    assert found["authentication"]["dmarc"]["result"] == "pass"
+    assert found["spf"] is None
+    assert found["dmarc"]["result"] == "pass"
+
+
+def test_what_another_method_makes_good_is_a_warning(checks: Checks) -> None:
+    content = sign_dkim(checks.content, KEY) + checks.content
+    options = ("--ip", "192.0.2.9", "--from", "ann@example.org")
+    assert "warning: SPF is fail for example.org" in checks.message(*options, content=content, code=0).out
+    checks.message(*options, "--strict", content=content, code=1)
 
 
 def test_a_message_that_was_changed_on_its_way(checks: Checks) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from posthouse.service.monitor.count_history import CountSample
 from posthouse.spool.history import Origin
 from posthouse.spool.interface import RecipientState, Settlement
 
-from .conftest import ConsoleHarness
+from .conftest import CONFIG, ConsoleHarness
 
 SCRIPT = "<script>alert(1)</script>"
 
@@ -69,6 +71,13 @@ class Filled:
         """Post a form as a browser does, with the token of the page."""
         [token] = set(re.findall(r'name="csrf" value="([0-9a-f]{64})"', self.client.get("/queue").text))
         return self.client.post(path, data={"csrf": token, **fields})
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Iterator[ConsoleHarness]:
+    with ConsoleHarness(f'data_dir = "{tmp_path}"\n{CONFIG}') as made:
+        yield made
+        assert made.faults == []
 
 
 @pytest.fixture
@@ -189,6 +198,21 @@ def test_an_action_that_is_wrong_changes_nothing(filled: Filled, fields: dict[st
     assert refused.status_code == 400
     assert words in refused.text
     assert filled.client.get("/queue/audit.json").json() == []
+
+
+def test_a_destination_is_paused_and_resumed(filled: Filled) -> None:
+    done = filled.post("/queue/pause", destination="far.test", duration="1h", why="they <b>move</b>")
+    assert done.status_code == 303
+    shown = filled.client.get("/queue").text
+    assert "far.test is paused." in shown
+    assert "they &lt;b&gt;move&lt;/b&gt;" in shown
+    (message,) = filled.client.get("/queue.json?q=domain:far.test").json()["messages"]
+    assert message["next"]["state"] == "paused"
+    assert "destination is paused" in filled.client.get(f"/history/{message['id']}").text
+    assert "该目的域已被暂停" in filled.client.get(f"/history/{message['id']}?lang=zh").text
+    assert filled.post("/queue/resume", destination="far.test").status_code == 303
+    assert filled.client.get("/queue.json").json()["pauses"] == []
+    assert filled.post("/queue/pause", destination="no domain").status_code == 400
 
 
 # History and sessions -------------------------------------------------------------------------------------------------

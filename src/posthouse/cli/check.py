@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check"]
 
+_PARTS = ("spf", "dkim", "arc", "dmarc", "advice")  # of the answer about a message's authentication
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
@@ -178,20 +179,20 @@ def message(
         )
     if as_json:
         listed = [each._asdict() for each in found]
-        print_json(listed if auth is None else {"findings": listed, "authentication": auth})
+        print_json(listed if auth is None else {"findings": listed} | {name: getattr(auth, name) for name in _PARTS})
     else:
         _show_findings(file, found)
         if auth is not None:
             _show_authentication(auth)
     grave = (Level.ERROR, Level.WARNING) if strict else (Level.ERROR,)
-    levels = {str(each.level) for each in found} | {each.level for each in (auth.findings if auth else ())}
+    levels = {str(each.level) for each in found} | {each.level for each in (auth.advice if auth else ())}
     return 1 if levels & set(map(str, grave)) else exit_codes.OK
 
 
 def _show_authentication(auth: Any) -> None:
     click.echo()
     rows = [] if auth.spf is None else [("SPF", auth.spf.result, auth.spf.domain, auth.spf.reason)]
-    rows += [("DKIM", each.result, each.domain, each.reason) for each in auth.dkim]
+    rows += [("DKIM", each.result, each.domain, each.reason) for each in auth.dkim.signatures]
     if auth.arc.result != "none":
         rows.append(("ARC", auth.arc.result, " ".join(auth.arc.sealers[:3]), auth.arc.reason))
     rows.append(("DMARC", auth.dmarc.result, auth.dmarc.author_domain, auth.dmarc.reason))
@@ -199,7 +200,7 @@ def _show_authentication(auth: Any) -> None:
     if auth.spf is not None:
         for lookup in auth.spf.lookups:
             say(f"    {lookup}", "dim")
-    _show_remedies(auth.findings)
+    _show_remedies(auth.advice)
 
 
 def _show_remedies(findings: Sequence[Any]) -> None:

@@ -11,6 +11,7 @@ import click
 
 from posthouse.cli import exit_codes
 from posthouse.cli.context import DaemonOptions, operate, with_daemon
+from posthouse.cli.operator.pausing import pause, paused, resume
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, cut_off, safe, say, table, width_of, with_json
 from posthouse.core.units import short_duration, size_in_words
@@ -141,6 +142,7 @@ _WAITS = {
     "rate": "rate limit",
     "leased": "being tried",
     "soon": "now",
+    "paused": "destination paused",
     "stopped": "when a daemon runs",
 }
 
@@ -149,7 +151,7 @@ def _next(following: NextAttempt | None) -> str:
     if following is None:
         return "-"
     words = _WAITS[following.state]
-    if following.state not in ("scheduled", "suspended", "rate") or following.at is None:
+    if following.state not in ("scheduled", "suspended", "rate", "paused") or following.at is None:
         return words
     return f"{aware(following.at)}, {words}" if words else aware(following.at)
 
@@ -379,3 +381,7 @@ def reroute(via: str | None, undo: bool, **given: Any) -> None:
     if undo == bool(via):
         raise click.UsageError("say which route: either --via smtp://host:port, or --undo")
     _change("reroute", "rerouted" if via else "routed by the configuration again", given, via=via or "")
+
+
+for each in (pause, resume, paused):
+    queue.add_command(each)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import subprocess
+import tracemalloc
+from itertools import chain, repeat
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -104,6 +106,7 @@ def test_signatures_that_pass(tags: dict[str, str]) -> None:
         ({"i": "@example.com"}, "permerror", "not that of d="),
         ({"i": "@badexample.org"}, "permerror", "not that of d="),
         ({"i": "@org"}, "permerror", "not that of d="),
+        ({"i": "=41" * 400 + "@example.org"}, "permerror", "longer than 1024 characters"),
         ({"i": "a=0D=0Ab@example.org"}, "permerror", "control character"),
         ({"i": "a=3db@example.org"}, "permerror", "quoted-printable"),
         ({"h": "to:subject"}, "permerror", "From field is not signed"),
@@ -483,6 +486,19 @@ def test_the_body_is_hashed_once_for_all_signatures_that_share_a_form(monkeypatc
     monkeypatch.setattr(hashlib, "sha256", Counted)
     assert verified(signed).result == "pass"
     assert sorted(hashed) == [3, len(body), len(body)]  # 8 signatures: two whole bodies, and the length
+
+
+def test_memory_does_not_grow_with_the_message() -> None:
+    piece = b"all the  figures of this quarter \t\r\n" * 2_000
+    signed = field({"bh": base64.b64encode(bytes(32)).decode()}) + HEAD + b"\r\n"
+    tracemalloc.start()
+    try:
+        found = answer(verify_dkim(chain([signed], repeat(piece, 80)), NOW), ZONE)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.reason.endswith("the body is not the one that was signed")  # all 6 MB have passed
+    assert peak < 2_000_000
 
 
 LONG = 250_000

@@ -15,6 +15,7 @@ from posthouse.console.problems import RequestRefused
 from posthouse.core.units import short_duration
 from posthouse.service.operations.explain_text import next_attempt_text
 from posthouse.service.operations.filter_language import fields_help
+from posthouse.service.operations.monitor.pause_operations import PausesReport
 from posthouse.service.operations.results import QueueChange, QueueCount, QueueEntry, QueueSummary, QueueSummaryRow
 
 if TYPE_CHECKING:
@@ -37,11 +38,12 @@ async def _show(page: PageRequest) -> Shown:
     messages.reverse()  # the newest first
     summary: QueueSummary = await page.run("queue summary", filter=text, limit=_ROWS)
     now = summary.now
+    pauses: PausesReport = await page.run("queue paused")
     due = [each.next.at - now for each in messages if each.next is not None and each.next.at is not None]
     undo = page.query.get("undo", "")
     return Shown(
         "queue_show.html",
-        {"filter": text, "messages": messages, "summary": summary},
+        {"filter": text, "messages": messages, "summary": summary, "pauses": pauses.pauses},
         {
             "q": text,
             "heads": [f"< {short_duration(age)}" for age in summary.ages] + [page.text("queue.older")],
@@ -220,6 +222,19 @@ async def _undo(page: PageRequest) -> Done:
     return Done("/queue", page.text(f"queue.done.{act}", number=f"{number:,}"), {"act": act, "recipients": number})
 
 
+async def _pause(page: PageRequest) -> Done:
+    form = await page.form()
+    given = {name: str(form.get(name, "")).strip() for name in ("destination", "duration", "why")}
+    found: PausesReport = await page.run("queue pause", **given)
+    return Done("/queue", page.text("queue.pause.done", destination=given["destination"]), found)
+
+
+async def _resume(page: PageRequest) -> Done:
+    destination = str((await page.form()).get("destination", ""))
+    found: PausesReport = await page.run("queue resume", destination=destination)
+    return Done("/queue", page.text("queue.pause.over", destination=destination), found)
+
+
 async def _audit(page: PageRequest) -> Shown:
     acts = await page.run("queue audit", limit=page.number("limit", 200, 1, 1_000))
     return Shown("queue_audit.html", acts, title=page.text("queue.audit"))
@@ -229,6 +244,8 @@ ROUTES: Final = (
     Page("/queue", _show),
     PageAction("/queue/act", _act),
     PageAction("/queue/undo", _undo),
+    PageAction("/queue/pause", _pause),
+    PageAction("/queue/resume", _resume),
     Page("/queue/audit", _audit),
 )
 NAV: Final = (NavEntry("/queue", "queue.title", "queue", 20),)

@@ -34,6 +34,8 @@ __all__ = [
 #: The algorithms of ``a=`` that count (RFC 8301, RFC 8463).
 ALGORITHMS: Final = ("rsa-sha256", "ed25519-sha256")
 
+#: Characters of i=: an address, each octet written with 3.
+_LONGEST_IDENTITY: Final = 1_024
 #: Names in h=; signers write 10 to 40.
 MOST_NAMES: Final = 1_000
 
@@ -216,12 +218,12 @@ def _short_fields(value: str) -> tuple[str, ...]:
 
 
 def _fields(value: str) -> tuple[str, ...]:
+    if value.count(":") >= MOST_NAMES:
+        raise SignatureFault("permerror", f"h= has more than {MOST_NAMES} names")
     try:
         names = split_list(value)
     except TagFault as fault:
         raise SignatureFault("permerror", f"h= is malformed: {fault}") from None
-    if len(names) > MOST_NAMES:
-        raise SignatureFault("permerror", f"h= has more than {MOST_NAMES} names")
     for name in names:
         if _FIELD_NAME.fullmatch(name) is None:
             raise SignatureFault("permerror", f"h= holds {name!r:.40}, which is no field name")
@@ -270,6 +272,8 @@ def _identity(tags: Mapping[str, str], domain: str) -> str:
     value = tags.get("i")
     if value is None:
         return f"@{domain}"
+    if len(value) > _LONGEST_IDENTITY:
+        raise SignatureFault("permerror", f"i= is longer than {_LONGEST_IDENTITY} characters")
     packed = value.replace(" ", "").replace("\t", "")
     if _QUOTED.fullmatch(packed) is None:
         raise SignatureFault("permerror", f"i={value!r:.80} is not in quoted-printable")

@@ -109,6 +109,8 @@ class DestinationTable:
     def __init__(self, clock: Clock, look: Callable[[], object]) -> None:
         #: Destinations for which no more mail is leased.
         self.suspended: set[str] = set()
+        #: Those of them that operators have paused: they stay suspended, whatever their sites do.
+        self._paused: set[str] = set()
         #: Destinations whose last attempt went well.
         self.proven: dict[str, None] = {}
         self.rate_limit = RetryRateLimit(clock)
@@ -126,10 +128,16 @@ class DestinationTable:
         self.suspended.update(destinations)
 
     def resume(self, destinations: Iterable[str]) -> None:
-        """Lease mail for these again."""
+        """Lease mail for these again, but for those that are paused."""
         self.suspended.difference_update(destinations)
+        self.suspended.update(self._paused)
         self.unproven_waits = True
         self._look()
+
+    def pause(self, names: Iterable[str]) -> None:
+        """Lease no mail for these until a later call leaves them out; they replace those of the last call."""
+        before, self._paused = self._paused, set(names)
+        self.resume(before - self._paused)
 
     def begin(self, destinations: tuple[str, ...], recipients: int) -> Probe:
         """Begin a probe: an attempt from the spool at destinations that may be unproven."""

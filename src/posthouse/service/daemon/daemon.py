@@ -67,6 +67,7 @@ from posthouse.service.maildrop.local_intake import Taken, accept
 from posthouse.service.maildrop.maildrop import MAILDROP, Terms
 from posthouse.service.maildrop.pickup import KEYS, Pickup
 from posthouse.service.monitor.monitor import CountingSink, Monitor
+from posthouse.service.monitor.pauses import PauseKeeper
 from posthouse.service.monitor.tally import Tally
 from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import InboxUsage
@@ -156,6 +157,7 @@ class Daemon:
         self._schedule, self._dsn_writer = _schedule_of(config), self._make_dsn_writer()
         self.worker = self._make_worker()
         self.monitor = Monitor(self.clock, self._counts.tally, self.worker, number=worker)
+        self._pauses = PauseKeeper(config.data_dir, self.clock, self.worker.scheduler.destinations, self._tell_operator)
         self._local_identity = LocalIdentity([config.hostname])
         self._control_path = control_path(config.data_dir, worker)
         self._control = ControlSocket(self._control_path, self.context, self.log) if control else None
@@ -308,6 +310,7 @@ class Daemon:
             **views_of(self.worker.scheduler),
             peers=partial(ask_peers, self._control_path),
             monitor=self.monitor,
+            pauses=self._pauses,
             reload=self.reload_on_request,
             faults=self._switches,
             config_file=self.config_file,
@@ -359,6 +362,7 @@ class Daemon:
             undo.push_async_callback(self.spool.close)
             for sentence in await self.spool.open(self.clock.time()):
                 self.log("spool", text=sentence)
+            self._pauses.load()
             undo.push_async_callback(self.worker.stop, 0.0)
             await self.worker.start()
             undo.push_async_callback(self._close_listeners, 0.0)
@@ -505,6 +509,7 @@ class Daemon:
         self._mail_auth.stop()
         self.log("draining", sessions=self.sessions)
         self.monitor.history.stop()
+        self._pauses.stop()
         end = self.clock.monotonic() + timeout
         if self._control is not None:
             await self._control.close()

@@ -138,6 +138,8 @@ async def _rotate(context: Context, domain: str, days: int = 2) -> DkimRotation:
     store, now = _store(context), context.clock.time()
     if not 0 <= days <= 365:
         raise SettingError(f"{days} days are out of range", remedy="write a number of days from 0 to 365")
+    if not domain:
+        raise SettingError("no domain is named", remedy="name the domain whose keys are to be replaced")
 
     def rotate() -> DkimRotation:
         from posthouse.service.mailauth.key_store import ALGORITHMS, KeyState, state_of
@@ -245,7 +247,7 @@ DKIM_OPERATIONS: Final = (
             Parameter("selector", "The selector; without it, the date and a letter.", str, ""),
         ),
     ),
-    Operation("dkim show", "Show the DKIM keys and their DNS records.", _show, list[DkimEntry], (_DOMAIN,)),
+    Operation("dkim show", "Show the DKIM keys and their DNS records.", _show, list[DkimEntry], (_DOMAIN,), reads=True),
     Operation(
         "dkim rotate",
         "Make the next DKIM keys of a domain, and remove those that have had their time.",
@@ -259,5 +261,6 @@ DKIM_OPERATIONS: Final = (
         _check,
         list[DkimCheck],
         (_DOMAIN, Parameter("zone", "A zone (JSON) that answers in place of the DNS.", str, "")),
+        reads=True,
     ),
 )

@@ -94,6 +94,14 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "{recipients}: attempt {number} waits until {due}: {site} is suspended: {why}; {remedy}",
             "{recipients}：第 {number} 次尝试等到 {due}：已暂停连接 {site}：{why}；{remedy}",
         ),
+        "now-paused": (
+            "{recipients}: attempt {number} waits: the destination is paused: {why}",
+            "{recipients}：第 {number} 次尝试等待中：该目的域已被暂停：{why}",
+        ),
+        "now-paused-until": (
+            "{recipients}: attempt {number} waits until {due}: the destination is paused: {why}",
+            "{recipients}：第 {number} 次尝试等到 {due}：该目的域已被暂停：{why}",
+        ),
         "retry-now": (
             "posthouse queue retry id:{id} asks it now",
             "用 posthouse queue retry id:{id} 可以立即重试",

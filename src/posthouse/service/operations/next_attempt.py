@@ -57,6 +57,9 @@ class NextAttempts:
         """The next attempt for one waiting recipient; ``active`` while it is leased, ``route`` an operator's route."""
         if self._context.outlook is None:
             return NextAttempt(state="scheduled" if due > self.now else "stopped", at=due)
+        pauses = self._context.pauses
+        if not active and pauses is not None and (pause := pauses.current.get(destination)) is not None:
+            return NextAttempt(state="paused", at=pause.until, why=pause.why or pause.who)
         if active:
             return self._leased(self._positions.get((queue_id, key)), self._peer_attempts.get((queue_id, key)))
         return self.at_site(self._outlook(address, destination, route), destination, due)

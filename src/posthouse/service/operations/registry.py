@@ -16,6 +16,7 @@ from posthouse.service.operations.faults.fault_operations import FAULT_OPERATION
 from posthouse.service.operations.inbox import INBOX_OPERATIONS
 from posthouse.service.operations.monitor.metrics import METRICS
 from posthouse.service.operations.monitor.overview_operation import OVERVIEW
+from posthouse.service.operations.monitor.pause_operations import PAUSE_OPERATIONS
 from posthouse.service.operations.monitor.session_operations import SESSION_OPERATIONS
 from posthouse.service.operations.queue import QUEUE_OPERATIONS
 from posthouse.service.operations.reload import RELOAD
@@ -36,6 +37,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             OVERVIEW,
             METRICS,
             *SESSION_OPERATIONS,
+            *PAUSE_OPERATIONS,
             RELOAD,
             CHECK_SETTINGS,
             *OPERATOR_OPERATIONS,

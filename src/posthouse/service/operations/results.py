@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from posthouse.service.mailauth.verdict_text import VerdictEntry
 from posthouse.service.operations.remarks import RemarkEntry
 
 __all__ = [
@@ -73,11 +74,12 @@ class NextAttempt(Struct, frozen=True, kw_only=True):
     """The next attempt for a recipient that waits, or for mail to a site.
 
     ``state`` is what it waits for: ``scheduled`` (its due time), ``suspended`` (the site's suspension ends at ``at``;
-    ``why`` has the reason), ``trying`` (an attempt is under way since ``at``), ``slot`` (a connection slot; so many
-    attempts are ``before`` it), ``line`` (the ready queue of the site, which is full), ``probe`` (the first attempt at
-    an unproven destination, which is under way), ``rate`` (the rate limit of unproven destinations), ``leased``
-    (another worker process has it), ``soon`` (nothing: it begins now), ``stopped`` (no daemon runs).  ``at`` is the
-    time, None where it cannot be known; ``limit`` the concurrency limit of the ``site``, None if unknown.
+    ``why`` has the reason), ``paused`` (an operator has paused the destination: ``why``), ``trying`` (an attempt is
+    under way since ``at``), ``slot`` (a connection slot; so many attempts are ``before`` it), ``line`` (the ready queue
+    of the site, which is full), ``probe`` (the first attempt at an unproven destination, which is under way), ``rate``
+    (the rate limit of unproven destinations), ``leased`` (another worker process has it), ``soon`` (nothing: it begins
+    now), ``stopped`` (no daemon runs).  ``at`` is the time, None where it cannot be known; ``limit`` the concurrency
+    limit of the ``site``, None if unknown.
     """
 
     state: str
@@ -481,8 +483,8 @@ class MessageHistory(Struct, frozen=True, kw_only=True):
     ``queued`` is False if the message has left the queue and only its history is kept; ``about`` is the queue id of
     the message that this one reports on.  ``expansions`` are the addresses that the client named where others were
     stored; in a copy for a list, ``parent`` is the queue id that the client was told, and ``named_sender`` the sender
-    that the client named ("" if it is this message's).  ``expires`` is when a message that is in the queue is given
-    up.
+    that the client named ("" if it is this message's).  ``verdicts`` are those of message authentication.  ``expires``
+    is when a message that is in the queue is given up.
     """
 
     id: str
@@ -506,6 +508,7 @@ class MessageHistory(Struct, frozen=True, kw_only=True):
     named_sender: str = ""
     parent: str = ""
     remarks: list[RemarkEntry] = []
+    verdicts: list[VerdictEntry] = []
 
 
 class MessageFound(Struct, frozen=True, kw_only=True):

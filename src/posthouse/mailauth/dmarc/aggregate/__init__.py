@@ -25,16 +25,19 @@ if TYPE_CHECKING:
         compose_aggregate,
         report_file,
     )
+    from posthouse.mailauth.dmarc.aggregate.report_tally import DueReport, ReportTally, due_reports
 
 __all__ = [
     "AggregateRecord",
     "AggregateReport",
     "AggregateRow",
     "DomainSummary",
+    "DueReport",
     "PolicyOverride",
     "PolicyPublished",
     "ReportFile",
     "ReportMetadata",
+    "ReportTally",
     "ReportedSignature",
     "ReportedSpf",
     "SourceSummary",
@@ -42,6 +45,7 @@ __all__ = [
     "aggregate_row",
     "aggregate_xml",
     "compose_aggregate",
+    "due_reports",
     "policy_published",
     "read_aggregate_report",
     "report_file",
@@ -58,5 +62,6 @@ __getattr__ = lazily(
             "ReportedSignature ReportedSpf aggregate_row policy_published"
         ),
         "aggregate_writer": "ReportFile aggregate_xml compose_aggregate report_file",
+        "report_tally": "DueReport ReportTally due_reports",
     },
 )

@@ -31,6 +31,8 @@ def advice_for(found: MessageChecks) -> list[DomainFinding]:
             )
         )
     findings += _dmarc(found)
+    if found.dmarc.result == "pass":  # one method is enough, and forwarding breaks the other
+        return [each._replace(level="warning") if each.level == "error" else each for each in findings]
     return findings
 
 

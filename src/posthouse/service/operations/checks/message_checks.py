@@ -14,7 +14,7 @@ from posthouse.service.operations.checks.domain_records import RecordFinding, re
 if TYPE_CHECKING:
     from posthouse.mailauth.all_checks import MessageChecks
 
-__all__ = ["ArcReport", "CHECK_MESSAGE", "DmarcReport", "MessageAuth", "SignatureReport", "SpfReport"]
+__all__ = ["ArcReport", "CHECK_MESSAGE", "DkimReport", "DmarcReport", "MessageAuth", "SignatureReport", "SpfReport"]
 
 
 class SpfReport(Struct, frozen=True, kw_only=True):
@@ -39,6 +39,14 @@ class SignatureReport(Struct, frozen=True, kw_only=True):
     algorithm: str
 
 
+class DkimReport(Struct, frozen=True, kw_only=True):
+    """DKIM: the result that counts, and each signature."""
+
+    result: str
+    reason: str
+    signatures: list[SignatureReport]
+
+
 class ArcReport(Struct, frozen=True, kw_only=True):
     """The chain of hosts that have forwarded the message and sealed what they found: ``sealers`` newest first."""
 
@@ -59,13 +67,13 @@ class DmarcReport(Struct, frozen=True, kw_only=True):
 
 
 class MessageAuth(Struct, frozen=True, kw_only=True):
-    """The authentication of a message; ``spf`` is None where no client was named."""
+    """The authentication of a message; ``spf`` is None where no client was named, ``advice`` says what to change."""
 
     spf: SpfReport | None
-    dkim: list[SignatureReport]
+    dkim: DkimReport
     arc: ArcReport
     dmarc: DmarcReport
-    findings: list[RecordFinding]
+    advice: list[RecordFinding]
 
 
 async def _check(
@@ -95,14 +103,14 @@ async def _check(
     except LocalError as error:
         raise SettingError(str(error)) from None
     found = await ask(check, resolver_of(context, zone), seconds=60.0)
-    findings = [
+    advice = [
         RecordFinding(level=each.level, text=each.text, remedy=each.remedy, publish=each.publish)
         for each in advice_for(found)
     ]
-    return _report(found, findings)
+    return _report(found, advice)
 
 
-def _report(found: MessageChecks, findings: list[RecordFinding]) -> MessageAuth:
+def _report(found: MessageChecks, advice: list[RecordFinding]) -> MessageAuth:
     spf = found.spf
     return MessageAuth(
         spf=None
@@ -116,16 +124,20 @@ def _report(found: MessageChecks, findings: list[RecordFinding]) -> MessageAuth:
             explanation=spf.explanation,
             lookups=[str(each) for each in spf.lookups],
         ),
-        dkim=[
-            SignatureReport(
-                result=each.result,
-                reason=each.reason,
-                domain=each.domain,
-                selector=each.selector,
-                algorithm=each.algorithm,
-            )
-            for each in found.dkim.signatures
-        ],
+        dkim=DkimReport(
+            result=found.dkim.result,
+            reason=found.dkim.reason,
+            signatures=[
+                SignatureReport(
+                    result=each.result,
+                    reason=each.reason,
+                    domain=each.domain,
+                    selector=each.selector,
+                    algorithm=each.algorithm,
+                )
+                for each in found.dkim.signatures
+            ],
+        ),
         arc=ArcReport(
             result=found.arc.result,
             reason=found.arc.reason,
@@ -139,7 +151,7 @@ def _report(found: MessageChecks, findings: list[RecordFinding]) -> MessageAuth:
             policy=found.dmarc.policy,
             policy_domain=found.dmarc.policy_domain,
         ),
-        findings=findings,
+        advice=advice,
     )
 
 

@@ -256,14 +256,16 @@ _NUMBER: Final = Parameter("number", "Its number, as in `inbox list`.", int)
 
 #: The operations of this module.
 READING_OPERATIONS: Final = (
-    Operation("inbox show", "Show one message: decoded, and as it was delivered.", _show, InboxContent, (_NUMBER,)),
+    Operation(
+        "inbox show", "Show one message: decoded, and as it was delivered.", _show, InboxContent, (_NUMBER,), reads=True
+    ),
     Operation(
         "inbox read",
         "Read one message: fields, text, HTML, parts, links and codes. It stays unread.",
         _read,
         MailRead,
         (_NUMBER,),
-        live=True,
+        reads=True,
     ),
     Operation(
         "inbox part",
@@ -271,7 +273,7 @@ READING_OPERATIONS: Final = (
         _part,
         AttachmentContent,
         (_NUMBER, Parameter("part", "Its number in the tree, as 1.2, or cid: and its Content-ID.", str)),
-        live=True,
+        reads=True,
     ),
     Operation(
         "inbox source",
@@ -283,10 +285,15 @@ READING_OPERATIONS: Final = (
             Parameter("start", "The octet that it begins with.", int, 0),
             Parameter("octets", "How many at most.", int, 262_144),
         ),
-        live=True,
+        reads=True,
     ),
     Operation(
-        "inbox extract", "Give the links and one-time codes of a message.", _extract, MailExtract, (_NUMBER,), live=True
+        "inbox extract",
+        "Give the links and one-time codes of a message.",
+        _extract,
+        MailExtract,
+        (_NUMBER,),
+        reads=True,
     ),
     Operation(
         "inbox check",
@@ -294,6 +301,6 @@ READING_OPERATIONS: Final = (
         _check,
         list[FindingEntry],
         (_NUMBER,),
-        live=True,
+        reads=True,
     ),
 )

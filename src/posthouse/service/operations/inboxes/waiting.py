@@ -133,5 +133,6 @@ WAITING_OPERATIONS: Final = (
             Parameter("none", "Wait the whole time, and fail if a message comes.", bool, False),
         ),
         live=True,
+        reads=True,
     ),
 )

@@ -132,4 +132,6 @@ def _histogram(latency: LatencyEntry) -> Iterable[MetricSample]:
     yield MetricSample(value=latency.seconds, suffix="_sum")
 
 
-METRICS: Final = Operation("monitor metrics", "Show the metrics of the daemon.", _metrics, MetricsReport, live=True)
+METRICS: Final = Operation(
+    "monitor metrics", "Show the metrics of the daemon.", _metrics, MetricsReport, live=True, reads=True
+)

@@ -199,4 +199,5 @@ OVERVIEW: Final = Operation(
     OverviewReport,
     (Parameter("peers", "Whether the other worker processes are asked too.", bool, True),),
     live=True,
+    reads=True,
 )

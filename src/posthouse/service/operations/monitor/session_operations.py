@@ -174,6 +174,7 @@ _LIST: Final = Operation(
         _OWN,
     ),
     live=True,
+    reads=True,
 )
 _SHOW: Final = Operation(
     "monitor session",
@@ -182,6 +183,7 @@ _SHOW: Final = Operation(
     SessionDialogue,
     (Parameter("id", "The session, as `monitor sessions` names it."), _OWN),
     live=True,
+    reads=True,
 )
 
 #: The operations of this module.
