@@ -53,9 +53,15 @@ def _endpoint(frames: _Frames) -> Callable[[WebSocket], Awaitable[None]]:
         if len(readers) >= _READERS:
             await socket.close(1013)
             return
+        mail = _mail(socket, console)
+        try:
+            last: int = (await mail.page.run("inbox search", limit=1)).last  # before a client can go on to send
+        except PosthouseError:
+            await socket.close(1011)
+            return
         await socket.accept()
         readers.add(socket)
-        sending = asyncio.ensure_future(_send(socket, _mail(socket, console), frames))
+        sending = asyncio.ensure_future(_send(socket, mail, frames, last))
         try:
             while True:  # what a reader says is not looked at; that it leaves is noticed here
                 message = await socket.receive()
@@ -76,11 +82,9 @@ def _mail(socket: WebSocket, console: Console) -> StoredMail:
     return StoredMail(console.page_request(Request(scope)))
 
 
-async def _send(socket: WebSocket, mail: StoredMail, frames: _Frames) -> None:
-    """Send until the reader goes, or the daemon does not answer."""
+async def _send(socket: WebSocket, mail: StoredMail, frames: _Frames, last: int) -> None:
+    """Send what arrives behind the cursor ``last``, until the reader goes or the daemon does not answer."""
     try:
-        listing = await mail.page.run("inbox search", limit=1)
-        last: int = listing.last
         arrived: list[MailEntry] = []
         while True:
             for frame in await frames(mail, arrived):
