@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from suite import clients, commands, loads, peers, secured
+from suite import authenticated, clients, commands, loads, peers, secured
 from suite.backlog import backlog
 from suite.idle import Idle, IdleSide
 from suite.latency import Alone, Crowd, Relayed
@@ -131,6 +131,12 @@ SCENARIOS: dict[str, Scenario] = {
                 "smtp-sink (drops)": _receiver(peers.smtp_sink),
             },
             {"Postfix": 7.0},
+        ).measure,
+    ),
+    "accept-auth": Scenario(
+        "as accept, each message verified (SPF, DKIM, DMARC); Postfix with OpenDKIM and OpenDMARC",
+        Throughput(
+            {"posthouse": authenticated.posthouse, "Postfix": authenticated.postfix}, {"Postfix": 4.0}, first=100
         ).measure,
     ),
     "accept-new": Scenario(

@@ -10,10 +10,11 @@ from random import Random
 
 import pytest
 
-from posthouse.core import Bytes, Result
+from posthouse.core import Bytes, MethodVerdict, Result
 from posthouse.relay.recording.retry import RetrySchedule
 from posthouse.service.config.chinese_texts import TEXTS, TYPES, type_of
 from posthouse.service.config.docs import settings
+from posthouse.service.mailauth.verdict_text import verdict_entries, verdict_sentence
 from posthouse.service.operations.explain_text import address_sentences, history_sentences
 from posthouse.service.operations.explain_words import EXPLAIN_TEXTS
 from posthouse.service.operations.reasons_zh import chinese_reason
@@ -265,3 +266,17 @@ def test_every_setting_is_explained_in_chinese() -> None:
     assert set(TYPES) <= written
     for kind in written:
         assert CHINESE.search(type_of(kind)) or re.fullmatch(r'"[^"]+"(、"[^"]+")*', type_of(kind)), kind
+
+
+def test_verdicts_are_told_in_both_languages() -> None:
+
+    spf, dmarc = verdict_entries(
+        [
+            MethodVerdict("spf", "pass", "x.test", "ip4:192.0.2.1 matches"),
+            MethodVerdict("dmarc", "fail", "x.test", "nothing is aligned", "reject"),
+        ]
+    )
+    assert verdict_sentence(spf, "en") == "SPF: pass for x.test: ip4:192.0.2.1 matches"
+    assert verdict_sentence(dmarc, "en") == "DMARC: fail for x.test, the policy is reject: nothing is aligned"
+    assert verdict_sentence(spf, "zh") == "SPF 结果为 pass（通过），域 x.test：ip4:192.0.2.1 matches"
+    assert verdict_sentence(dmarc, "zh") == "DMARC 结果为 fail（不通过），域 x.test，策略为拒绝：nothing is aligned"

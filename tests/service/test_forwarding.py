@@ -21,6 +21,8 @@ from posthouse.net import Endpoint
 from posthouse.service import Daemon, parse
 from posthouse.service.mailauth.key_store import KeyStore
 from posthouse.service.mailauth.reverse_paths import ROTATE, ReversePaths, SrsSecrets
+from posthouse.service.operations.explain_message import history_of
+from posthouse.service.operations.explain_text import history_sentences
 from posthouse.testing import DnsServer, ManualClock
 
 SENDER = "127.0.0.9"
@@ -166,6 +168,11 @@ def test_a_trusted_seal_saves_it(tmp_path: Path) -> None:
         assert words == {"spf": "fail", "dkim": "none", "arc": "pass", "dmarc": "fail"}
         assert here.delivered.count(b"\r\nARC-Seal: ") == 1
         assert here.delivered.endswith(CONTENT)
+        queue_id = here.logged("last", "verified")[0]["id"]
+        history = await history_of(here.last.context(), queue_id)
+        assert history is not None
+        told = [each.text for each in history_sentences(history, "en", str)]
+        assert any("sealed by forward.test, which is trusted" in each for each in told), told
         said = here.logged("last", "verified")[0]["results"]
         assert said == "spf=fail dkim=none dmarc=fail(none) arc=pass"
 

@@ -168,7 +168,6 @@ def test_marking_refuses_nothing_and_says_what_would_be() -> None:
         ("", True, b""),
         ('quarantine = "hold"', True, b""),
         ('quarantine = "header"', False, b"Quarantine: yes\r\n"),
-        ('quarantine = "folder:Junk"', False, b"Quarantine: yes; folder=Junk\r\n"),
     ],
 )
 def test_quarantine_goes_where_the_setting_says(setting: str, held: bool, field: bytes) -> None:

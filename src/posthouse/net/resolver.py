@@ -265,23 +265,25 @@ class CachingResolver:
         self._asking: dict[Question, _Asking] = {}
 
     def known(self, question: Question) -> Answer | None:
-        """The answer that is kept, without waiting; None if the question has to be asked."""
-        question = Question(question.name.lower().removesuffix("."), question.kind)
+        """The answer that is kept, without waiting; None if the question has to be asked.
+
+        The name is in lower case and without the final dot.  The TTL is that of the time at which it was asked.
+        """
         kept = self._kept.get(question)
         if kept is None:
             return None
-        left = kept.until - self._clock.monotonic()
-        if left > 0:
+        if kept.until > self._clock.monotonic():
             self._kept.move_to_end(question)
-            return kept.answer._replace(ttl=min(kept.answer.ttl, int(left)))
+            return kept.answer
         del self._kept[question]
         return None
 
     async def ask(self, question: Question) -> Answer:
+        question = Question(question.name.lower().removesuffix("."), question.kind)
         found = self.known(question)
         if found is not None:
-            return found
-        question = Question(question.name.lower().removesuffix("."), question.kind)
+            left = self._kept[question].until - self._clock.monotonic()
+            return found._replace(ttl=max(0, min(found.ttl, int(left))))
         asking = self._asking.get(question)
         if asking is None:
             asking = _Asking(asyncio.get_running_loop().create_task(self._fetch(question)))

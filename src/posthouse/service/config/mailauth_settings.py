@@ -13,34 +13,15 @@ from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_doma
 from posthouse.service.config import types
 from posthouse.service.config.types import InvalidValue, SettingType, list_of, quoted, several, shown, text_of
 
-__all__ = ["DmarcException", "MailauthSettings", "SigningSettings", "VERIFY", "quarantine_folder"]
+__all__ = ["DmarcException", "MailauthSettings", "SigningSettings", "VERIFY"]
 
 _VERIFY: Final = ("off", "mark", "enforce")
-_MOST_FOLDER: Final = 60
-
-
-def quarantine_folder(setting: str) -> str:
-    """The folder's name in ``folder:NAME``; "" for the other ways."""
-    kind, _, name = setting.partition(":")
-    return name if kind == "folder" else ""
 
 
 def _read_verify(raw: object) -> str:
     if raw not in _VERIFY:
         raise InvalidValue(f"{shown(raw)} is not one of the choices", f"write {', '.join(map(quoted, _VERIFY))}")
     return str(raw)
-
-
-def _read_quarantine(raw: object) -> str:
-    text = text_of(raw).strip()
-    kind, colon, name = text.partition(":")
-    if text in ("hold", "header"):
-        return text
-    if kind == "folder" and colon:
-        if not name or len(name) > _MOST_FOLDER or not name.isprintable() or set(name) & set('/.\\"'):
-            raise InvalidValue(f"{quoted(name)} cannot be the name of a folder", 'write one such as "folder:Junk"')
-        return text
-    raise InvalidValue(f"{shown(raw)} is not one of the choices", 'write "hold", "header" or "folder:NAME"')
 
 
 def _read_domain(raw: object) -> str:
@@ -86,7 +67,6 @@ def _read_lifetime(raw: object) -> float:
 VERIFY: Final = SettingType(
     " or ".join(map(quoted, _VERIFY)), _read_verify, lambda value: quoted(value) if value else ""
 )
-_QUARANTINE: Final = SettingType('"hold", "header" or "folder:NAME"', _read_quarantine, quoted)
 _DOMAIN: Final = SettingType("domain name", _read_domain, quoted)
 _DOMAIN_OR_NOTHING: Final = SettingType("domain name", _read_domain_or_nothing, quoted)
 _DOMAINS: Final = SettingType("list of domains", several(_read_domain), list_of(quoted))
@@ -173,12 +153,10 @@ class MailauthSettings(Struct, frozen=True, kw_only=True):
         ),
     ] = "mark"
     quarantine: Annotated[
-        str,
-        _QUARANTINE,
+        Literal["hold", "header"],
         Meta(
-            description='Where mail goes that DMARC quarantines: "hold", it is accepted and held until an operator '
-            'decides; "header", it is delivered with a Quarantine field; "folder:NAME", it is also delivered into '
-            "that folder, in Maildirs and inboxes."
+            description="What is done with mail that DMARC quarantines: `hold`, it is accepted and held until an "
+            "operator decides; `header`, it is delivered with a Quarantine field at its top, to be sorted by."
         ),
     ] = "hold"
     trusted_sealers: Annotated[

@@ -21,8 +21,8 @@ MAILAUTH_TEXTS: Final[dict[str, str]] = {
     "mailauth.dns_questions": "每个工作进程同时进行的、为邮件所作的 DNS 查询数；其余的等待。",
     "mailauth.spf_fail": "在 `enforce` 之下，SPF 结果为 fail、而 DMARC 和可信的转发者都没有为其作证的邮件：`mark` 交由 "
     "DMARC 决定，`reject` 拒绝（550 5.7.23）。转发的邮件常常通不过 SPF。",
-    "mailauth.quarantine": "DMARC 要求隔离的邮件的去处：“hold” 接收并扣留，由管理员决定；“header” 投递，并加上 "
-    "Quarantine 字段；“folder:NAME” 还投入 Maildir 或本地邮箱中的这个文件夹。",
+    "mailauth.quarantine": "如何处理 DMARC 要求隔离的邮件：`hold` 接收并扣留，由管理员决定；`header` 投递，并在最前"
+    "面加上 Quarantine 字段，供邮件程序分拣。",
     "mailauth.trusted_sealers": "ARC 封签受信任的转发者的域：在那里通过验证的邮件，不因转发所破坏的而被拒绝或隔离"
     "（RFC 8617）。",
     "mailauth.received_spf": "验证过的邮件是否另加 Received-SPF 字段（RFC 7208 §9.1）。",

@@ -14,23 +14,25 @@ Other sessions go on meanwhile: waiting is a task of this message.  ``judgement`
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from posthouse.core import Envelope, Kind, LocalError, Question
 from posthouse.mailauth.arc import ArcResult, ArcSealer, ArcVerifier, vouching_set
 from posthouse.mailauth.dkim import BodyForm, DkimKey, DkimResult, DkimVerifier, HeaderSection, MessageHasher
 from posthouse.mailauth.dmarc import DmarcResult, check_dmarc
 from posthouse.mailauth.spf import SpfResult, check_spf, received_spf
-from posthouse.message.authors import Unreadable, from_addresses
 from posthouse.net import Clock
-from posthouse.protocol.grammar import lookup_domain
 from posthouse.server.content_check import CheckedMessage, CheckResult
-from posthouse.service.config.mailauth_settings import MailauthSettings, quarantine_folder
+from posthouse.service.config.mailauth_settings import MailauthSettings
 from posthouse.service.mailauth.judgement import Decision, Judged, decide, method_results, results_field, verdicts
 from posthouse.service.mailauth.lookups import KnowingResolver, MessageLookups
 
 __all__ = ["Verification", "Verifier"]
+
+#: The domain of the last address in From, as nearly all messages write it.
+_DOMAIN: Final = re.compile(rb"@([A-Za-z0-9.-]{1,253})>?[ \t\r\n]")
 
 
 class Verifier(NamedTuple):
@@ -82,11 +84,10 @@ class Verification:
             forms += self._sealer.plan(header)
         for question in (*self._verifier.questions, *self._chain.questions):
             self._lookups.prefetch(question)
-        try:
-            for author in from_addresses(_octets(header))[:1]:
-                self._lookups.prefetch(Question(f"_dmarc.{lookup_domain(author.domain)}", Kind.TXT))
-        except Unreadable:
-            pass  # DMARC will say so
+        named = _author(header)
+        author = _DOMAIN.match(named, max(0, named.rfind(b"@")))
+        if author is not None:  # a guess, which costs one question if it is wrong
+            self._lookups.prefetch(Question(f"_dmarc.{author[1].decode().lower()}", Kind.TXT))
         return forms
 
     def write(self, chunk: bytes) -> None:
@@ -126,7 +127,7 @@ class Verification:
     def _dmarc(self, spf: SpfResult, dkim: DkimResult) -> DmarcResult | asyncio.Task[DmarcResult]:
         header = self._hasher.header
         assert header is not None
-        return self._lookups.run(check_dmarc(_octets(header) + b"\r\n", spf, dkim))
+        return self._lookups.run(check_dmarc(_author(header) + b"\r\n", spf, dkim))
 
     def _concluded(self, spf: SpfResult, dkim: DkimResult, arc: ArcResult, dmarc: DmarcResult) -> CheckResult:
         self._lookups.close()
@@ -144,7 +145,7 @@ class Verification:
         field = self._seal(judged) + field
         quarantine = decision.quarantine
         if quarantine and terms.settings.quarantine != "hold":
-            field = _quarantine_field(quarantine, quarantine_folder(terms.settings.quarantine)) + field
+            field = _quarantine_field(quarantine) + field
             quarantine = ""
         return CheckResult(field, None, quarantine, verdicts(judged, decision))
 
@@ -158,12 +159,13 @@ class Verification:
             return b""
 
 
-def _octets(header: HeaderSection) -> bytes:
-    return b"".join([field.raw for field in header.fields])
+def _author(header: HeaderSection) -> bytes:
+    """All From fields of a header section: what DMARC needs of it."""
+    found = [header.fields[place].raw for place in header.places(b"from")]
+    return b"".join([each if each.endswith(b"\r\n") else each + b"\r\n" for each in found])
 
 
-def _quarantine_field(reason: str, folder: str) -> bytes:
-    """The field that tells mail programs and deliverers of a message to be treated with suspicion."""
+def _quarantine_field(reason: str) -> bytes:
+    """The field that tells mail programs of a message to be treated with suspicion."""
     text = "".join(sign if " " <= sign <= "~" else "?" for sign in reason)[:200]
-    name = f"; folder={folder}" if folder.isascii() and folder else ""
-    return f"Quarantine: yes{name}\r\n\t({text.replace('(', '[').replace(')', ']').replace(chr(92), '/')})\r\n".encode()
+    return f"Quarantine: yes\r\n\t({text.replace('(', '[').replace(')', ']').replace(chr(92), '/')})\r\n".encode()

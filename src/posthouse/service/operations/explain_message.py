@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from posthouse.core import path_text
+from posthouse.service.mailauth.verdict_text import verdict_entries
 from posthouse.service.operations.base import Context
 from posthouse.service.operations.next_attempt import NextAttempts, next_attempts
 from posthouse.service.operations.remarks import remark_entries
@@ -135,6 +136,7 @@ async def history_of(context: Context, queue_id: str) -> MessageHistory | None:
         named_sender=origin.sender,
         parent=origin.parent,
         remarks=remark_entries(origin.remarks),
+        verdicts=verdict_entries(origin.verdicts),
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 from posthouse.core.units import duration_in_words, size_in_words
+from posthouse.service.mailauth.verdict_text import verdict_sentence
 from posthouse.service.operations.explain_words import EXPLAIN_TEXTS, PHASES_ZH
 from posthouse.service.operations.reasons_zh import chinese_reason
 from posthouse.service.operations.remarks import remark_sentence
@@ -119,6 +120,9 @@ def history_sentences(
         yield Sentence(say("named-sender", sender=history.named_sender), "fact", depth=1)
     for expansion in history.expansions:
         yield Sentence(_expansion(say, expansion), "fact", depth=1)
+    for verdict in history.verdicts:
+        bad = verdict.result in ("fail", "softfail", "permerror")
+        yield Sentence(verdict_sentence(verdict, lang), "wait" if bad else "fact", depth=1)
     for remark in history.remarks:
         yield Sentence(say("remark", text=remark_sentence(remark, lang)), "wait", depth=1)
     for event in history.events:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from posthouse.service.mailauth.verdict_text import VerdictEntry
 from posthouse.service.operations.remarks import RemarkEntry
 
 __all__ = [
@@ -482,8 +483,8 @@ class MessageHistory(Struct, frozen=True, kw_only=True):
     ``queued`` is False if the message has left the queue and only its history is kept; ``about`` is the queue id of
     the message that this one reports on.  ``expansions`` are the addresses that the client named where others were
     stored; in a copy for a list, ``parent`` is the queue id that the client was told, and ``named_sender`` the sender
-    that the client named ("" if it is this message's).  ``expires`` is when a message that is in the queue is given
-    up.
+    that the client named ("" if it is this message's).  ``verdicts`` are those of message authentication.  ``expires``
+    is when a message that is in the queue is given up.
     """
 
     id: str
@@ -507,6 +508,7 @@ class MessageHistory(Struct, frozen=True, kw_only=True):
     named_sender: str = ""
     parent: str = ""
     remarks: list[RemarkEntry] = []
+    verdicts: list[VerdictEntry] = []
 
 
 class MessageFound(Struct, frozen=True, kw_only=True):
