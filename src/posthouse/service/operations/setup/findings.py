@@ -11,21 +11,21 @@ from msgspec import Struct
 from posthouse.core import SettingError
 from posthouse.service.operations.base import Context, Operation
 
-__all__ = ["CHECK_FINDINGS", "Findings"]
+__all__ = ["CHECK_FINDINGS", "ConfigFindings"]
 
 
-class Findings(Struct, frozen=True):
+class ConfigFindings(Struct, frozen=True):
     """Sentences about the configuration in force, and about this machine; both are empty where all is well."""
 
     advice: list[str]
     machine: list[str]
 
 
-async def _findings(context: Context) -> Findings:
+async def _findings(context: Context) -> ConfigFindings:
     return await asyncio.to_thread(_of, context)
 
 
-def _of(context: Context) -> Findings:
+def _of(context: Context) -> ConfigFindings:
     from posthouse.service.config.advice import advice, surroundings
     from posthouse.service.config_file import load_table
 
@@ -34,15 +34,15 @@ def _of(context: Context) -> Findings:
         try:
             table = load_table(context.config_file)
         except SettingError as error:
-            return Findings(advice(context.config), [str(error)])
-    return Findings(advice(context.config), surroundings(context.config, table))
+            return ConfigFindings(advice(context.config), [str(error)])
+    return ConfigFindings(advice(context.config), surroundings(context.config, table))
 
 
 CHECK_FINDINGS: Final = Operation(
     "check findings",
     "Show what may not be intended in the settings in force, and which certificates end soon.",
     _findings,
-    Findings,
+    ConfigFindings,
     live=True,
     reads=True,
 )
