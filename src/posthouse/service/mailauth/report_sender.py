@@ -38,7 +38,7 @@ from posthouse.service.config.model import Config
 from posthouse.service.mailauth.judgement import Decision, Judged
 from posthouse.service.mailauth.report_store import CountedResult, ReportStore, StoredReport
 
-__all__ = ["GIVE_UP", "AggregateReports", "SPREAD"]
+__all__ = ["AggregateReports", "GIVE_UP", "SPREAD"]
 
 _DAY: Final = 86_400
 #: Seconds after the end of a day within which its reports are sent.
