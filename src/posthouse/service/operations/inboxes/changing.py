@@ -241,14 +241,7 @@ CHANGING_OPERATIONS: Final = (
         (Parameter("deletion", "Its number; 0 for the latest.", int, 0),),
         live=True,
     ),
-    Operation(
-        "inbox deletions",
-        "Show the deletions that can be undone.",
-        _deletions,
-        list[DeletionEntry],
-        live=True,
-        reads=True,
-    ),
+    Operation("inbox deletions", "Show the deletions that can be undone.", _deletions, list[DeletionEntry], reads=True),
     Operation(
         "inbox rebuild",
         "Make the index of the inboxes again; read marks and tags are kept.",

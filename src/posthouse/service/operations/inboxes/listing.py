@@ -137,14 +137,7 @@ _QUERY: Final = Parameter("query", "Words and conditions, in the language of sea
 
 #: The operations of this module.
 LISTING_OPERATIONS: Final = (
-    Operation(
-        "inbox summary",
-        "Show the inboxes and how much is in them.",
-        _summary,
-        list[InboxSummary],
-        live=True,
-        reads=True,
-    ),
+    Operation("inbox summary", "Show the inboxes and how much is in them.", _summary, list[InboxSummary], reads=True),
     Operation(
         "inbox list",
         "Show the messages in the inboxes, the newest last.",
@@ -155,7 +148,6 @@ LISTING_OPERATIONS: Final = (
             Parameter("limit", "How many at most: the newest ones.", int, 1000),
             Parameter("after", "Only messages after this number.", int, 0),
         ),
-        live=True,
         reads=True,
     ),
     Operation(
@@ -168,7 +160,6 @@ LISTING_OPERATIONS: Final = (
             Parameter("limit", "How many at most.", int, 1000),
             Parameter("after", "Only names behind this one.", str, ""),
         ),
-        live=True,
         reads=True,
     ),
     Operation(
@@ -183,16 +174,7 @@ LISTING_OPERATIONS: Final = (
             Parameter("before", "Only messages with numbers below this one; 0 for all.", int, 0),
             Parameter("after", "Only messages with numbers above this one.", int, 0),
         ),
-        live=True,
         reads=True,
     ),
-    Operation(
-        "inbox count",
-        "Count the messages that a search finds.",
-        _count,
-        MailCount,
-        (_VIEW, _QUERY),
-        live=True,
-        reads=True,
-    ),
+    Operation("inbox count", "Count the messages that a search finds.", _count, MailCount, (_VIEW, _QUERY), reads=True),
 )

@@ -265,7 +265,6 @@ READING_OPERATIONS: Final = (
         _read,
         MailRead,
         (_NUMBER,),
-        live=True,
         reads=True,
     ),
     Operation(
@@ -274,7 +273,6 @@ READING_OPERATIONS: Final = (
         _part,
         AttachmentContent,
         (_NUMBER, Parameter("part", "Its number in the tree, as 1.2, or cid: and its Content-ID.", str)),
-        live=True,
         reads=True,
     ),
     Operation(
@@ -287,7 +285,6 @@ READING_OPERATIONS: Final = (
             Parameter("start", "The octet that it begins with.", int, 0),
             Parameter("octets", "How many at most.", int, 262_144),
         ),
-        live=True,
         reads=True,
     ),
     Operation(
@@ -296,7 +293,6 @@ READING_OPERATIONS: Final = (
         _extract,
         MailExtract,
         (_NUMBER,),
-        live=True,
         reads=True,
     ),
     Operation(
@@ -305,7 +301,6 @@ READING_OPERATIONS: Final = (
         _check,
         list[FindingEntry],
         (_NUMBER,),
-        live=True,
         reads=True,
     ),
 )

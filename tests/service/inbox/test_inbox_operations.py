@@ -1,0 +1,272 @@
+"""The operations on the inboxes and their keeper: waits, retention, finality, release, import, rules."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from tests.service.operation_harness import OperationHarness, run
+
+from posthouse.core import Address, Bytes, Envelope, Recipient, SettingError
+from posthouse.net import SystemClock
+from posthouse.sandbox import Sandbox
+from posthouse.service.daemon.inbox_keeper import InboxKeeper
+from posthouse.service.inbox.mbox import mbox_entry, messages_of
+from posthouse.spool.interface import StoredMessage
+
+CONFIG = """
+hostname = "mx.here.test"
+[[domain]]
+name = "here.test"
+mailboxes = "any"
+[inbox]
+undo_for = "10m"
+release_via = "smtp://127.0.0.1:{port}"
+release_to = ["*@real.test"]
+{more}
+[[inbox_rule]]
+search = "subject:order"
+tag = "shop"
+inbox = "Orders"
+"""
+
+
+def desk_with(more: str = "", port: int = 9) -> OperationHarness:
+    return OperationHarness(text=CONFIG.format(more=more, port=port))
+
+
+async def keep(desk: OperationHarness, subject: str, inbox: str = "bob@here.test", text: str = "hello") -> None:
+    octets = f"Return-Path: <a@x.test>\r\nFrom: a@x.test\r\nSubject: {subject}\r\n\r\n{text}\r\n".encode()
+    incoming = desk.queue.receive()
+    incoming.abort()
+    envelope = Envelope(Address("a", "x.test"), (Recipient(Address("bob", "here.test")),))
+    message = StoredMessage(incoming.id, envelope, desk.clock.time(), len(octets))
+    await desk.daemon._inbox_watch.keep(inbox, message, Bytes(octets))
+
+
+async def subjects(desk: OperationHarness, **given: Any) -> list[str]:
+    return [each.subject for each in (await desk.do("inbox search", **given)).messages]
+
+
+def keeper(desk: OperationHarness) -> InboxKeeper:
+    """A keeper whose own task is stopped before it does anything."""
+    made = InboxKeeper(
+        desk.queue, desk.clock, lambda: desk.daemon.config, desk.daemon._inbox_watch.next, desk.daemon.log
+    )
+    assert made._task is not None
+    made._task.cancel()
+    return made
+
+
+# Waiting --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_wait_ends_when_enough_messages_are_there() -> None:
+    async def scenario() -> None:
+        desk = await desk_with()
+        await keep(desk, "before")
+        last = (await desk.do("inbox search", limit=1)).last
+        waiting = asyncio.ensure_future(desk.do("inbox wait", to="bob@here.test", after=last, count=2, timeout=60))
+        await asyncio.sleep(0)
+        await keep(desk, "one")
+        await keep(desk, "elsewhere", "eve@here.test")
+        assert not waiting.done()
+        await keep(desk, "two")
+        found = await waiting
+        assert (found.met, [each.subject for each in found.messages]) == (True, ["one", "two"])
+        assert found.message is not None
+        assert found.message.fields["subject"] == "two"
+        assert all(each.unread for each in found.messages)
+
+    run(scenario)
+
+
+def test_a_wait_that_fails_says_what_came() -> None:
+    async def scenario() -> None:
+        desk = await desk_with()
+        await keep(desk, "wrong")
+        found = await desk.do("inbox wait", query="subject:right", timeout=0)
+        assert (found.met, found.messages, [each.subject for each in found.near]) == (False, [], ["wrong"])
+        assert (await desk.do("inbox wait", none=True, query="subject:right", timeout=0)).met
+        assert not (await desk.do("inbox wait", none=True, timeout=60)).met
+        assert not (await desk.do("inbox wait", count=2, timeout=0)).met
+        await keep(desk, "wrong")
+        assert not (await desk.do("inbox wait", count=1, exactly=True, timeout=60)).met
+        assert (await desk.do("inbox wait", count=2, exactly=True, timeout=0)).met
+        for wrong in ({"to": "bob"}, {"count": 0}, {"query": "size>big"}):
+            with pytest.raises(SettingError):
+                await desk.do("inbox wait", timeout=0, **wrong)
+
+    run(scenario)
+
+
+# Changes --------------------------------------------------------------------------------------------------------------
+
+
+def test_rules_make_inboxes_and_tags() -> None:
+    async def scenario() -> None:
+        desk = await desk_with()
+        await keep(desk, "Order 7")
+        await keep(desk, "other")
+        assert await subjects(desk, view="box:orders") == ["Order 7"]
+        assert await subjects(desk, query="tag:shop") == ["Order 7"]
+        views = {each.name: each.kind for each in await desk.do("inbox views")}
+        assert views["box:orders"] == "box"
+        with pytest.raises(SettingError, match="is no view"):
+            await desk.do("inbox search", view="nonsense")
+
+    run(scenario)
+
+
+def test_all_means_what_was_there_when_it_was_asked() -> None:
+    async def scenario() -> None:
+        desk = await desk_with()
+        for number in range(3):
+            await keep(desk, f"m{number}")
+        last = (await desk.do("inbox search")).last
+        await keep(desk, "late")
+        gone = await desk.do("inbox delete", all=True, until=last)
+        assert (gone.deleted, await subjects(desk)) == (3, ["late"])
+        assert (await desk.do("inbox mark", query="subject:late")).messages == 1
+        assert (await desk.do("inbox undo", deletion=gone.undo)).deleted == -3
+        acts = [(each.act, each.recipients) for each in await desk.do("queue audit")]
+        assert acts == [("undo", 3), ("delete", 3)]
+        with pytest.raises(SettingError, match="no deletion 99"):
+            await desk.do("inbox undo", deletion=99)
+
+    run(scenario)
+
+
+def test_a_final_deletion_leaves_nothing_in_the_spool() -> None:
+    async def scenario() -> None:
+        desk = await desk_with()
+        await keep(desk, "one")
+        await keep(desk, "large", text="x" * 100_000)
+        await desk.do("inbox delete", numbers=[1, 2])
+        tidy = keeper(desk).tidy
+        assert not await tidy()
+        assert len(await desk.queue.queries.inbox()) == 2
+        await desk.clock.advance(601)
+        assert await tidy()
+        assert not await tidy()
+        assert await desk.queue.queries.inbox() == []
+        with pytest.raises(SettingError, match="nothing can be undone"):
+            await desk.do("inbox undo")
+        assert len(await desk.do("queue audit")) == 1
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("more", "left"),
+    [
+        ("keep_messages = 2", ["m3", "m4"]),
+        ('keep_for = "90s"', ["m4"]),
+        ('keep_size = "150"', ["m3", "m4"]),
+        ("", ["m0", "m1", "m2", "m3", "m4"]),
+    ],
+)
+def test_limits_remove_the_oldest(more: str, left: Sequence[str]) -> None:
+    async def scenario() -> None:
+        desk = await desk_with(more)
+        for number in range(5):
+            await keep(desk, f"m{number}")
+            await desk.clock.advance(60)
+        tidy = keeper(desk)
+        while await tidy.index():
+            pass
+        while await tidy.tidy():
+            pass
+        assert list(reversed(await subjects(desk))) == list(left)
+        assert len(await desk.queue.queries.inbox()) == len(left)
+
+    run(scenario)
+
+
+def test_the_keeper_indexes_what_arrives_and_ends() -> None:
+    async def scenario() -> None:
+        desk = await desk_with()
+        made = InboxKeeper(
+            desk.queue, SystemClock(), lambda: desk.daemon.config, desk.daemon._inbox_watch.next, desk.daemon.log
+        )
+        await keep(desk, "one")
+        async with asyncio.timeout(60):
+            while not (await desk.queue.index.view("")).messages:
+                await asyncio.sleep(0)
+        await made.stop()
+        await made.stop()
+
+    run(scenario)
+
+
+# Moving ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_release_goes_to_allowed_addresses_and_shows_the_answer() -> None:
+    async def scenario() -> None:
+        with Sandbox() as sandbox:
+            desk = await desk_with(port=sandbox.port)
+            await keep(desk, "one")
+            report = await desk.do("inbox release", number=1, to="me@real.test")
+            assert [(each.recipient, each.accepted) for each in report.recipients] == [("me@real.test", True)]
+            assert report.recipients[0].reply.startswith("250")
+            for to, error in (("me@other.test", "nothing may be released"), ("", "no recipient"), ("x", "no address")):
+                with pytest.raises(SettingError, match=error):
+                    await desk.do("inbox release", number=1, to=to)
+            with pytest.raises(SettingError, match="number 9"):
+                await desk.do("inbox release", number=9, to="me@real.test")
+        with pytest.raises(SettingError, match="was not released"):
+            await desk.do("inbox release", number=1, to="me@real.test")
+        bare = await OperationHarness()
+        with pytest.raises(SettingError, match="no server is named"):
+            await bare.do("inbox release", number=1, to="me@real.test")
+
+    run(scenario)
+
+
+def test_an_import_takes_single_messages_and_mboxes() -> None:
+    async def scenario() -> None:
+        desk = await desk_with()
+        one = b"Subject: one\n\nFrom me\n"
+        mbox = mbox_entry(b"Subject: a\r\n\r\nFrom x\r\n", "", 0.0) + mbox_entry(
+            b"Subject: b\r\n\r\n>From y\r\n", "s@x", 0.0
+        )
+        for octets, count in ((one, 1), (mbox, 2)):
+            content = base64.b64encode(octets).decode()
+            assert (await desk.do("inbox import", content=content, to="Eve@here.test")).messages == count
+        assert await subjects(desk, view="eve@here.test") == ["b", "a", "one"]
+        for content, to in (("%%%", "eve@here.test"), ("", "eve@here.test"), ("eA==", "eve")):
+            with pytest.raises(SettingError):
+                await desk.do("inbox import", content=content, to=to)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "octets", [b"Subject: a\r\n\r\nFrom x\r\n>From y\r\n>>From z\r\n\r\n", b"", b"From here\r\n\r\nFrom there", b"x"]
+)
+def test_an_mbox_gives_back_what_was_put_in(octets: bytes) -> None:
+    entry = mbox_entry(octets, "ann@x.test", 1_800_000_000.0)
+    assert entry.startswith(b"From ann@x.test Fri Jan 15 08:00:00 2027\n")
+    once, twice = messages_of(entry), messages_of(entry + entry)
+    assert twice == once * 2
+    assert once[0].rstrip() == octets.rstrip()
+
+
+def test_parts_source_and_extracts() -> None:
+    async def scenario() -> None:
+        desk = await desk_with()
+        await keep(desk, "Your code", text="Your code is 123456: https://x.test/a")
+        found = await desk.do("inbox extract", number=1)
+        assert (found.codes, found.links) == (["123456"], ["https://x.test/a"])
+        piece = await desk.do("inbox source", number=1, start=13, octets=10)
+        assert (piece.content, piece.total > 50) == (b"<a@x.test>", True)
+        assert (await desk.do("inbox part", number=1, part="1")).content.startswith(b"Your code")
+        read = await desk.do("inbox read", number=1)
+        assert (read.entry.unread, [each.name for each in read.fields][:2]) == (True, ["Return-Path", "From"])
+        assert any(each.rule == "missing-date" for each in await desk.do("inbox check", number=1))
+
+    run(scenario)
