@@ -298,6 +298,28 @@ def test_a_decompression_bomb_is_noticed_while_it_is_unpacked(monkeypatch: pytes
             read_aggregate_report(packed)
 
 
+@pytest.mark.parametrize(
+    "opening", [b'<feedback a="', b"<feedback><!--", b"<feedback><?a ", b"<feedback><", b"<feedback "]
+)
+def test_a_tag_that_does_not_end_is_not_read_anew_with_each_piece(opening: bytes) -> None:
+    """The parser keeps such a tag and begins again at its start: its time would grow with the square of the size."""
+    pieces = [opening, *[b'x="y" ' * 10_000] * 100]
+
+    def stream() -> Iterator[bytes]:
+        while pieces:
+            yield pieces.pop(0)
+
+    with pytest.raises(UnreadableReport, match=r"a tag or comment of more than 1,048,576 octets|no XML"):
+        read_aggregate_xml(stream())
+    assert len(pieces) > 80, "the rest of the document was not read"
+
+
+def test_the_elements_of_a_document_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aggregate_reader, "_MOST_ELEMENTS", 100)
+    with pytest.raises(UnreadableReport, match="more than 100 elements"):
+        read_aggregate_report(b"<feedback>" + b"<a/>" * 101 + b"</feedback>")
+
+
 def test_records_and_their_parts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     opening, _, rest = OLD.partition(b"  <record>")
     body = rest.partition(b"</record>")[0]

@@ -90,6 +90,8 @@ def test_mailpit_api(tmp_path: Path, catcher: ServedCatcher) -> None:
         out.headers = (await client.getMessageHeaders()).Subject;
         out.part = await (await client.getMessageAttachment(message.ID, message.Attachments[0].PartID)).text();
         out.source = (await client.getMessageSource()).includes("Subject: First");
+        out.html = (await client.renderMessageHTML()).includes("482913");
+        out.text = (await client.renderMessageText(message.ID)).trim();
         out.sent = (await client.sendMessage({
           From: { Email: "me@example.org", Name: "Me" }, To: [{ Email: "bob@a.example", Name: "" }],
           Bcc: ["hidden@a.example"], Subject: "Sent", Text: "hello", Tags: ["sent"],
@@ -125,6 +127,7 @@ def test_mailpit_api(tmp_path: Path, catcher: ServedCatcher) -> None:
     assert got["relay"] is False
     assert (got["waited"], got["id"], got["headers"]) == ("First", first, ["First"])
     assert (got["part"], got["source"]) == ("a,b\r\n1,2\r\n", True)
+    assert (got["html"], got["text"]) == (True, "Your code is 482913.")
     assert got["found"] == [got["sent"], "Sent", ["hidden@a.example"], ["sent"]]
     assert (got["tags"], got["renamed"], got["untagged"], got["kept"]) == (["sent"], ["gone"], [], 1)
     assert (got["unread"], got["again"]) == (0, 1)
@@ -153,6 +156,8 @@ def test_cypress_mailpit(tmp_path: Path, catcher: ServedCatcher) -> None:
         out.subject = await client.mailpitGetSubject(mail);
         out.to = await client.mailpitGetRecipientAddress(mail);
         out.files = await client.mailpitGetAttachments(mail);
+        out.html = (await client.mailpitGetMailHTMlBody(mail)).includes("482913");
+        out.text = (await client.mailpitGetMailTextBody(mail)).trim();
         await client.mailpitHasEmailsBySubject("First");
         await client.mailpitSendMail();
         await client.mailpitHasEmailsByTo("jane@example.com");
@@ -172,6 +177,8 @@ def test_cypress_mailpit(tmp_path: Path, catcher: ServedCatcher) -> None:
         "subject": "First",
         "to": ["ann@a.example"],
         "files": ["numbers.csv"],
+        "html": True,
+        "text": "Your code is 482913.",
         "all": 2,
         "unread": 0,
         "again": 1,

@@ -16,10 +16,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from posthouse.console.compat.fault_names import jim_of, jim_off, jim_on
-from posthouse.console.compat.file_answers import disposition
 from posthouse.console.compat.mailhog_shapes import item_of, mime_parts
 from posthouse.console.compat.plain_answers import OK, answered, as_json, body_of, route
 from posthouse.console.compat.stored_mail import StoredMail
+from posthouse.console.mail_parts import attachment_header
 from posthouse.console.problems import NotFound
 from posthouse.core import SettingError
 from posthouse.message.reading.read_message import read_octets
@@ -72,7 +72,7 @@ async def _delete(request: Request, mail: StoredMail) -> Response:
 
 async def _download(request: Request, mail: StoredMail) -> Response:
     entry = await mail.entry(request.path_params["id"])
-    headers = {"content-disposition": disposition("attachment", f"{entry.queue_id}.eml")}
+    headers = {"content-disposition": attachment_header(f"{entry.queue_id}.eml")}
     return Response(await mail.octets(entry), headers=headers, media_type="message/rfc822")
 
 
@@ -83,7 +83,7 @@ async def _download_part(request: Request, mail: StoredMail) -> Response:
         raise NotFound(f'there is no part "{text[:20]}"')
     part = parts[int(text)]
     name = part.safe_name(text) if part.filename_raw else f"part-{text}"
-    headers = {"content-disposition": disposition("attachment", name)}
+    headers = {"content-disposition": attachment_header(name)}
     return Response(part.content, headers=headers, media_type="application/octet-stream")
 
 

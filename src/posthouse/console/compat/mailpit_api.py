@@ -8,15 +8,15 @@ GET that another site's page makes marks nothing as read.  What is not served an
 from __future__ import annotations
 
 import base64
+import re
 from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 
 from posthouse import __version__
 from posthouse.console.compat.fault_names import chaos_of, set_chaos
-from posthouse.console.compat.file_answers import file_answer
 from posthouse.console.compat.mailpit_query import in_our_language
 from posthouse.console.compat.mailpit_sending import described_message
 from posthouse.console.compat.mailpit_shapes import headers_of, message_of, summary_of
@@ -30,13 +30,16 @@ from posthouse.console.compat.plain_answers import (
     words,
 )
 from posthouse.console.compat.stored_mail import MOST_LISTED, StoredMail
-from posthouse.console.problems import RequestRefused
+from posthouse.console.mail_parts import attachment_header, part_response
+from posthouse.console.problems import NotFound, RequestRefused
 from posthouse.core import LocalError, SettingError
 
 if TYPE_CHECKING:
     from posthouse.service.operations.monitor.monitor_answers import OverviewReport
 
 __all__ = ["MAILPIT_ROUTES"]
+
+_VIEWED: Final = re.compile(r"[A-Za-z0-9]{1,64}\.(?:html|txt)")
 
 
 def _number(request: Request, name: str, default: int) -> int:
@@ -139,7 +142,7 @@ async def _raw(request: Request, mail: StoredMail) -> Response:
     entry = await mail.entry(request.path_params["id"])
     answer = answered(await mail.octets(entry))
     if request.query_params.get("dl") == "1":
-        answer.headers["content-disposition"] = f'attachment; filename="{entry.queue_id}.eml"'
+        answer.headers["content-disposition"] = attachment_header(f"{entry.queue_id}.eml")
     answer.headers["content-security-policy"] = "sandbox; default-src 'none'"
     return answer
 
@@ -147,7 +150,13 @@ async def _raw(request: Request, mail: StoredMail) -> Response:
 async def _part(request: Request, mail: StoredMail) -> Response:
     entry = await mail.entry(request.path_params["id"])
     part = await mail.page.run("inbox part", number=entry.number, part=request.path_params["part"])
-    return file_answer(part.content, part.type, part.name)
+    return part_response(part.type, part.name, part.content, download=False)
+
+
+async def _search_page(request: Request, mail: StoredMail) -> Response:
+    """The page of a search, whose address clients print for people."""
+    query = in_our_language(request.query_params.get("q", ""), request.query_params.get("tz", ""))
+    return RedirectResponse(mail.page.url("/inbox", q=query or None), 302)
 
 
 async def _release(request: Request, mail: StoredMail) -> Response:
@@ -283,6 +292,14 @@ async def _webui(request: Request, mail: StoredMail) -> Response:
     )
 
 
+async def _one_slash(request: Request, mail: StoredMail) -> Response:
+    """The address that cypress-mailpit makes with one slash too many; Mailpit leads to the proper one too."""
+    name = request.path_params["name"]
+    if _VIEWED.fullmatch(name) is None:
+        raise NotFound("there is no such page")
+    return RedirectResponse(mail.page.url(f"/view/{name}"), 301)
+
+
 async def _alive(request: Request, mail: StoredMail) -> Response:
     return answered(OK)
 
@@ -316,6 +333,8 @@ MAILPIT_ROUTES: Final[tuple[BaseRoute, ...]] = (
     route("/api/v1/chaos", get=_chaos, put=_set_chaos),
     route("/api/v1/info", get=_info),
     route("/api/v1/webui", get=_webui),
+    route("/search", get=_search_page),
+    route("//view/{name}", get=_one_slash),
     route("/livez", get=_alive),
     route("/readyz", get=_ready),
 )

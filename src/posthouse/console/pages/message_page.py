@@ -28,6 +28,10 @@ _LINK: Final = re.compile(r"https?://[^\s<>\"']{1,2000}")
 _MOST_SEGMENTS: Final = 5000
 
 
+#: Letters of a queue id; no number of a message is as long.
+_QUEUE_ID: Final = 13
+
+
 def _number(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise NotFound(f'"{text[:40]}" is no number of a message')
@@ -123,13 +127,14 @@ async def _frame(request: Request) -> Response:
 
 
 async def _wanted(page: PageRequest) -> int:
-    """The number in the address; ``latest`` is the newest message, of a view and a search if they are given."""
+    """The number in the address, or that of a queue id, which programs know; ``latest`` is the newest message, of a
+    view and a search if they are given."""
     given = page.args["number"]
-    if given != "latest":
+    by_id = len(given) == _QUEUE_ID and given.isascii() and given.isalnum()
+    if given != "latest" and not by_id:
         return _number(given)
-    listing = await page.run(
-        "inbox search", view=page.query.get("view", ""), query=page.query.get("query", ""), limit=1
-    )
+    query = f"id:{given}" if by_id else page.query.get("query", "")
+    listing = await page.run("inbox search", view=page.query.get("view", ""), query=query, limit=1)
     if not listing.messages:
         raise NotFound("no message is there yet that the search finds")
     return int(listing.messages[0].number)

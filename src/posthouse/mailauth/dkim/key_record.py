@@ -182,7 +182,7 @@ def find_keys(
         domain: ``d=`` in A-labels.
         selector: ``s=`` in A-labels.
         algorithm: ``a=``, "rsa-sha256" or "ed25519-sha256".
-        min_rsa_bits: Bits of the smallest RSA key that counts.
+        min_rsa_bits: Bits of the smallest RSA key that counts; 1,024 at least (RFC 8301 §3.2).
 
     Raises:
         SignatureFault: There is no such key: the result for the signature, and the reason.
@@ -190,6 +190,7 @@ def find_keys(
     question = key_question(domain, selector)
     answer = yield question
     texts = _texts(answer, question.name)
+    min_rsa_bits = max(min_rsa_bits, MIN_RSA_BITS)
     if len(texts) == 1 and len(texts[0]) <= RECORD_LIMIT:
         good = _usual(texts[0], algorithm, min_rsa_bits)
         if good is not None:

@@ -228,6 +228,8 @@ def _praise(content: SignatureTags, record: KeyRecord, key: PublicKey, body: Bod
 
 
 def _joined(results: tuple[SignatureResult, ...], skipped: int) -> DkimResult:
+    if skipped and not results:
+        return DkimResult("policy", f"the message has {skipped} signatures, and none may be looked at", (), skipped)
     if not results:
         return DkimResult("none", "the message has no DKIM signature")
     deciding = results[0]

@@ -33,9 +33,12 @@ _PIECE: Final = 65_536
 #: Octets of XML, records, elements inside each other, parts of a record, characters of a text that are read.
 _LARGEST: Final = 256 << 20
 _MOST_RECORDS: Final = 200_000
+_MOST_ELEMENTS: Final = 10_000_000
 _DEEPEST: Final = 30
 _MOST_PARTS: Final = 200
 _LONGEST_TEXT: Final = 2_000
+#: Octets of a tag, comment or processing instruction that has not ended: the parser reads it anew with each piece.
+_LONGEST_TOKEN: Final = 1 << 20
 _MOST_LEAVES: Final = 100  # parts of a message that are looked at
 _HIGHEST_COUNT: Final = 10**12
 
@@ -160,6 +163,8 @@ class _ReportReader:
         self._parser.StartDoctypeDeclHandler = self._doctype
         self._parser.EntityDeclHandler = self._doctype
         self._parser.buffer_text = True
+        self._fed = 0
+        self._elements = 0
         self._path: list[str] = []
         self._text: list[str] = []
         self._length = 0
@@ -169,10 +174,13 @@ class _ReportReader:
         self._records: list[AggregateRecord] = []
 
     def feed(self, piece: bytes) -> None:
+        self._fed += len(piece)
         try:
             self._parser.Parse(piece, False)
         except expat.ExpatError as error:
             raise _wrong(error) from None
+        if self._fed - max(self._parser.CurrentByteIndex, 0) > _LONGEST_TOKEN:
+            raise UnreadableReport(f"the document has a tag or comment of more than {_LONGEST_TOKEN:,} octets")
 
     def finish(self) -> AggregateReport:
         try:
@@ -221,6 +229,9 @@ class _ReportReader:
         raise UnreadableReport("the document has a type declaration, which no report needs and attacks use")
 
     def _start(self, name: str, attributes: object) -> None:
+        self._elements += 1
+        if self._elements > _MOST_ELEMENTS:
+            raise UnreadableReport(f"the document has more than {_MOST_ELEMENTS:,} elements")
         local = name.rpartition(" ")[2]
         if not self._path and local != "feedback":
             raise UnreadableReport(f"the document is a {local[:40]!r} and no aggregate report")
