@@ -175,7 +175,17 @@ def test_only_the_address_in_from_is_the_author(value: bytes, address: str) -> N
 
 
 @pytest.mark.parametrize(
-    "value", [b"ann@x.test>", b"<ann@x.test", b"Ann ann@x.test", b"a@b.test c@d.test", b"<a@b.test> x", b"a>b@c.test"]
+    "value",
+    [
+        b"ann@x.test>",
+        b"<ann@x.test",
+        b"Ann ann@x.test",
+        b"a@b.test c@d.test",
+        b"<a@b.test> x",
+        b"a>b@c.test",
+        b"a@b.test> ",
+        b"<a@b.test ",
+    ],
 )
 def test_what_is_no_address_is_not_guessed(value: bytes) -> None:
     with pytest.raises(Unreadable):

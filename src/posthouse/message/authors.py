@@ -29,8 +29,8 @@ _INITIALS: Final = (b"F", b"f", b"S", b"s")
 # From as most messages have it: a phrase or a quoted string, and one address; nothing of it needs a closer look.
 _WORD: Final = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++"
 _USUAL: Final = re.compile(
-    rb'[ \t]*+(?:(?:(?:%s[ \t]*+)*+|"[^"\\\r\n]*+"[ \t]*+)<(?=[^>]*+>[ \t]*+\Z))?'
-    rb"(%s(?:\.%s)*+)@(%s(?:\.%s)*+)>?[ \t]*+" % ((_WORD,) * 5)
+    rb'[ \t]*+(?:(?:(?:%s[ \t]*+)*+|"[^"\\\r\n]*+"[ \t]*+)(<))?'
+    rb"(%s(?:\.%s)*+)@(%s(?:\.%s)*+)(>)?[ \t]*+" % ((_WORD,) * 5)
 )
 _TOKEN: Final = re.compile(
     r"""(?P<space>[ \t]+)
@@ -74,8 +74,8 @@ def from_addresses(headers: bytes) -> list[Address]:
     """
     value = _fields(headers, (b"from",))[b"from"]
     usual = _USUAL.fullmatch(value) if len(value) <= _USUAL_AT_MOST and value.isascii() else None
-    if usual is not None and value.endswith(b">") == (b"<" in value):
-        return [Address(usual[1].decode(), usual[2].decode())]
+    if usual is not None and (usual[1] is None) == (usual[4] is None):
+        return [Address(usual[2].decode(), usual[3].decode())]
     return _addresses("From", value, shown=False)
 
 
