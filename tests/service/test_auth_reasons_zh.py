@@ -9,6 +9,7 @@ import pytest
 
 from posthouse.mailauth import answer, check_dmarc, check_spf, verify_arc, verify_dkim
 from posthouse.service.mailauth.auth_reasons_zh import chinese_auth_reason
+from posthouse.service.mailauth.verdict_text import VerdictEntry, verdict_sentence
 
 ZONE: dict[str, Any] = {
     "ok.test": {"TXT": ["v=spf1 ip4:192.0.2.1 -all"]},
@@ -70,3 +71,11 @@ def test_reasons_of_the_other_methods(check: Any) -> None:
 def test_a_reason_that_has_no_translation_is_shown_as_it_is() -> None:
     assert chinese_auth_reason("what has no row") == "what has no row"
     assert chinese_auth_reason("x" * 5000) == "x" * 5000
+
+
+def test_a_verdict_is_one_chinese_sentence() -> None:
+    reason = "-all in the SPF record of ok.test matches 192.0.2.2"
+    entry = VerdictEntry(method="spf", result="fail", domain="ok.test", reason=reason, policy="")
+    assert verdict_sentence(entry, "zh") == (
+        "SPF 结果为 fail（不通过），域 ok.test：ok.test 的 SPF 记录中的 -all 与 192.0.2.2 相符"
+    )

@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from posthouse.core import MethodVerdict
+from posthouse.service.mailauth.auth_reasons_zh import chinese_auth_reason
 
 __all__ = ["VerdictEntry", "verdict_entries", "verdict_sentence"]
 
@@ -40,13 +41,13 @@ def verdict_entries(verdicts: Iterable[MethodVerdict]) -> list[VerdictEntry]:
 
 
 def verdict_sentence(verdict: VerdictEntry, lang: str) -> str:
-    """A verdict as a sentence in ``lang``; the reason, which names records and look-ups, is in English."""
+    """A verdict as a sentence in ``lang``: ``"en"`` or ``"zh"``."""
     name = verdict.method.upper()
     if lang == "zh":
         text = f"{name} 结果为 {verdict.result}（{_RESULTS_ZH.get(verdict.result, verdict.result)}）"
         text += f"，域 {verdict.domain}" if verdict.domain else ""
         text += f"，策略为{_POLICIES_ZH.get(verdict.policy, verdict.policy)}" if verdict.policy else ""
-        return f"{text}：{verdict.reason}" if verdict.reason else text
+        return f"{text}：{chinese_auth_reason(verdict.reason)}" if verdict.reason else text
     text = f"{name}: {verdict.result}"
     text += f" for {verdict.domain}" if verdict.domain else ""
     text += f", the policy is {verdict.policy}" if verdict.policy else ""
