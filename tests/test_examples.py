@@ -354,3 +354,16 @@ def test_mail_that_has_waited_too_long_is_said() -> None:
         console.run(store, console)
         done = subprocess.run(program, capture_output=True, text=True, timeout=SECONDS, check=False)
         assert (done.returncode, done.stdout) == (1, "late.test: 1 waiting, the oldest for 5.6 h\n")
+
+
+def test_a_fault_is_switched_on_by_the_console(tmp_path: Path) -> None:
+    catcher = ("-m", "posthouse", "run", "--bind", "127.0.0.1:0", "--console", "127.0.0.1:0")
+    with program(*catcher, HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path), LANG="C.UTF-8") as running:
+        server = running.until(r"listening on (127\.0\.0\.1:\d+)")[1]
+        console = running.until(r"console at (http://127\.0\.0\.1:\d+)")[1]
+        first, second, third, left = run("fault_switch.py", console, f"smtp://{server}").splitlines()
+        assert running.stop() == 0
+    assert first == "attempt 1: deferred: 451 4.7.1 Try again later"
+    assert second == "attempt 2: deferred: 451 4.7.1 Try again later"
+    assert third.startswith("attempt 3: delivered: 250 2.0.0 ")
+    assert left == "faults that are on: 0"
