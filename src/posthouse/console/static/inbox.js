@@ -46,7 +46,7 @@ async function look() {
 fresh?.querySelector("button").addEventListener("click", () => location.reload());
 if (fresh) {
   let due = 0;
-  document.addEventListener("posthouse:change", () => { clearTimeout(due); due = setTimeout(look, 100); });
+  document.addEventListener("posthouse:change", () => { due ||= setTimeout(() => { due = 0; look(); }, 500); });
   setInterval(look, 5000);
 }
 

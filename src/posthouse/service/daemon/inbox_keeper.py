@@ -1,8 +1,8 @@
 """Keeper of the inboxes: indexes what has arrived, removes what users deleted, and keeps within the limits.
 
-It works beside the mail, in small pieces, and rests after each piece four times as long as the piece took, so that it
-takes at most 1/5 of a processor while mail comes in.  Whoever asks for a list does not wait for it: a question indexes
-what it needs first.  With several worker processes one has the keeper.
+It works beside the mail, in small pieces, and rests after each piece: 19 times as long as the piece took while mail
+comes in, so that it takes 1/20 of a processor then, and as long as it took otherwise.  Whoever asks for a list does not
+wait for it: a question indexes what it needs first, within a bound.  With several worker processes one has the keeper.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ __all__ = ["InboxKeeper"]
 
 _STEP: Final = 20  # messages of one piece of indexing
 _REMOVED: Final = 200  # messages of one piece of removing
-_REST: Final = 4.0  # times as long as a piece took
+_REST: Final = 1.0  # times as long as a piece took
+_REST_IN_TRAFFIC: Final = 19.0  # the same while mail comes in
 _LOOK: Final = 1.0  # seconds between two looks for new messages
 _TIDY: Final = 30.0  # seconds between two looks at limits and deletions
 _WHO: Final = "the limits of [inbox]"
@@ -82,8 +83,9 @@ class InboxKeeper:
             if not tidied and began >= tidy_at:
                 tidy_at = began + _TIDY
             if more or tidied:
+                rest = _REST_IN_TRAFFIC if arrived.done() else _REST
                 arrived.cancel()
-                await self._clock.sleep(_REST * took)
+                await self._clock.sleep(rest * took)
             else:
                 await self._rest(arrived)
 

@@ -13,7 +13,7 @@ from posthouse.core import SettingError
 from posthouse.service.inbox.inbox_rules import proper_tag
 from posthouse.service.inbox.mail_query import read_query
 from posthouse.service.operations.base import Context, Operation, Parameter
-from posthouse.service.operations.inboxes.indexed import LAST_NUMBER, followed, view_named
+from posthouse.service.operations.inboxes.indexed import AT_ONCE, LAST_NUMBER, followed, view_named
 from posthouse.service.operations.inboxes.listing import named_inbox
 from posthouse.service.operations.inboxes.mail_answers import DeletionEntry, InboxDeletion, MailCount
 from posthouse.spool.filters import text_of_numbers
@@ -24,6 +24,7 @@ __all__ = ["CHANGING_OPERATIONS"]
 
 _PAGE: Final = 500
 _MOST_TAGS: Final = 20
+_MOST_ROUNDS: Final = 10_000
 
 
 async def _mark(
@@ -76,7 +77,7 @@ async def _chosen(
     if bool(wanted) + (bool(view or query) or everything) != 1:
         remedy = "give numbers, or a view, or a search, or all"
         raise SettingError("no message is named, or in two ways", remedy=remedy)
-    state = await followed(context, spool)
+    state = await followed(context, spool, at_once=True)
     if wanted:
         yield _proper(wanted)
         return
@@ -110,9 +111,9 @@ async def _delete(
         raise SettingError("no message is named, or in two ways", remedy=remedy)
     now = context.clock.time()
     async with context.writable_spool() as spool:
-        state = await followed(context, spool)
-        while state.waiting and not wanted:  # all that is there now
-            state = await followed(context, spool)
+        state = await followed(context, spool, at_once=True)
+        for _ in range(0 if wanted else -(-state.waiting // AT_ONCE)):  # those that are there; what comes now is spared
+            state = await followed(context, spool, at_once=True)
         final = now + (0.0 if forever else context.config.inbox.undo_for)
         name = await named_inbox(spool, to) if to else view_named(view)
         inbox = name if "@" in name and not name.startswith(("@", "tag:", "login:", "box:")) else ""
@@ -174,8 +175,9 @@ async def _deletions(context: Context) -> list[DeletionEntry]:
 async def _rebuild(context: Context) -> MailCount:
     async with context.writable_spool() as spool:
         await spool.index.rebuild()
-        while (await followed(context, spool)).waiting:
-            pass
+        for _ in range(_MOST_ROUNDS):  # mail may come in faster
+            if not (await followed(context, spool, at_once=True)).waiting:
+                break
         counts = await spool.index.view(ALL_MAIL)
         return MailCount(messages=counts.messages, unread=counts.unread, octets=counts.octets, whole=True, last=0)
 

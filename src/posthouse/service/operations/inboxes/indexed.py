@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
+from weakref import WeakKeyDictionary
 
 from posthouse.core import SettingError
-from posthouse.spool.mail_index import ALL_MAIL, Digest, IndexState
+from posthouse.spool.mail_index import ALL_MAIL, Digest, IndexState, MailIndex
 
 if TYPE_CHECKING:
     from posthouse.service.config.inbox_settings import InboxRuleSettings
     from posthouse.service.operations.base import Context
     from posthouse.spool.interface import Spool
 
-__all__ = ["KINDS", "LAST_NUMBER", "digest_for", "followed", "kind_of_view", "label_of_view", "view_named"]
+__all__ = ["AT_ONCE", "KINDS", "LAST_NUMBER", "digest_for", "followed", "kind_of_view", "label_of_view", "view_named"]
 
 #: The greatest number of a message.
 LAST_NUMBER: Final = (1 << 63) - 1
-#: Places that a question has indexed first, at most; the rest follows in the background.
-_AT_ONCE: Final = 1000
+#: Messages that questions have indexed at once, and then each second.
+AT_ONCE: Final = 2000
+_A_SECOND: Final = 100.0
+_ALLOWANCES: Final[WeakKeyDictionary[MailIndex, tuple[float, float]]] = WeakKeyDictionary()
 #: Kinds of views, and how their names begin.
 KINDS: Final = {"tag": "tag:", "login": "login:", "box": "box:", "domain": "@"}
 
@@ -32,9 +35,23 @@ def digest_for(rules: tuple[InboxRuleSettings, ...]) -> Digest:
     return digest_of(rules_of(rules))
 
 
-async def followed(context: Context, spool: Spool) -> IndexState:
-    """Index what has arrived, up to a bound; returns how far the index has come."""
-    return await spool.index.follow(digest_for(context.config.inbox_rule), limit=_AT_ONCE)
+async def followed(context: Context, spool: Spool, *, at_once: bool = False) -> IndexState:
+    """Index what has arrived; returns how far the index has come.
+
+    Questions of all pages of a process together have 2,000 messages indexed at once and then 100 a second, so that
+    pages that are open take little from the mail of a busy daemon; the rest follows in the background.  ``at_once``
+    does without that limit, for one who waits for a message.
+    """
+    index, now = spool.index, context.clock.monotonic()
+    left, at = _ALLOWANCES.get(index, (float(AT_ONCE), now))
+    left = min(float(AT_ONCE), left + (now - at) * _A_SECOND)
+    before = await index.follow(digest_for(context.config.inbox_rule), limit=0)
+    if not before.waiting:
+        return before
+    limit = AT_ONCE if at_once else int(left)
+    state = await index.follow(digest_for(context.config.inbox_rule), limit=limit) if limit else before
+    _ALLOWANCES[index] = (max(0.0, left - (before.waiting - state.waiting)), now)
+    return state
 
 
 def kind_of_view(name: str) -> str:

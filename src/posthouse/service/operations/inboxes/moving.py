@@ -108,7 +108,7 @@ async def _import(context: Context, content: str, to: str) -> MailCount:
             incoming.abort()
             stored = StoredMessage(incoming.id, envelope, context.clock.time(), len(each))
             await spool.keep(name, stored, Bytes(each))
-        await followed(context, spool)
+        await followed(context, spool, at_once=True)
     return MailCount(messages=len(messages), unread=0, octets=len(octets), whole=True, last=0)
 
 
@@ -135,7 +135,7 @@ async def _send(context: Context, sender: str, to: str, content: str) -> Message
 
 async def _again(context: Context, number: int) -> MessageSent:
     async with context.spool() as spool:
-        await followed(context, spool)
+        await followed(context, spool, at_once=True)
         row, found = await spool.index.row(number), await octets_of(spool, number)
     if row is None or found is None:
         raise missing(number)

@@ -72,7 +72,7 @@ async def _found(
     context: Context, spool: Spool, view: str, terms: Sequence[MailTerm], after: int, count: int
 ) -> tuple[list[MailRow], int]:
     """The newest messages that meet the conditions, one more than wanted, the oldest of them first; and the cursor."""
-    state = await followed(context, spool)
+    state = await followed(context, spool, at_once=True)
     page = await spool.index.search(view, terms, limit=count + 1, after=after)
     return list(reversed(page.rows)), state.last
 

@@ -33,6 +33,8 @@ _TEXT_FIELDS: Final = {
     "html": ("html",),
 }
 _COMPARED: Final = {"size": "m.size", "received": "m.received", "number": "m.id"}
+_COMMON: Final = frozenset("abcdefghijklmnopqrstuvwxyz .")
+_MOST_TRIGRAMS: Final = 6
 _Stopwatch = Callable[[], float]
 
 
@@ -92,7 +94,7 @@ class _IndexSearch:
     def _ask(self, columns: Sequence[str], piece: str) -> None:
         """Ask the full-text index for the trigrams of a piece of text; a pair of ideographs has one of its own."""
         if len(piece) >= 3:
-            trigrams = dict.fromkeys(piece[at : at + 3] for at in range(min(len(piece), 60) - 2))
+            trigrams = _rarest(piece[:60])
         elif len(piece) == 2 and min(piece) >= "\u2e80" and "head" not in columns:
             trigrams, columns = {f"\x01{piece}": None}, ("body",)
         else:
@@ -130,6 +132,14 @@ class _IndexSearch:
             low = max(lowest, high - size)
             yield low, high
             high = low
+
+
+def _rarest(piece: str) -> dict[str, None]:
+    """Some trigrams of a text, those first that have few letters of a to z: the lists of common ones are long, and each
+    that is asked for is read to its end."""
+    trigrams = dict.fromkeys(piece[at : at + 3] for at in range(len(piece) - 2))
+    common = {each: sum(sign in _COMMON for sign in each) for each in trigrams}
+    return dict.fromkeys(sorted(trigrams, key=lambda each: common[each])[:_MOST_TRIGRAMS])
 
 
 def _glob(pattern: str) -> str:
