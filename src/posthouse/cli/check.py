@@ -72,6 +72,25 @@ def settings(search: str, changed: bool, config_file: str | None, data_dir: str 
     table(("SETTING", "VALUE", "ORIGIN"), rows, empty="no setting has this text")
 
 
+@check.command("findings", short_help="Show what may not be intended in the settings in force.")
+@with_daemon
+@with_json
+def findings(config_file: str | None, data_dir: str | None, as_json: bool) -> int:
+    """Show what may not be intended in the settings in force, and which certificates end within 21 days.
+
+    A running daemon is asked. The exit code is 1 if there is something.
+    """
+    found = operate("check findings", DaemonOptions(config_file, data_dir))
+    if as_json:
+        print_json(found)
+    else:
+        for sentence in (*found.machine, *found.advice):
+            say(sentence, "yellow")
+        if not found.machine and not found.advice:
+            say("Nothing was found.", "green")
+    return 1 if found.machine or found.advice else 0
+
+
 def _code(found: Any) -> int:
     return exit_codes.OK if found.usable else exit_codes.CONFIG if found.readable else exit_codes.NOINPUT
 

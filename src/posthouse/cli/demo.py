@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +16,8 @@ from posthouse.cli.transcript import show
 from posthouse.codes import Live, Said, annotate
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from posthouse.service.daemon.transcripts import Dialogue
     from posthouse.service.demo import Demo, DemoArrival
 
@@ -22,6 +25,8 @@ __all__ = ["demo"]
 
 #: Seconds within which a message on loopback must have arrived.
 _PATIENCE = 30.0
+#: What shows the console in this event loop.
+_CONSOLE = "posthouse.console.process:beside"
 
 _TEXT = {
     "en": {
@@ -36,6 +41,7 @@ _TEXT = {
         "stay": "Both servers run until you press Ctrl-C. To send more messages, in another terminal:",
         "hand": "Or type the SMTP dialogue yourself (see docs/tutorial.md):",
         "read": "To read what has arrived:",
+        "console": "The inbox of renping in the web console:",
         "end": "Delivered.",
         "closed": "Both servers have stopped, and their files are removed.",
     },
@@ -50,6 +56,7 @@ _TEXT = {
         "stay": "两台服务器会一直运行，按 Ctrl-C 结束。在另一个终端里可以再发几封信：",
         "hand": "或者自己动手输入 SMTP 命令（见 docs/tutorial.md）：",
         "read": "查看收到的信：",
+        "console": "在网页控制台里看任平的邮箱：",
         "end": "已投递。",
         "closed": "两台服务器都已停止，它们的文件也已删除。",
     },
@@ -66,7 +73,8 @@ def demo(once: bool, codes: bool, lang: str | None, as_json: bool) -> None:
 
     Two mail servers, sohu.com and sina.com, start on this machine. A message from langrui@sohu.com is submitted to the
     first, which relays it to the second, which delivers it to renping@sina.com. Both dialogues are shown and every
-    line explained, then the delivered message. Without --once both keep running, so that you can send more messages.
+    line explained, then the delivered message. Without --once both keep running, so that you can send more messages and
+    read them in the web console, whose address is printed.
 
     With --codes, a server gives each of the reply codes that texts about SMTP list, from 211 to 554. Each dialogue is
     shown with the setting that it needs, and explained. Then the command ends.
@@ -143,11 +151,30 @@ async def _stay(lang: str) -> None:
             watcher.flush()
             _show_message(arrival, text)
             _directions(daemons, text)
-            watcher.live = True
-            await stop.wait()
+            async with _console(daemons) as address:
+                if address:
+                    say(f"{text['console']} {address}", "bold green")
+                watcher.live = True
+                await stop.wait()
             await daemons.close()
             watcher.flush()
     say(f"\n{text['closed']}")
+
+
+@contextlib.asynccontextmanager
+async def _console(daemons: Demo) -> AsyncIterator[str]:
+    """The web console of sina.com's server while the context lasts: its address, "" where it cannot be shown."""
+    import importlib
+
+    from posthouse.service.process.console_process import missing_packages
+
+    if missing_packages():
+        yield ""
+        return
+    module, _, name = _CONSOLE.partition(":")
+    beside = getattr(importlib.import_module(module), name)
+    async with beside(daemons.daemons["sina.com"].context, daemons.directories["sina.com"]) as address:
+        yield address
 
 
 def _directions(daemons: Demo, text: dict[str, str]) -> None:

@@ -15,15 +15,20 @@ import socket
 import ssl
 import sys
 import tempfile
+from collections.abc import AsyncIterator, Callable
 
 from posthouse.console.app import Console
 from posthouse.console.http_server import HttpServer
-from posthouse.console.operating import DaemonRunner
+from posthouse.console.operating import ContextRunner, DaemonRunner
+from posthouse.core import SettingError
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.offline import KeptReader
+from posthouse.service.operations.base import Context
 from posthouse.service.process.console_process import ConsoleStart
 
-__all__ = ["main"]
+__all__ = ["beside", "main"]
+
+_PORTS = 20
 
 
 def main() -> None:
@@ -62,6 +67,33 @@ async def _serve(start: ConsoleStart) -> None:
     finally:
         log.flush()
         await reader.close()
+
+
+@contextlib.asynccontextmanager
+async def beside(context: Callable[[str], Context], data_dir: str, *, port: int = 8025) -> AsyncIterator[str]:
+    """A console in this event loop, for a daemon of this process, while the context lasts; gives its address.
+
+    It listens at ``port`` of 127.0.0.1, or the next free one of 20.  Raises ``SettingError`` if none is free.
+    """
+    listening = _next_free(port)
+    console = Console(ContextRunner(context, data_dir))
+    server = HttpServer(console.guarded)
+    serving = asyncio.ensure_future(server.serve(listening))
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    finally:
+        console.close()
+        server.stop()
+        await asyncio.gather(serving, return_exceptions=True)
+
+
+def _next_free(port: int) -> socket.socket:
+    for each in range(port, port + _PORTS):
+        with contextlib.suppress(OSError):
+            return socket.create_server(("127.0.0.1", each))
+    raise SettingError(
+        f"no port from {port} to {port + _PORTS - 1} is free for the console", remedy="stop a program there"
+    )
 
 
 def _end_with_daemon(descriptor: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from posthouse.console.declarations import NavEntry, Page, Shown
+from posthouse.core import SettingError
 
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
@@ -15,8 +16,38 @@ __all__ = ["NAV", "ROUTES"]
 async def _show(page: PageRequest) -> Shown:
     changed = page.query.get("changed", "") == "1"
     report = await page.run("check settings", search=page.query.get("q", ""), changed=changed)
-    return Shown("configuration_show.html", report)
+    findings = await page.run("check findings")
+    return Shown("configuration_show.html", report, {"findings": [*findings.machine, *findings.advice]})
 
 
-ROUTES: Final = (Page("/configuration", _show),)
+async def _findings(page: PageRequest) -> Shown:
+    found = await page.run("check findings")
+    return Shown("configuration_findings.html", found, title=page.text("configuration.findings"))
+
+
+async def _accounts(page: PageRequest) -> Shown:
+    """The accounts and tokens of this daemon; where the accounts are elsewhere, that is said."""
+    problem, accounts = "", []
+    try:
+        accounts = await page.run("user list")
+    except SettingError as error:
+        problem = error.message
+    domains = [
+        {
+            "name": each.name,
+            "aliases": [{"name": name, "to": list(to)} for name, to in each.aliases.items()],
+            "lists": [{"name": name, "to": list(one.members)} for name, one in each.lists.items()],
+            "moved": [{"name": name, "to": [to]} for name, to in each.moved.items()],
+        }
+        for each in page.runner.config.domain
+    ]
+    data = {"problem": problem, "accounts": accounts, "tokens": await page.run("user token-list"), "domains": domains}
+    return Shown("configuration_accounts.html", data, title=page.text("configuration.accounts"))
+
+
+ROUTES: Final = (
+    Page("/configuration", _show),
+    Page("/configuration/findings", _findings),
+    Page("/configuration/accounts", _accounts),
+)
 NAV: Final = (NavEntry("/configuration", "configuration.title", "system", 10),)

@@ -21,6 +21,7 @@ from posthouse.service.operations.monitor.session_operations import SESSION_OPER
 from posthouse.service.operations.queue import QUEUE_OPERATIONS
 from posthouse.service.operations.reload import RELOAD
 from posthouse.service.operations.setup.config_report import CHECK_SETTINGS
+from posthouse.service.operations.setup.findings import CHECK_FINDINGS
 from posthouse.service.operations.setup.operator_operations import OPERATOR_OPERATIONS
 from posthouse.service.operations.sites import SITES
 from posthouse.service.operations.users import USER_OPERATIONS
@@ -40,6 +41,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             *PAUSE_OPERATIONS,
             RELOAD,
             CHECK_SETTINGS,
+            CHECK_FINDINGS,
             *OPERATOR_OPERATIONS,
             CHECK_DOMAIN,
             CHECK_MESSAGE,

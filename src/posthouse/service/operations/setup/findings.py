@@ -1,0 +1,48 @@
+"""The operation ``check findings``: what may not be intended in the configuration that is in force, and what this
+machine does not have for it: above all certificates that end within 21 days."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from msgspec import Struct
+
+from posthouse.core import SettingError
+from posthouse.service.operations.base import Context, Operation
+
+__all__ = ["CHECK_FINDINGS", "ConfigFindings"]
+
+
+class ConfigFindings(Struct, frozen=True):
+    """Sentences about the configuration in force, and about this machine; both are empty where all is well."""
+
+    advice: list[str]
+    machine: list[str]
+
+
+async def _findings(context: Context) -> ConfigFindings:
+    return await asyncio.to_thread(_of, context)
+
+
+def _of(context: Context) -> ConfigFindings:
+    from posthouse.service.config.advice import advice, surroundings
+    from posthouse.service.config_file import load_table
+
+    table: dict[str, Any] = {"data_dir": context.config.data_dir}
+    if context.config_file:
+        try:
+            table = load_table(context.config_file)
+        except SettingError as error:
+            return ConfigFindings(advice(context.config), [str(error)])
+    return ConfigFindings(advice(context.config), surroundings(context.config, table))
+
+
+CHECK_FINDINGS: Final = Operation(
+    "check findings",
+    "Show what may not be intended in the settings in force, and which certificates end soon.",
+    _findings,
+    ConfigFindings,
+    live=True,
+    reads=True,
+)
