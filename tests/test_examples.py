@@ -335,3 +335,16 @@ def test_a_forwarder_keeps_what_authentication_said() -> None:
     lines = run("forward.py").splitlines()
     assert re.fullmatch(r"MAIL FROM:<SRS0=[^=]{6}=..=sohu\.com=langrui@forward\.test>", lines[0])
     assert lines[1:] == ["dmarc reject", "arc pass believed", "a bounce goes to langrui@sohu.com"]
+
+
+def test_a_fault_is_switched_on_by_the_console(tmp_path: Path) -> None:
+    catcher = ("-m", "posthouse", "run", "--bind", "127.0.0.1:0", "--console", "127.0.0.1:0")
+    with program(*catcher, HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path), LANG="C.UTF-8") as running:
+        server = running.until(r"listening on (127\.0\.0\.1:\d+)")[1]
+        console = running.until(r"console at (http://127\.0\.0\.1:\d+)")[1]
+        first, second, third, left = run("fault_switch.py", console, f"smtp://{server}").splitlines()
+        assert running.stop() == 0
+    assert first == "attempt 1: deferred: 451 4.7.1 Try again later"
+    assert second == "attempt 2: deferred: 451 4.7.1 Try again later"
+    assert third.startswith("attempt 3: delivered: 250 2.0.0 ")
+    assert left == "faults that are on: 0"
