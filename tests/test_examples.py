@@ -19,9 +19,11 @@ from typing import IO
 import pytest
 from starlette.testclient import TestClient
 from tests.client.secured_peers import Connection, Server, pair, transaction
+from tests.console.live_console import LiveConsole
 from tests.sending.scripted_peer import ScriptedPeer
 
 import posthouse
+from posthouse.core import Address, Envelope, Recipient
 from posthouse.net import Endpoint
 from posthouse.net.system import reserved_socket
 from posthouse.sandbox import Sandbox
@@ -335,6 +337,23 @@ def test_a_forwarder_keeps_what_authentication_said() -> None:
     lines = run("forward.py").splitlines()
     assert re.fullmatch(r"MAIL FROM:<SRS0=[^=]{6}=..=sohu\.com=langrui@forward\.test>", lines[0])
     assert lines[1:] == ["dmarc reject", "arc pass believed", "a bounce goes to langrui@sohu.com"]
+
+
+def test_mail_that_has_waited_too_long_is_said() -> None:
+    async def store(console: LiveConsole) -> None:
+        now = console.daemon.clock.time()
+        for domain, age in (("late.test", 20_000.0), ("young.test", 10.0)):
+            receipt = console.spool.receive()
+            receipt.write(b"Subject: x\r\n\r\nhello\r\n")
+            envelope = Envelope(None, (Recipient(Address("bob", domain)),))
+            await receipt.commit(envelope, [domain], received=now - age, due=now + 600, source="mx")
+
+    with LiveConsole() as console:
+        program = [sys.executable, str(EXAMPLES / "watch_queue.py"), console.address, "14400"]
+        assert subprocess.run(program, timeout=SECONDS, check=False).returncode == 0
+        console.run(store, console)
+        done = subprocess.run(program, capture_output=True, text=True, timeout=SECONDS, check=False)
+        assert (done.returncode, done.stdout) == (1, "late.test: 1 waiting, the oldest for 5.6 h\n")
 
 
 def test_a_fault_is_switched_on_by_the_console(tmp_path: Path) -> None:
