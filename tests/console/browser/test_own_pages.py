@@ -47,6 +47,7 @@ def test_an_operator_logs_in_and_out(
     page.get_by_label("Password").fill("correct horse")
     page.get_by_role("button", name="Log in").click()
     expect(page.get_by_text("Logged in as ann")).to_be_visible()
+    expect(page).to_have_url(f"{guarded.address}/configuration?q=dns")
     page.get_by_role("button", name="Log out").click()
     expect(page.get_by_text("You are logged out.")).to_be_visible()
     page.goto("/configuration")
