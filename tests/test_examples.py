@@ -19,9 +19,11 @@ from typing import IO
 import pytest
 from starlette.testclient import TestClient
 from tests.client.secured_peers import Connection, Server, pair, transaction
+from tests.console.live_console import LiveConsole
 from tests.sending.scripted_peer import ScriptedPeer
 
 import posthouse
+from posthouse.core import Address, Envelope, Recipient
 from posthouse.net import Endpoint
 from posthouse.net.system import reserved_socket
 from posthouse.sandbox import Sandbox
@@ -335,3 +337,33 @@ def test_a_forwarder_keeps_what_authentication_said() -> None:
     lines = run("forward.py").splitlines()
     assert re.fullmatch(r"MAIL FROM:<SRS0=[^=]{6}=..=sohu\.com=langrui@forward\.test>", lines[0])
     assert lines[1:] == ["dmarc reject", "arc pass believed", "a bounce goes to langrui@sohu.com"]
+
+
+def test_mail_that_has_waited_too_long_is_said() -> None:
+    async def store(console: LiveConsole) -> None:
+        now = console.daemon.clock.time()
+        for domain, age in (("late.test", 20_000.0), ("young.test", 10.0)):
+            receipt = console.spool.receive()
+            receipt.write(b"Subject: x\r\n\r\nhello\r\n")
+            envelope = Envelope(None, (Recipient(Address("bob", domain)),))
+            await receipt.commit(envelope, [domain], received=now - age, due=now + 600, source="mx")
+
+    with LiveConsole() as console:
+        program = [sys.executable, str(EXAMPLES / "watch_queue.py"), console.address, "14400"]
+        assert subprocess.run(program, timeout=SECONDS, check=False).returncode == 0
+        console.run(store, console)
+        done = subprocess.run(program, capture_output=True, text=True, timeout=SECONDS, check=False)
+        assert (done.returncode, done.stdout) == (1, "late.test: 1 waiting, the oldest for 5.6 h\n")
+
+
+def test_a_fault_is_switched_on_by_the_console(tmp_path: Path) -> None:
+    catcher = ("-m", "posthouse", "run", "--bind", "127.0.0.1:0", "--console", "127.0.0.1:0")
+    with program(*catcher, HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path), LANG="C.UTF-8") as running:
+        server = running.until(r"listening on (127\.0\.0\.1:\d+)")[1]
+        console = running.until(r"console at (http://127\.0\.0\.1:\d+)")[1]
+        first, second, third, left = run("fault_switch.py", console, f"smtp://{server}").splitlines()
+        assert running.stop() == 0
+    assert first == "attempt 1: deferred: 451 4.7.1 Try again later"
+    assert second == "attempt 2: deferred: 451 4.7.1 Try again later"
+    assert third.startswith("attempt 3: delivered: 250 2.0.0 ")
+    assert left == "faults that are on: 0"

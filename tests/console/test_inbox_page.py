@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import time
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from tests.console.live_console import LiveConsole
 
 from posthouse.console.mail_html import is_remote, safe_document
 from posthouse.console.mail_parts import INLINE_TYPES, attachment_header, part_response
 from posthouse.console.pages.message_page import segments
 from posthouse.core import Address, Bytes, Envelope, Recipient
+from posthouse.spool import SqliteSpool
 from posthouse.spool.interface import StoredMessage
 
 from .conftest import ConsoleHarness
@@ -462,3 +467,20 @@ def test_remote_content_is_recognized() -> None:
     assert is_remote("<td background=//x.test/a.png>")
     assert is_remote("<style>p{background:url( 'http://x.test')}</style>")
     assert not is_remote("<a href='https://x.test'>x</a><img src='cid:a'>")
+
+
+def test_the_example_finds_the_code_of_the_newest_message() -> None:
+    example = Path(__file__).resolve().parents[2] / "examples" / "code_from_inbox.py"
+
+    async def keep(spool: SqliteSpool) -> None:
+        incoming = spool.receive()
+        incoming.abort()
+        envelope = Envelope(None, (Recipient(Address("renping", "sina.com")),))
+        message = StoredMessage(incoming.id, envelope, time.time(), len(RICH))
+        await spool.keep("renping@sina.com", message, Bytes(RICH))
+
+    with LiveConsole() as live:
+        live.run(keep, live.spool)
+        command = [sys.executable, str(example), live.address, "renping@sina.com"]
+        assert subprocess.run(command, capture_output=True, text=True, timeout=90).stdout == "482913\n"
+        assert live.faults == []

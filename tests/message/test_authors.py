@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.message.authors import Unreadable, authors
+from posthouse.message import authors as module
+from posthouse.message.authors import Unreadable, authors, from_addresses
 
 
 def read(headers: bytes) -> list[str]:
@@ -110,3 +111,82 @@ def test_garbage_is_read_or_refused(value: str) -> None:
     except Unreadable:
         return
     assert found
+
+
+PIECES = st.sampled_from(
+    [
+        "ann",
+        "x.test",
+        "@",
+        "<",
+        ">",
+        " ",
+        "\t",
+        ".",
+        ",",
+        '"',
+        "\\",
+        "(",
+        ")",
+        ":",
+        ";",
+        "Ann",
+        "b",
+        "[",
+        "]",
+        "\r\n ",
+        "é",
+        "=",
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=12).map("".join))
+def test_the_usual_form_of_from_is_read_as_every_other(value: str) -> None:
+    """The short way and the reader of the whole grammar give the same."""
+    field = f"From: {value}\r\n".encode()
+
+    def read_so(usual: object) -> list[str] | str:
+        saved = module._USUAL_AT_MOST
+        module._USUAL_AT_MOST = usual  # type: ignore[misc,assignment]
+        try:
+            return [str(each) for each in from_addresses(field)]
+        except Unreadable as error:
+            return str(error)
+        finally:
+            module._USUAL_AT_MOST = saved  # type: ignore[misc]
+
+    assert read_so(500) == read_so(-1)
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        (b" ann@x.test", "ann@x.test"),
+        (b" <ann@x.test>", "ann@x.test"),
+        (b" Ann Lee <ann.lee@X.test> ", "ann.lee@X.test"),
+        (b' "Lee, Ann (boss@y.test)" <ann@x.test>', "ann@x.test"),
+        (b" boss@y.test <ann@x.test>", "ann@x.test"),
+        (b" Ann (boss@y.test) <ann@x.test>", "ann@x.test"),
+    ],
+)
+def test_only_the_address_in_from_is_the_author(value: bytes, address: str) -> None:
+    assert [str(each) for each in from_addresses(b"From:" + value + b"\r\nSender: a@b.test\r\n")] == [address]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"ann@x.test>",
+        b"<ann@x.test",
+        b"Ann ann@x.test",
+        b"a@b.test c@d.test",
+        b"<a@b.test> x",
+        b"a>b@c.test",
+        b"a@b.test> ",
+        b"<a@b.test ",
+    ],
+)
+def test_what_is_no_address_is_not_guessed(value: bytes) -> None:
+    with pytest.raises(Unreadable):
+        from_addresses(b"From: " + value + b"\r\n")

@@ -148,7 +148,9 @@ def test_what_cannot_be_meant_is_said_in_a_sentence(tmp_path: Path, line: bytes,
     with_open(tmp_path, scenario)
 
 
-def test_a_question_without_end_is_cut(tmp_path: Path) -> None:
+def test_a_question_without_end_is_cut(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("posthouse.service.control.server.MOST_ASKED", 65_536)
+
     async def scenario(daemon: Open) -> None:
         (answer,) = await daemon.say(b"x" * 70_000 + b"\n")
         assert "longer than 65536 octets" in answer["error"]

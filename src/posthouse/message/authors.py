@@ -20,12 +20,18 @@ __all__ = ["Unreadable", "authors", "from_addresses"]
 
 #: Octets of a field, and mailboxes in it.
 _FIELD_AT_MOST: Final = 16_384
+_USUAL_AT_MOST: Final = 500
 _MAILBOXES_AT_MOST: Final = 100
 
-# Programs differ in what they take for the end of a line, and a field that only some see must not pass.
-_BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _FIELD: Final = re.compile(rb"[!-9;-~]++[ \t]*+:")
 _NAMED: Final = re.compile(rb"(from|sender)[ \t]*+:", re.IGNORECASE)
+_INITIALS: Final = (b"F", b"f", b"S", b"s")
+# From as most messages have it: a phrase or a quoted string, and one address; nothing of it needs a closer look.
+_WORD: Final = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++"
+_USUAL: Final = re.compile(
+    rb'[ \t]*+(?:(?:(?:%s[ \t]*+)*+|"[^"\\\r\n]*+"[ \t]*+)(<))?'
+    rb"(%s(?:\.%s)*+)@(%s(?:\.%s)*+)(>)?[ \t]*+" % ((_WORD,) * 5)
+)
 _TOKEN: Final = re.compile(
     r"""(?P<space>[ \t]+)
     | (?P<quoted>"(?:[^"\\]|\\.)*+")
@@ -66,17 +72,23 @@ def from_addresses(headers: bytes) -> list[Address]:
 
     DMARC judges these (RFC 9989 §5.3.1).  ``headers`` as for ``authors``.  Raises ``Unreadable``.
     """
-    return _addresses("From", _fields(headers, (b"from",))[b"from"], shown=False)
+    value = _fields(headers, (b"from",))[b"from"]
+    usual = _USUAL.fullmatch(value) if len(value) <= _USUAL_AT_MOST and value.isascii() else None
+    if usual is not None and (usual[1] is None) == (usual[4] is None):
+        return [Address(usual[2].decode(), usual[3].decode())]
+    return _addresses("From", value, shown=False)
 
 
 def _fields(headers: bytes, names: Collection[bytes]) -> dict[bytes, bytes]:
     """The values of the fields of these names; From is there."""
     found: dict[bytes, bytes] = {}
-    if _BARE.search(headers):
+    # Programs differ in what they take for the end of a line, and a field that only some see must not pass.
+    ends = headers.count(b"\r\n")
+    if headers.count(b"\r") != ends or headers.count(b"\n") != ends:
         raise Unreadable("a header line ends with CR or LF alone")
     lines = headers.split(b"\r\n")
     for at, line in enumerate(lines):
-        match = _NAMED.match(line)
+        match = _NAMED.match(line) if line[:1] in _INITIALS else None
         if match is None or match[1].lower() not in names:
             continue
         name = match[1].lower()

@@ -53,22 +53,34 @@ def _endpoint(frames: _Frames) -> Callable[[WebSocket], Awaitable[None]]:
         if len(readers) >= _READERS:
             await socket.close(1013)
             return
-        await socket.accept()
         readers.add(socket)
-        sending = asyncio.ensure_future(_send(socket, _mail(socket, console), frames))
         try:
-            while True:  # what a reader says is not looked at; that it leaves is noticed here
-                message = await socket.receive()
-                if message["type"] == "websocket.disconnect":
-                    break
-        except WebSocketDisconnect:
-            pass
+            await _served(socket, _mail(socket, console), frames)
         finally:
             readers.discard(socket)
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
 
     return serve
+
+
+async def _served(socket: WebSocket, mail: StoredMail, frames: _Frames) -> None:
+    """Serve one reader until it goes."""
+    try:
+        last: int = (await mail.page.run("inbox search", limit=1)).last  # before the client can go on to send
+    except PosthouseError:
+        await socket.close(1011)
+        return
+    await socket.accept()
+    sending = asyncio.ensure_future(_send(socket, mail, frames, last))
+    try:
+        while True:  # what a reader says is not looked at; that it leaves is noticed here
+            message = await socket.receive()
+            if message["type"] == "websocket.disconnect":
+                break
+    except WebSocketDisconnect:
+        pass
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
 
 
 def _mail(socket: WebSocket, console: Console) -> StoredMail:
@@ -76,11 +88,9 @@ def _mail(socket: WebSocket, console: Console) -> StoredMail:
     return StoredMail(console.page_request(Request(scope)))
 
 
-async def _send(socket: WebSocket, mail: StoredMail, frames: _Frames) -> None:
-    """Send until the reader goes, or the daemon does not answer."""
+async def _send(socket: WebSocket, mail: StoredMail, frames: _Frames, last: int) -> None:
+    """Send what arrives behind the cursor ``last``, until the reader goes or the daemon does not answer."""
     try:
-        listing = await mail.page.run("inbox search", limit=1)
-        last: int = listing.last
         arrived: list[MailEntry] = []
         while True:
             for frame in await frames(mail, arrived):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from starlette.datastructures import FormData
 
     from posthouse.console.page_request import PageRequest
+    from posthouse.service.operations.faults.fault_operations import FaultEntry
 
 __all__ = ["NAV", "NOTICES", "ROUTES"]
 
@@ -60,9 +61,20 @@ async def _off(page: PageRequest) -> Done:
     return Done("/faults", page.text("faults.switched_off", number=report.changed), report)
 
 
+async def _faults(page: PageRequest) -> list[FaultEntry]:
+    """The faults that are on, asked once for each request, and only where there can be any."""
+    if not any(each.fault_addresses for each in page.runner.config.listener):
+        return []
+    state = page.request.state
+    if not hasattr(state, "faults"):
+        state.faults = (await page.run("fault list", peers=False)).faults
+    found: list[FaultEntry] = state.faults
+    return found
+
+
 async def _notices(page: PageRequest) -> list[Notice]:
     """One line as long as a fault is on, so that nobody takes it for a real one."""
-    faults = (await page.run("fault list")).faults
+    faults = await _faults(page)
     if not faults:
         return []
     key = "faults.notice" if len(faults) > 1 else "faults.notice.one"
@@ -71,7 +83,7 @@ async def _notices(page: PageRequest) -> list[Notice]:
 
 
 async def _count(page: PageRequest) -> int:
-    return len((await page.run("fault list")).faults)
+    return len(await _faults(page))
 
 
 ROUTES: Final = (Page("/faults", _show), PageAction("/faults/on", _on), PageAction("/faults/off", _off))

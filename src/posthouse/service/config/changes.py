@@ -32,6 +32,8 @@ RESTART: Final = (
     "log",
     "dns",
     "mailauth.dns_questions",
+    "mailauth.reports",
+    "mailauth.report_sender",
 )
 #: The setting that names an entry of a table, where entries have names.
 _NAMES: Final = {"listener": "name", "domain": "name", "route": "to", "certificate": "cert", "webhook": "url"}

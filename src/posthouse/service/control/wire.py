@@ -34,8 +34,8 @@ __all__ = [
 #: The name of the socket in the data directory, and those of worker processes that only their peers ask.
 CONTROL_SOCKET: Final = "control.sock"
 _PEER_SOCKET: Final = re.compile(r"control-[0-9]{1,5}\.sock")
-#: Octets of a request, and of an answer.
-MOST_ASKED: Final = 65_536
+#: Octets of a request (a message in base64 that is handed to the daemon), and of an answer.
+MOST_ASKED: Final = 48 << 20
 MOST_ANSWERED: Final = 64 << 20
 #: The request that only asks whether the daemon lives.
 PING: Final = "ping"

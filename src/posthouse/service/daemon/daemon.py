@@ -57,6 +57,7 @@ from posthouse.service.daemon.inbox_keeper import InboxKeeper
 from posthouse.service.daemon.inbox_watch import InboxWatch
 from posthouse.service.daemon.listeners import OpenListeners
 from posthouse.service.daemon.protection import LoadedCertificates
+from posthouse.service.daemon.report_submission import submit_own
 from posthouse.service.daemon.route_security import PLAIN_ROUTE, SecurityKey, keys_of, security_of_route, timeouts_of
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
@@ -150,9 +151,10 @@ class Daemon:
         self._random = random or SystemRandom()
         self._transcript, self._switches = transcript, SwitchedFaults(self.clock, self._random)
         self._resolver = resolver or _resolver_of(config, self.clock)
-        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation, self._tell_operator)
+        submit = None if worker else lambda own: submit_own(self._generation.local_policy, own, "dmarc")
+        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation, self._tell_operator, submit)
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
-        self._generation = self._make_generation(config, loaded=certificates)
+        self._generation: Generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
         self._schedule, self._dsn_writer = _schedule_of(config), self._make_dsn_writer()
         self.worker = self._make_worker()
@@ -199,6 +201,7 @@ class Daemon:
             counts=self._counts,
             mail_resolver=self._mail_auth.resolver,
             key_fault=self._tell_operator,
+            reports=self._mail_auth.reports,
             switches=self._switches,
             monitor=self.monitor,
         )

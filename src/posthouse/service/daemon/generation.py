@@ -40,6 +40,7 @@ from posthouse.spool import Spool
 
 if TYPE_CHECKING:
     from posthouse.mailauth.dkim import DkimKey
+    from posthouse.service.mailauth.report_sender import AggregateReports
 
 __all__ = ["Generation", "Lasting", "OpenServer"]
 
@@ -63,6 +64,7 @@ class Lasting(NamedTuple):
     counts: SharedCounts
     mail_resolver: KnowingResolver | None
     key_fault: Callable[[str], object]
+    reports: AggregateReports | None
     switches: SwitchedFaults
     monitor: Monitor
 
@@ -149,7 +151,9 @@ class Generation:
 
     def _auth(self, listener: ListenerSettings, lasting: Lasting) -> AuthTerms:
         key = self._sealing_key if self.config.mailauth.seal and self.signers is not None else None
-        return AuthTerms(verify_terms(self.config, listener, lasting.mail_resolver, lasting.clock, key), self.signers)
+        count = lasting.reports.count if lasting.reports is not None else None
+        terms = verify_terms(self.config, listener, lasting.mail_resolver, lasting.clock, key, count)
+        return AuthTerms(terms, self.signers)
 
     def _sealing_key(self, envelope: Envelope) -> DkimKey | None:
         """The key with which a message is sealed because it is sent on to other servers; None if it is not."""

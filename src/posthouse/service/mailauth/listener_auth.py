@@ -17,6 +17,8 @@ from posthouse.service.mailauth.auth_terms import SignerSource, VerifyTerms
 
 if TYPE_CHECKING:
     from posthouse.mailauth.dkim import DkimKey
+    from posthouse.server.content_check import CheckedMessage
+    from posthouse.service.mailauth.judgement import Decision, Judged
     from posthouse.service.mailauth.lookups import KnowingResolver
 
 __all__ = ["signers_of", "verify_terms", "verify_word"]
@@ -43,8 +45,12 @@ def verify_terms(
     resolver: KnowingResolver | None,
     clock: Clock,
     sealing_key: Callable[[Envelope], DkimKey | None] | None = None,
+    judged: Callable[[CheckedMessage, Judged, Decision], object] | None = None,
 ) -> VerifyTerms | None:
-    """How a listener verifies; None if it does not.  ``sealing_key`` gives the key for mail that is sent on."""
+    """How a listener verifies; None if it does not.
+
+    ``sealing_key`` gives the key for mail that is sent on; ``judged`` is told of each message, for reports.
+    """
     word, local = verify_word(config, listener)
     if word == "off" or resolver is None:
         return None
@@ -52,7 +58,7 @@ def verify_terms(
     from posthouse.service.mailauth.mail_verification import Verifier
 
     name = config.mailauth.authserv_id or config.hostname
-    check = Verifier(resolver, clock, config.mailauth, name, word == "enforce", sealing_key=sealing_key)
+    check = Verifier(resolver, clock, config.mailauth, name, word == "enforce", judged, sealing_key)
     return VerifyTerms(check, partial(ForgedFields, (name,), listener.max_header_size), local)
 
 

@@ -6,16 +6,20 @@ The resolver keeps its answers, and keys and secrets are looked at every minute,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Protocol
 
 from posthouse.core import PosthouseError
 from posthouse.delivery import Delivery
+from posthouse.message.compose import Composed
 from posthouse.net import Clock, DnsResolver, Resolver, Timer
 from posthouse.service.config.model import Config
 from posthouse.service.mailauth.auth_terms import SignerSource
 from posthouse.service.mailauth.lookups import MailResolver
 from posthouse.service.mailauth.reverse_paths import ReversePaths
+
+if TYPE_CHECKING:
+    from posthouse.service.mailauth.report_sender import AggregateReports
 
 __all__ = ["MailAuth"]
 
@@ -40,6 +44,7 @@ class MailAuth:
             about messages do not keep the relay's waiting.
         current: Gives the generation in force.
         fault: Is told of what cannot be read, in a sentence.
+        submit: Puts a message of the daemon's own into the queue; None in all workers but one.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class MailAuth:
         clock: Clock,
         current: Callable[[], _Current],
         fault: Callable[[str], object],
+        submit: Callable[[Composed], Awaitable[None]] | None = None,
     ) -> None:
         dns, questions = config.dns, config.mailauth.dns_questions
         inner = resolver or DnsResolver(dns.nameservers, timeout=dns.timeout, tries=dns.tries, concurrency=questions)
@@ -58,15 +64,23 @@ class MailAuth:
         self._fault = fault
         self._timer: Timer | None = None
         self._look: asyncio.Future[None] | None = None
+        self._reporting: asyncio.Future[None] | None = None
+        self.reports: AggregateReports | None = None
+        if config.mailauth.reports:
+            from posthouse.service.mailauth.report_sender import AggregateReports  # few daemons need it
+
+            self.reports = AggregateReports(config, self.resolver, clock, submit, fault)
 
     def start(self) -> None:
         """Begin to watch keys and secrets."""
         self._timer = self._clock.call_later(_LOOK_AGAIN, self._look_at_files)
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """Watch no longer, and store what was counted for reports."""
         if self._timer is not None:
             self._timer.cancel()
+        if self.reports is not None:
+            self.reports.flush()
 
     def leaving(self, delivery: Delivery) -> Delivery:
         """A delivery as it leaves for another server."""
@@ -78,6 +92,8 @@ class MailAuth:
     def _look_at_files(self) -> None:
         """Have a thread look whether keys were made or removed, and whether there are new secrets."""
         self.start()
+        if self.reports is not None and (self._reporting is None or self._reporting.done()):
+            self._reporting = asyncio.ensure_future(self.reports.tick())
         if self._look is not None and not self._look.done():
             return
         signers, reverse_paths = self._current().signers, self._current().reverse_paths

@@ -135,7 +135,7 @@ class Verification:
         vouching = vouching_set(arc, terms.settings.trusted_sealers, dmarc.author_domain)
         judged = Judged(spf, dkim, arc, dmarc, "" if vouching is None else vouching.domain)
         decision = decide(judged, terms.settings, enforce=terms.enforce)
-        if terms.judged is not None:
+        if terms.judged is not None and not self._is_report():
             terms.judged(self._message, judged, decision)
         if decision.refusal is not None:
             return CheckResult(refusal=decision.refusal, verdicts=verdicts(judged, decision))
@@ -148,6 +148,13 @@ class Verification:
             field = _quarantine_field(quarantine) + field
             quarantine = ""
         return CheckResult(field, None, quarantine, verdicts(judged, decision))
+
+    def _is_report(self) -> bool:
+        """Whether the message has the subject of an aggregate report (RFC 9990 §3.5.1), which causes no report."""
+        header = self._hasher.header
+        assert header is not None
+        subjects = (header.fields[place].value for place in header.places(b"subject"))
+        return any(each.lower().startswith(b"report domain:") for each in subjects)
 
     def _seal(self, judged: Judged) -> bytes:
         """The ARC set of a message that is sent on; b"" if it is not sealed."""

@@ -56,6 +56,7 @@ async def _list(
 ) -> list[QueueEntry]:
     conditions = parse_filter(filter)
     limit = max(1, min(limit, MOST_ENTRIES))
+    size = min(_PAGE, limit + 20)  # most messages have one recipient
     attempts = await next_attempts(context)
     messages: dict[str, list[RecipientRow]] = {}
     async with context.spool() as spool:
@@ -63,11 +64,11 @@ async def _list(
         front = (before, -1) if before else None
         while True:
             page = await spool.queries.select(
-                conditions, now=attempts.now, limit=_PAGE, after=behind, before=front, newest=not after
+                conditions, now=attempts.now, limit=size, after=behind, before=front, newest=not after
             )
             for row in page:
                 messages.setdefault(row.id, []).append(row)
-            if len(page) < _PAGE or len(messages) > limit:
+            if len(page) < size or len(messages) > limit:
                 break
             behind, front = (page[-1].id, page[-1].key), (page[0].id, page[0].key)
     ids = sorted(messages)

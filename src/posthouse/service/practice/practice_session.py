@@ -155,7 +155,7 @@ class PracticeSession:
             on_error=_ignored,  # AUTH as ``broken`` is meant to fail
             turns=TurnQueue(clock),
             leniency=lambda peer: STRICT,
-            protection=protection_of(door),
+            protection=await asyncio.to_thread(protection_of, door),  # reads and makes files
         )
         session = ServerSession(settings, _NoRegistry())
         connect((self._terminal, session), (_CLIENT, _SERVER), _ignored)

@@ -25,19 +25,16 @@ if TYPE_CHECKING:
         compose_aggregate,
         report_file,
     )
-    from posthouse.mailauth.dmarc.aggregate.report_tally import DueReport, ReportTally, due_reports
 
 __all__ = [
     "AggregateRecord",
     "AggregateReport",
     "AggregateRow",
     "DomainSummary",
-    "DueReport",
     "PolicyOverride",
     "PolicyPublished",
     "ReportFile",
     "ReportMetadata",
-    "ReportTally",
     "ReportedSignature",
     "ReportedSpf",
     "SourceSummary",
@@ -45,7 +42,6 @@ __all__ = [
     "aggregate_row",
     "aggregate_xml",
     "compose_aggregate",
-    "due_reports",
     "policy_published",
     "read_aggregate_report",
     "report_file",
@@ -62,6 +58,5 @@ __getattr__ = lazily(
             "ReportedSignature ReportedSpf aggregate_row policy_published"
         ),
         "aggregate_writer": "ReportFile aggregate_xml compose_aggregate report_file",
-        "report_tally": "DueReport ReportTally due_reports",
     },
 )

@@ -1,0 +1,116 @@
+"""Store of what aggregate reports will say: messages counted by day, by the policy that applied, and by their results.
+
+The file is ``dmarc-reports.sqlite3`` in the data directory, which all workers share.  A report is deleted only when it
+is in the queue, so a crash between the two sends it twice, with the same id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from posthouse.core import StorageError
+from posthouse.mailauth.dmarc.aggregate import (
+    AggregateRecord,
+    AggregateRow,
+    PolicyOverride,
+    PolicyPublished,
+    ReportedSignature,
+    ReportedSpf,
+)
+from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
+
+__all__ = ["CountedResult", "ReportStore", "StoredReport"]
+
+_SCHEMA: Final = """CREATE TABLE IF NOT EXISTS counted (
+    day INTEGER NOT NULL, policy TEXT NOT NULL, result TEXT NOT NULL, messages INTEGER NOT NULL,
+    PRIMARY KEY (day, policy, result)) WITHOUT ROWID"""
+#: Rows of one report, the most frequent first; more would not fit into a report that receivers take.
+_MOST_ROWS: Final = 50_000
+
+
+class CountedResult(NamedTuple):
+    """What is counted: the day (days since 1970, UTC), the policy, and the results that messages had in common."""
+
+    day: int
+    policy: PolicyPublished
+    row: AggregateRow
+
+
+class StoredReport(NamedTuple):
+    """A report to be: its day and its policy."""
+
+    day: int
+    policy: PolicyPublished
+
+
+class ReportStore:
+    """The file; each call opens it for itself.  Raises ``StorageError``."""
+
+    def __init__(self, data_dir: str) -> None:
+        self.path = Path(data_dir) / "dmarc-reports.sqlite3"
+
+    def add(self, counts: Mapping[CountedResult, int]) -> None:
+        """Add numbers of messages."""
+        rows = [(each.day, _packed(each.policy), _packed(each.row), number) for each, number in counts.items()]
+        with self._open() as file:
+            file.executemany(
+                "INSERT INTO counted VALUES (?, ?, ?, ?) ON CONFLICT (day, policy, result)"
+                " DO UPDATE SET messages = messages + excluded.messages",
+                rows,
+            )
+
+    def reports(self, before: int) -> list[StoredReport]:
+        """The reports about days before a day, oldest first."""
+        if not self.path.exists():
+            return []
+        with self._open() as file:
+            found = file.execute("SELECT DISTINCT day, policy FROM counted WHERE day < ? ORDER BY day", (before,))
+            return [StoredReport(day, PolicyPublished(*json.loads(policy))) for day, policy in found]
+
+    def records(self, report: StoredReport) -> list[AggregateRecord]:
+        """The records of a report, the most frequent first."""
+        with self._open() as file:
+            found = file.execute(
+                "SELECT result, messages FROM counted WHERE day = ? AND policy = ? ORDER BY messages DESC LIMIT ?",
+                (report.day, _packed(report.policy), _MOST_ROWS),
+            )
+            return [AggregateRecord(_row(json.loads(result)), messages) for result, messages in found]
+
+    def remove(self, report: StoredReport) -> None:
+        """Delete what a report was made of."""
+        with self._open() as file:
+            file.execute("DELETE FROM counted WHERE day = ? AND policy = ?", (report.day, _packed(report.policy)))
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        try:
+            if not self.path.exists():
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+                leave_to_owner(str(self.path))
+            with contextlib.closing(sqlite3.connect(self.path, timeout=30.0)) as file, file:
+                file.execute(_SCHEMA)
+                yield file
+        except (sqlite3.Error, OSError) as error:
+            raise StorageError(
+                f"{self.path} cannot be used ({error}); see that the daemon's user may write it"
+            ) from error
+
+
+def _packed(value: PolicyPublished | AggregateRow) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _row(packed: list[Any]) -> AggregateRow:
+    *plain, overrides, signatures, spf = packed
+    return AggregateRow(*plain)._replace(
+        overrides=tuple(PolicyOverride(*each) for each in overrides),
+        signatures=tuple(ReportedSignature(*each) for each in signatures),
+        spf_results=tuple(ReportedSpf(*each) for each in spf),
+    )
