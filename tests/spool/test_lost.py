@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,17 +20,17 @@ ENVELOPE = Envelope(None, (Recipient(Address("b", "x.test")),))
 BIG = b"0123456789abcdef" * 6000  # in a file
 
 
-async def fill(data: Path, count: int) -> list[str]:
+async def fill(data: Path, count: int, now: float = NOW) -> list[str]:
     """Store large messages, and close in good order."""
-    spool = SqliteSpool(data, time=lambda: NOW)
-    await spool.open(NOW)
+    spool = SqliteSpool(data, time=lambda: now)
+    await spool.open(now)
     found = []
     for number in range(count):
         receipt = spool.receive()
         waiting = receipt.write(BIG + b"%d" % number)
         if waiting is not None:
             await waiting
-        stored = await receipt.commit(ENVELOPE, ["x.test"], received=NOW, due=NOW)
+        stored = await receipt.commit(ENVELOPE, ["x.test"], received=now, due=now)
         found.append(stored.message.id)
     await spool.close()
     return found
@@ -87,7 +88,14 @@ def test_a_young_content_is_kept_and_an_old_one_is_deleted_where_there_are_few(
         said, _ = await reopen(tmp_path)
         assert len(said) == 1
         assert lost_in(tmp_path) == {name}
-        monkeypatch.setattr(lost, "KEPT", -1.0)
+        assert (await reopen(tmp_path))[0] == []
+        then = os.stat(tmp_path / "spool" / "lost" / name).st_ctime
+        # The clock is a year ahead, which the mail does not confirm.
+        monkeypatch.setattr(lost, "time", SimpleNamespace(time=lambda: then + 365 * 86_400.0))
+        await fill(tmp_path, 1, then + lost.KEPT - 1)
+        assert (await reopen(tmp_path))[0] == []
+        assert lost_in(tmp_path) == {name}
+        await fill(tmp_path, 1, then + lost.KEPT + 1)
         said, _ = await reopen(tmp_path)
         assert said == [f"1 content deleted from {tmp_path}/spool/lost, without a row for more than 7 days"]
         assert not lost_in(tmp_path)
@@ -101,10 +109,15 @@ def test_many_lost_contents_are_never_deleted(tmp_path: Path, monkeypatch: pytes
         shutil.copy(tmp_path / "spool" / "queue.sqlite3", tmp_path / "empty")
         names = await fill(tmp_path, lost.FEW + 1)
         shutil.copy(tmp_path / "empty", tmp_path / "spool" / "queue.sqlite3")
-        monkeypatch.setattr(lost, "KEPT", -1.0)
         await reopen(tmp_path)
+        later = os.stat(tmp_path / "spool" / "lost" / names[0]).st_ctime + 2 * lost.KEPT
+        monkeypatch.setattr(lost, "time", SimpleNamespace(time=lambda: later))
+        await fill(tmp_path, 1, later)
         await reopen(tmp_path)
         assert lost_in(tmp_path) == set(names)
+        monkeypatch.setattr(lost, "FEW", len(names))
+        await reopen(tmp_path)
+        assert not lost_in(tmp_path)
 
     asyncio.run(scenario())
 

@@ -13,7 +13,7 @@ import random as random_module
 import re
 from collections.abc import Callable
 
-__all__ = ["QueueIds", "WORKERS", "earliest", "number_of", "text_of", "worker_of"]
+__all__ = ["QueueIds", "WORKERS", "earliest", "made_at", "number_of", "text_of", "worker_of"]
 
 WORKERS = 1024
 _COUNTS = 2048
@@ -56,6 +56,11 @@ def worker_of(number: int) -> int:
 def earliest(seconds: float) -> int:
     """A number below those of all ids made at ``seconds`` (calendar) or later, and above those made before."""
     return max(0, int(seconds * 1000)) << _SHIFT
+
+
+def made_at(number: int) -> float:
+    """When the id was made, in calendar seconds."""
+    return (number >> _SHIFT) / 1000
 
 
 class QueueIds:

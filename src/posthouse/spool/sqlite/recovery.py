@@ -14,7 +14,7 @@ from functools import partial
 from typing import TypeVar
 
 from posthouse.core import SettingError
-from posthouse.spool.ids import text_of, worker_of
+from posthouse.spool.ids import made_at, text_of, worker_of
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.migrations import migrate
 from posthouse.spool.sqlite.ownership import refuse_other
@@ -209,7 +209,7 @@ def _sweep(connection: sqlite3.Connection, layout: Layout, owner: ProcessSlot, d
             f"{_many(len(unknown), 'content')} without a row in the database moved to {layout.lost}; a crash leaves a"
             " few, about which nothing was promised; if there are many, the database is not the one they belong to"
         )
-    deleted = delete_old(layout, durable)
+    deleted = delete_old(layout, durable, made_at(greatest_id(connection)))
     if deleted:
         said.append(f"{_many(deleted, 'content')} deleted from {layout.lost}, without a row for more than 7 days")
     return said

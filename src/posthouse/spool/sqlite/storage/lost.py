@@ -6,8 +6,9 @@ then each one may be a promised message.  The start cannot tell one from the oth
 does not know: it moves the file to ``lost``, under its name, which is its queue id, and says so.
 
 A file in ``lost`` is deleted when it has lain there for ``KEPT`` seconds and no more than ``FEW`` are there: so many
-are what crashes leave, and more than that is a sign that rows were lost.  If a database with the row is put back, the
-next start moves the file to where it belongs.
+are what crashes leave, and more than that is a sign that rows were lost.  The seconds are counted to the newest message
+that the database knows, or to the clock if that is earlier: a machine may start with its clock a year ahead.  If a
+database with the row is put back, the next start moves the file to where it belongs.
 """
 
 from __future__ import annotations
@@ -57,12 +58,15 @@ def take_back(layout: Layout, number: int, size: int, durable: Durable) -> bool:
     return True
 
 
-def delete_old(layout: Layout, durable: Durable) -> int:
-    """Delete the lost contents that are old, if there are few in all; returns how many were deleted."""
+def delete_old(layout: Layout, durable: Durable, newest: float) -> int:
+    """Delete the lost contents that are old, if there are few in all; returns how many were deleted.
+
+    ``newest`` is when the newest message came that the database knows, in calendar seconds.
+    """
     found = lost_contents(layout)
     if len(found) > FEW:
         return 0
-    before = time.time() - KEPT  # by the clock that gave the files their times
+    before = min(time.time(), newest) - KEPT  # by the clock that gave the files their times
     old = [path for _, path in found if max(_times(path)) < before]
     for path in old:
         durable.unlink(path)
