@@ -220,8 +220,8 @@ def test_reports_of_the_older_form_are_read() -> None:
 def zipped(content: bytes, name: str = "google.com!example.org!1!2.xml") -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("readme.txt", "no report")
-        archive.writestr(name, content)
+        archive.writestr(zipfile.ZipInfo("readme.txt"), "no report")
+        archive.writestr(zipfile.ZipInfo(name), content)
     return out.getvalue()
 
 
@@ -236,9 +236,9 @@ def test_every_way_in_which_reports_come() -> None:
         b"\xef\xbb\xbf" + OLD,
         OLD.decode().replace("UTF-8", "UTF-16").encode("utf-16"),
         OLD.decode().replace("UTF-8", "Windows-1252").replace("<comment/>", "<comment>ü</comment>").encode("cp1252"),
-        gzip.compress(OLD),
+        gzip.compress(OLD, mtime=0),
         zipped(OLD),
-        attached % base64.encodebytes(gzip.compress(OLD)),
+        attached % base64.encodebytes(gzip.compress(OLD, mtime=0)),
         b"From: a@b.test\r\nContent-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n\r\n"
         + base64.encodebytes(zipped(OLD)),
     ):
@@ -275,8 +275,8 @@ FILE = b'<!DOCTYPE f SYSTEM "file:///etc/passwd"><feedback/>'
         (b"", "no XML document, no gzip"),
         (b"From: a@b.test\r\n\r\nhello", "no XML document, no gzip"),
         (b"\x1f\x8b nonsense", "damaged"),
-        (gzip.compress(OLD)[:-9], "ends early"),
-        (gzip.compress(OLD)[:100], "ends early"),
+        (gzip.compress(OLD, mtime=0)[:-9], "ends early"),
+        (gzip.compress(OLD, mtime=0)[:100], "ends early"),
         (zipped(OLD, "report.txt"), "no XML document"),
         (zipped(OLD)[:200], "zip archive is damaged"),
     ],

@@ -483,6 +483,13 @@ def test_questions_are_known_before_the_body_has_come() -> None:
     assert broken.questions == []
 
 
+def test_comments_that_do_not_end_cost_no_more_than_their_beginning() -> None:
+    assert verify(chain(1, seal=replace(b"i=1;", b"(" + b"x" * 1_900 + b") i=1;"))).result == "pass"
+    for comments in (b"(" * 100_000, b"()" * 50_000, b"(" + b"x" * 2_100 + b")"):
+        found = verify(b"ARC-Seal: " + comments + b" i=1; cv=none\r\n" + MESSAGE)
+        assert "no valid instance" in found.reason
+
+
 @given(st.sampled_from(KINDS), st.binary(max_size=60))
 def test_no_octets_make_the_verifier_fail_otherwise(name: bytes, value: bytes) -> None:
     message = name + b": " + value.replace(b"\n", b"") + b"\r\n" + chain(1)

@@ -17,10 +17,11 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 
+from posthouse.console.api.webhooks import Webhook, WebhookFeed, secret_of
 from posthouse.console.app import Console
 from posthouse.console.http_server import HttpServer
 from posthouse.console.operating import ContextRunner, DaemonRunner
-from posthouse.core import SettingError
+from posthouse.core import PosthouseError, SettingError
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.offline import KeptReader
 from posthouse.service.operations.base import Context
@@ -29,6 +30,7 @@ from posthouse.service.process.console_process import ConsoleStart
 __all__ = ["beside", "main"]
 
 _PORTS = 20
+_AGAIN = 0.5  # seconds
 
 
 def main() -> None:
@@ -62,11 +64,36 @@ async def _serve(start: ConsoleStart) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop)
     loop.add_reader(start.parent, _end_with_daemon, start.parent)
     listening = socket.socket(fileno=start.listening)
+    hooks = asyncio.ensure_future(_webhooks(start, runner, log))
     try:
         await server.serve(listening)
     finally:
+        hooks.cancel()
+        await asyncio.gather(hooks, return_exceptions=True)
         log.flush()
         await reader.close()
+
+
+async def _webhooks(start: ConsoleStart, runner: DaemonRunner, log: EventLog) -> None:
+    """Tell the configured programs of new messages, beginning with what comes now, or where the last process was."""
+    if not start.config.webhook:
+        return
+    path = os.path.join(start.config.data_dir, "webhooks.settled")
+    settled = WebhookFeed.settled_in(path)
+    while settled is None:
+        try:
+            newest = await runner.run("inbox list", {"limit": 1}, "console")
+            settled = newest[-1].number if newest else 0
+        except PosthouseError:  # the daemon is starting
+            await asyncio.sleep(_AGAIN)
+    hooks = []
+    for each in start.config.webhook:
+        try:
+            hooks.append(Webhook(each, secret_of(each), settled=settled, log=log))
+        except SettingError as error:
+            log("console", reason=f"the webhook {each.url} is not used: {error}")
+    if hooks:
+        await WebhookFeed(runner, hooks, path).run()
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from posthouse.console.app import Console
 from posthouse.console.compat.api_map import API_MAP, map_as_markdown
 from posthouse.console.operating import ContextRunner
 from posthouse.console.pages.compat_page import ROUTES
+from posthouse.service.operations.registry import OPERATIONS
 
 from .conftest import ROOT, ServedCatcher, written
 
@@ -269,12 +270,22 @@ class TestTheMap:
                 if method != "HEAD":
                     served.add(f"{method} {path}")
         mapped = {each.call for each in API_MAP if each.tool != "smtp4dev"}
-        views = {f"GET /view/{{id}}{kind}" for kind in ("", ".html", ".txt")}  # of the pages of messages
-        served |= views
+        served |= {f"GET /view/{{id}}{kind}" for kind in ("", ".html", ".txt")}  # of the pages of messages
+        served.add("GET /readyz")  # of the console itself
         assert served == mapped - {"GET /api/v1/events"}
         for each in API_MAP:
             if each.served:
                 assert each.call in served, each
+
+    def test_what_it_names_in_place_of_a_call_is_there(self) -> None:
+        for each in API_MAP:
+            method, path = (each.here or "GET /api/v1/messages").partition("?")[0].split(" ")
+            words = path.split("/")[2:]
+            if words and words[0] in ("inbox", "monitor"):
+                operation = OPERATIONS[" ".join(words)]
+                assert method == "POST" or operation.reads, each
+            else:
+                assert each.here in {other.call for other in API_MAP} | {""}, each
 
     def test_the_page_speaks_both_languages(self, http: httpx.Client, catcher: ServedCatcher) -> None:
         assert "the same" in http.get("/api-map").text

@@ -112,6 +112,7 @@ def test_the_language(text: str, terms: Any) -> None:
         ("age<soon", '"soon" is no duration'),
         ("before:yesterday", '"yesterday" is no date'),
         ("is:blue", "there is no is:blue; write is:read or is:unread"),
+        ('size>"a\nb"', '"a b" is no size'),
         ("id:x", '"x" is no number and no queue id'),
         ("x " * (MOST_TERMS + 1), "more than 50 terms"),
         ("x" * 2001, "longer than 2000 characters"),
@@ -193,11 +194,19 @@ def test_a_search_in_sql_and_a_rule_in_python_agree() -> None:
 
 @pytest.mark.parametrize(
     "octets",
-    [b"", b"\r\n", b"\x00\xff\x01" * 100, b"From: \r\nTo: <>\r\nSubject:\r\n\r\n", b"Subject: " + b"x" * 100_000],
+    [
+        b"",
+        b"From: A <\x00a\x1b@x>\r\n\r\n",
+        b"\r\n",
+        b"\x00\xff\x01" * 100,
+        b"From: \r\nTo: <>\r\nSubject:\r\n\r\n",
+        b"Subject: " + b"x" * 100_000,
+    ],
 )
 def test_the_digest_of_anything_is_bounded_and_raises_nothing(octets: bytes) -> None:
     made = digest(octets=octets)
     assert len(made.subject) <= 500
+    assert all(text.isprintable() for text in made[:6])
     assert all(len(text) <= 100_000 for text in made if isinstance(text, str))
     assert "\x00" not in "".join(text for text in made if isinstance(text, str))
 

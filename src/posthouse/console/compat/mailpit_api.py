@@ -304,11 +304,6 @@ async def _alive(request: Request, mail: StoredMail) -> Response:
     return answered(OK)
 
 
-async def _ready(request: Request, mail: StoredMail) -> Response:
-    await mail.page.run("inbox count")
-    return answered(OK)
-
-
 async def _not_served(request: Request, mail: StoredMail) -> Response:
     await mail.entry(request.path_params["id"])
     return answered("this check is not served here; see /api-map for what is", 404)
@@ -336,5 +331,4 @@ MAILPIT_ROUTES: Final[tuple[BaseRoute, ...]] = (
     route("/search", get=_search_page),
     route("//view/{name}", get=_one_slash),
     route("/livez", get=_alive),
-    route("/readyz", get=_ready),
 )

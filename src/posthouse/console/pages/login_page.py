@@ -27,8 +27,8 @@ def _next(text: str) -> str:
     return text if plain and not text.startswith("/login") else "/"
 
 
-async def _show(page: PageRequest, problem: str = "", status: int = 200) -> Shown:
-    data = {"next": _next(page.query.get("next", "")), "problem": problem, "needed": _logins(page).needed}
+async def _show(page: PageRequest, problem: str = "", status: int = 200, after: str = "") -> Shown:
+    data = {"next": _next(after or page.query.get("next", "")), "problem": problem, "needed": _logins(page).needed}
     return Shown("login_show.html", data, title=page.text("login.title"), status=status)
 
 
@@ -38,7 +38,7 @@ async def _login(page: PageRequest) -> Done | Shown:
     try:
         secret = await _logins(page).begin(str(form.get("user", "")), str(form.get("password", "")), client)
     except RequestRefused as refused:
-        return await _show(page, str(refused), refused.status)
+        return await _show(page, str(refused), refused.status, str(form.get("next", "")))
     cookie = (COOKIE, secret, round(_logins(page).lasts))
     return Done(_next(str(form.get("next", ""))), data={"user": str(form.get("user", ""))}, cookie=cookie)
 

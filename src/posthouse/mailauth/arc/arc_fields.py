@@ -60,6 +60,8 @@ _NAMES: Final = {
 }
 _POSITION: Final = re.compile(rb"[0-9]{1,2}")
 _OPENING: Final = re.compile(rb"[ \t]*+i[ \t]*+=[ \t]*+([0-9]{1,2})[ \t]*+;(.*)", re.DOTALL)
+#: Octets in front of the first semicolon that are looked at for comments.
+_OPENING_AT_MOST: Final = 2_000
 _PIECE: Final = re.compile(rb"[^();\\]++|\\.?|[();]", re.DOTALL)
 
 
@@ -182,7 +184,7 @@ def _uncommented(value: bytes) -> bytes:
     if b"(" not in value:
         return value
     depth = 0
-    for piece in _PIECE.finditer(value):
+    for piece in _PIECE.finditer(value, 0, _OPENING_AT_MOST):
         depth += {b"(": 1, b")": -1}.get(piece[0], 0)
         if piece[0] == b";" and not depth:
             return without_comments(value[: piece.end()]) + value[piece.end() :]

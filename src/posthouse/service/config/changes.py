@@ -36,7 +36,7 @@ RESTART: Final = (
     "mailauth.report_sender",
 )
 #: The setting that names an entry of a table, where entries have names.
-_NAMES: Final = {"listener": "name", "domain": "name", "route": "to", "certificate": "cert"}
+_NAMES: Final = {"listener": "name", "domain": "name", "route": "to", "certificate": "cert", "webhook": "url"}
 
 
 def in_force(running: Config, written: Config) -> tuple[Config, tuple[str, ...]]:

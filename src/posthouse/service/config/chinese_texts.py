@@ -151,6 +151,10 @@ TEXTS: Final[dict[str, str]] = {
     "route[].password_file": "第一行写有密码的文件；每个新会话都会重新读取。",
     "route[].password_env": "或者，存有密码的环境变量。",
     "console": "网页控制台；写了这个表，或者没有配置文件时，它就运行。",
+    "webhook[]": "控制台把邮箱里每封新邮件用 HTTP POST 告诉的程序。",
+    "webhook[].url": "发往何处；`https://` 或 `http://`。",
+    "webhook[].secret_file": "存放密钥的文件（第一行），用来给请求签名；不写则不签名。",
+    "webhook[].secret_env": "或者存放密钥的环境变量。",
     "console.enabled": "控制台是否运行；不写时运行。",
     "console.bind": "控制台监听的地址。监听本机回环地址时，对本机用户开放；其他地址必须有 TLS 和登录。",
     "console.hosts": "除回环地址以外，浏览器可以用来访问控制台的名字和地址；用其他名字访问一律不应答，"
@@ -189,6 +193,7 @@ TYPES: Final[dict[str, str]] = {
     "list of addresses": "地址的列表",
     "list of local parts": "邮箱名的列表",
     'list of local parts, or "any"': "邮箱名的列表，或 “any”",
+    "web address": "网址",
     "list of host names": "主机名的列表",
     "list of mailboxes": "邮箱的列表",
     "list of networks": "网络的列表",

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
@@ -13,7 +14,7 @@ from posthouse.net.stream import Endpoint
 from posthouse.service.config import security_types, types
 from posthouse.service.config.types import InvalidValue, Network, SettingType, list_of, quoted, several, shown, text_of
 
-__all__ = ["ConsoleSettings", "console_problems", "is_loopback", "needs_login"]
+__all__ = ["ConsoleSettings", "WebhookSettings", "console_problems", "is_loopback", "needs_login"]
 
 
 def _read_base_path(raw: object) -> str:
@@ -23,6 +24,20 @@ def _read_base_path(raw: object) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/?", text) or "/./" in f"{text}/" or "/../" in f"{text}/":
         raise InvalidValue(f"{shown(raw)} is no prefix of paths", 'write one such as "/mail"')
     return text.rstrip("/")
+
+
+def _read_url(raw: object) -> str:
+    text = text_of(raw).strip()
+    try:
+        parts = urlsplit(text)
+        right = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        right = False
+    if not right or not text.isascii() or not text.isprintable() or " " in text or "@" in urlsplit(text).netloc:
+        raise InvalidValue(
+            f"{shown(raw)} is no address of a web server", 'write one such as "https://example.org/mail"'
+        )
+    return text
 
 
 def _read_host_name(raw: object) -> str:
@@ -47,6 +62,7 @@ _SWITCH: Final = SettingType(
     "true or false", _read_switch, lambda value: "" if value is None else "true" if value else "false"
 )
 _BASE_PATH: Final = SettingType("prefix of paths", _read_base_path, quoted)
+_URL: Final = SettingType("web address", _read_url, quoted)
 _HOST_NAMES: Final = SettingType("list of host names", several(_read_host_name), list_of(quoted))
 
 
@@ -96,6 +112,18 @@ class ConsoleSettings(Struct, frozen=True, kw_only=True):
             description="Reverse proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed; without it, none."
         ),
     ] = ()
+
+
+class WebhookSettings(Struct, frozen=True, kw_only=True):
+    """A program that the console tells of each message in an inbox, by HTTP POST."""
+
+    url: Annotated[str, _URL, Meta(description="Where to; `https://` or `http://`.")]
+    secret_file: Annotated[
+        str,
+        security_types.FILE,
+        Meta(description="The file with the secret, in its first line, that signs the requests; without it, none."),
+    ] = ""
+    secret_env: Annotated[str, Meta(description="Or the environment variable that has the secret.")] = ""
 
 
 def is_loopback(bind: Endpoint) -> bool:

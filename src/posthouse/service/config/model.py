@@ -21,7 +21,7 @@ from posthouse.client.hostname import machine_name
 from posthouse.core import Address
 from posthouse.net.stream import Endpoint
 from posthouse.service.config import mail_types, security_types, types
-from posthouse.service.config.console_settings import ConsoleSettings
+from posthouse.service.config.console_settings import ConsoleSettings, WebhookSettings
 from posthouse.service.config.inbox_settings import InboxRuleSettings, InboxSettings
 from posthouse.service.config.limit_settings import LimitSettings
 from posthouse.service.config.mail_types import DeliverySetting, ViaSetting
@@ -515,6 +515,7 @@ class Config(Struct, frozen=True, kw_only=True):
     domain: tuple[DomainSettings, ...] = ()
     route: tuple[RouteSettings, ...] = ()
     console: ConsoleSettings = ConsoleSettings()
+    webhook: tuple[WebhookSettings, ...] = ()
     inbox: InboxSettings = InboxSettings()
     inbox_rule: tuple[InboxRuleSettings, ...] = ()
     spool: SpoolSettings = SpoolSettings()

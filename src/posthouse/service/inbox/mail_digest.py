@@ -47,7 +47,7 @@ def _digest(place: InboxMessage, octets: bytes, events: Sequence[Event], rules: 
     accepted = next((each for each in events if isinstance(each, Accepted)), None)
     envelope = (place.inbox,) if accepted is None else accepted.recipients[:_MAILBOXES]
     author = message.sender
-    address = "" if author is None or author.address is None else str(author.address)
+    address = "" if author is None or author.address is None else _shown(str(author.address))
     name = _shown(author.name) if author is not None else ""
     html = _html(message)
     body = _body(message, html)

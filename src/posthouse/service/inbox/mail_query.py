@@ -112,6 +112,11 @@ def _condition(word: str, now: float) -> MailTerm | None:
     return None if reader is None else reader(name, op, value, now, negated)
 
 
+def _quotable(value: str) -> str:
+    """The beginning of a value for an error's sentence: on one line, without signs that show nothing."""
+    return "".join(sign if sign.isprintable() else " " for sign in value[:60])
+
+
 def _mailbox(text: str) -> str:
     """An address, or a domain, as the spool spells mailboxes."""
     local, sign, domain = local_key(text.strip("<>")).rpartition("@")
@@ -134,7 +139,7 @@ def _state(name: str, op: str, value: str, now: float, negated: bool) -> MailTer
         return None
     if value.lower() not in known:
         remedy = f"write {' or '.join(f'{name}:{each}' for each in known)}"
-        raise SettingError(f"there is no {name}:{value[:60]}", remedy=remedy)
+        raise SettingError(f"there is no {name}:{_quotable(value)}", remedy=remedy)
     field, wanted = known[value.lower()]
     return MailTerm(field, "=", wanted, negated)
 
@@ -144,7 +149,7 @@ def _size(name: str, op: str, value: str, now: float, negated: bool) -> MailTerm
         octets = read_size(value)
     except ValueError:
         remedy = "write a number of octets, or one with K, M or G, as in size>500K"
-        raise SettingError(f'"{value[:60]}" is no size', remedy=remedy) from None
+        raise SettingError(f'"{_quotable(value)}" is no size', remedy=remedy) from None
     return _compared("size", op, octets, negated)
 
 
@@ -153,7 +158,7 @@ def _age(name: str, op: str, value: str, now: float, negated: bool) -> MailTerm 
         seconds = read_duration(value)
     except ValueError:
         remedy = "write a number and a unit (s m h d w), as in age<2h"
-        raise SettingError(f'"{value[:60]}" is no duration', remedy=remedy) from None
+        raise SettingError(f'"{_quotable(value)}" is no duration', remedy=remedy) from None
     turned = op.translate(str.maketrans("<>", "><"))
     return _compared("received", turned, now - seconds, negated)
 
@@ -163,7 +168,7 @@ def _date(name: str, op: str, value: str, now: float, negated: bool) -> MailTerm
         read = datetime.fromisoformat(value.replace("/", "-"))
     except ValueError:
         remedy = f"write {name}:2026-04-01, or {name}:2026-04-01T12:30"
-        raise SettingError(f'"{value[:60]}" is no date', remedy=remedy) from None
+        raise SettingError(f'"{_quotable(value)}" is no date', remedy=remedy) from None
     moment = read if read.tzinfo is not None else read.replace(tzinfo=UTC)
     return MailTerm("received", "<" if name == "before" else ">", moment.timestamp(), negated)
 
@@ -176,7 +181,7 @@ def _identity(name: str, op: str, value: str, now: float, negated: bool) -> Mail
     if number_of(value.lower()) is not None:
         return MailTerm("queue", "=", value.lower(), negated)
     raise SettingError(
-        f'"{value[:60]}" is no number and no queue id', remedy="write id:7, or the 13 signs of a queue id"
+        f'"{_quotable(value)}" is no number and no queue id', remedy="write id:7, or the 13 signs of a queue id"
     )
 
 
