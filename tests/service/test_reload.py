@@ -378,18 +378,10 @@ def test_a_worker_that_hangs_keeps_all_from_a_change(daemon: Callable[..., Whole
 
 def test_every_setting_either_takes_effect_or_waits_for_a_restart() -> None:
     """A table that is new must be thought of: nothing keeps it for the life of a process, or RESTART names it."""
-    taking_effect = {
-        "listener",
-        "certificate",
-        "accounts",
-        "relay",
-        "domain",
-        "route",
-        "mailauth",
-        "webhook",
+    taking_effect = {"listener", "certificate", "accounts", "relay", "domain", "route", "mailauth", "webhook"} | {
         "inbox",
         "inbox_rule",
-    }
+    }  # operations read these each time
     assert {each.partition(".")[0] for each in RESTART} | taking_effect == set(Config.__struct_fields__)
 
 
