@@ -2,6 +2,8 @@
 
 Each name is imported at its first use: a program that only sends does not load the receiver, and one that only parses
 addresses loads neither role.
+
+Over budget: one module for each reader, each table and each side of the dialogue.
 """
 
 from typing import TYPE_CHECKING

@@ -18,6 +18,7 @@ from io import IncrementalNewlineDecoder
 from typing import Final
 
 from posthouse.core import RemoteError, Reply
+from posthouse.protocol.reply_charsets import in_other_charset
 
 __all__ = ["ChunkReader", "DotReader", "ENDLESS_LINE", "InputFault", "LineReader", "ReplyReader", "only_crlf"]
 
@@ -247,11 +248,7 @@ _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 # Lines no longer than this are remembered with what they are.
 _COMMON_LINE = 512
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)")
-# Compiled for replies that are not UTF-8 only.
-_GB18030_CHARACTER = rb"(?:[\x81-\xfe][\x40-\x7e\x80-\xfe]|[\x81-\xfe][0-9][\x81-\xfe][0-9])"
-_GB18030 = rb"(?:[\x00-\x7f]|" + _GB18030_CHARACTER + rb")*"
-_GB18030_WORD = _GB18030_CHARACTER + rb"{2}"
-_CONTROL = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]"
+_CONTROL = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 
 
 class ReplyReader:
@@ -361,22 +358,8 @@ def _text(raw: bytes | None) -> str:
     try:
         text = octets.decode("utf-8")
     except UnicodeDecodeError:
-        text = _other_charset(octets)
+        text = in_other_charset(octets)
     return text if text.isascii() and text.isprintable() else re.sub(_CONTROL, "?", text)
-
-
-def _other_charset(octets: bytes) -> str:
-    """The text of a reply line that is not UTF-8, with the charset in which it was read.
-
-    Replies name no charset (RFC 5321 has ASCII, RFC 6531 UTF-8).  Two or more characters of GB18030 in a row, and none
-    that is not in it, are taken for Chinese; in Latin-1 single letters beyond ASCII stand among others.
-    """
-    if re.fullmatch(_GB18030, octets, re.DOTALL) is not None and re.search(_GB18030_WORD, octets) is not None:
-        try:
-            return octets.decode("gb18030") + " [read as GB18030]"
-        except UnicodeDecodeError:
-            pass
-    return octets.decode("latin-1") + " [read as Latin-1]"
 
 
 def _assemble(code: int, lines: list[str]) -> Reply:

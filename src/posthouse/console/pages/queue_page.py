@@ -81,11 +81,11 @@ def _heat_map(page: PageRequest, summary: QueueSummary, text: str) -> list[dict[
 
 
 def _heat(number: int, most: int) -> int:
-    """1 to 6 by the number of digits in base 4, relative to the largest; 0 for none."""
+    """1 to 6, one less for each halving of the largest number; 0 for none."""
     if not number:
         return 0
     level = 6
-    while level > 1 and number * 4 ** (7 - level) <= most:
+    while level > 1 and number * 2 ** (7 - level) <= most:
         level -= 1
     return level
 
