@@ -39,7 +39,7 @@ _AT_ONCE: Final = 1_000
 _PASSING: Final = (408, 429)
 
 #: Sends a body with headers to an address, and gives the status; raises ``OSError`` where there was no answer.
-Post = Callable[[str, Mapping[str, str], bytes], Awaitable[int]]
+_Post = Callable[[str, Mapping[str, str], bytes], Awaitable[int]]
 
 
 def signature(secret: bytes, moment: int, body: bytes) -> str:
@@ -91,7 +91,7 @@ class Webhook:
         *,
         settled: int,
         log: Callable[..., object],
-        send: Post = post,
+        send: _Post = post,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         now: Callable[[], float] = time.time,
     ) -> None:
