@@ -39,7 +39,7 @@ def client(tmp_path: Path, operators: OperatorFile, monkeypatch: pytest.MonkeyPa
     async def no_wait(seconds: float) -> None:
         return None
 
-    monkeypatch.setattr(logins, "delay", no_wait)
+    monkeypatch.setattr(logins, "_delay", no_wait)
     config = parse(f'data_dir = "{tmp_path}"\n[console]\nlogin = "required"')
     daemon = Daemon(config, log=lambda event, /, **fields: None)
     console = Console(ContextRunner(daemon.context), settings=config.console)
@@ -150,7 +150,7 @@ def test_who_guesses_waits_and_is_refused_at_last(client: TestClient, monkeypatc
     async def noted(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr(logins, "delay", noted)
+    monkeypatch.setattr(logins, "_delay", noted)
     monkeypatch.setattr(logins.LoginFailures, "is_barred", lambda self, host, now: len(waits) >= 6)
     found = [client.get("/configuration.json", headers=basic("nobody", "x")).status_code for _ in range(7)]
     assert found == [401] * 6 + [429]

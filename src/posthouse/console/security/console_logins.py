@@ -35,7 +35,7 @@ _FREE: Final = ("/login", "/login.json", "/healthz", "/readyz")
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 
-async def delay(seconds: float) -> None:
+async def _delay(seconds: float) -> None:
     """Keep the answer to a wrong password back."""
     await asyncio.sleep(seconds)
 
@@ -93,7 +93,7 @@ class ConsoleLogins:
         if right and await asyncio.to_thread(self._file.is_operator, name):
             self._failures.succeeded(user, client, now)
             return name
-        await delay(self._failures.failed(user, client, now))
+        await _delay(self._failures.failed(user, client, now))
         raise RequestRefused(
             "no operator has this name and password; an account becomes one by: posthouse user operator NAME", 401
         )
