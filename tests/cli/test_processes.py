@@ -218,8 +218,8 @@ def test_run_send_read_and_end(tmp_path: Path) -> None:
         assert "hidden@" not in shown
         assert json.loads(finished(tmp_path, "queue", "list", "--config", file, "--json").stdout) == []
 
-        deleted = finished(tmp_path, "inbox", "delete", "1", "99", "--config", file)
-        assert (deleted.returncode, deleted.stdout) == (0, "1 deleted, 1 not found\n")
+        deleted = finished(tmp_path, "inbox", "delete", "1", "2", "3", "99", "--config", file)
+        assert (deleted.returncode, deleted.stdout) == (0, "3 deleted, 1 not found\n")
         gone = finished(tmp_path, "inbox", "show", "1", "--config", file)
         assert (gone.returncode, gone.stdout) == (65, "")
 

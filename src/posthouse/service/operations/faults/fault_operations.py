@@ -6,14 +6,16 @@ times counts in each process alone.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from posthouse.core import SettingError
 from posthouse.core.units import read_duration
 from posthouse.service.operations.base import Context, Operation, Parameter
-from posthouse.service.policy.switched_faults import FaultSwitch, SwitchedFaults
+
+if TYPE_CHECKING:
+    from posthouse.service.policy.switched_faults import SwitchedFaults
 
 __all__ = ["FAULT_OPERATIONS", "FaultEntry", "FaultReport"]
 
@@ -120,6 +122,8 @@ async def _on(
     fault: str = "",
     peers: bool = True,
 ) -> FaultReport:
+    from posthouse.service.policy.switched_faults import FaultSwitch  # it needs the sandbox, and a listing does not
+
     switches = _switches(context)
     switch = switches.on(
         FaultSwitch(

@@ -38,7 +38,7 @@ __all__ = ["SqliteMailIndex"]
 T = TypeVar("T")
 
 _STEP: Final = 50  # places indexed in one transaction
-_LARGEST: Final = 64 << 20  # octets of a message that are read for its digest
+_LARGEST: Final = 4 << 20  # octets of a message that are read for its digest; a part beyond them is not in lists
 _PIECE: Final = 500  # messages that one transaction of a user's change takes
 _UNREADABLE: Final = "(this message cannot be read)"
 
