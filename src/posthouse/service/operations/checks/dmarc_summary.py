@@ -162,7 +162,7 @@ REPORT_DMARC: Final = Operation(
     "Sum up aggregate reports that others sent: which hosts use a domain as the author, and whether they pass DMARC.",
     _report,
     DmarcSummary,
-    (Parameter("files", "the paths of files or directories, one on each line"),),
+    (Parameter("files", "the paths of files or directories, one on each line."),),
     needs_context=False,
     reads=True,
     local=True,
