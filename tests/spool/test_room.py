@@ -26,8 +26,14 @@ class Disk:
         self.size = free
 
     def free(self) -> int:
-        used = sum(path.stat().st_size for path in self.directory.glob("*/**/*") if path.is_file())
-        return self.size - used
+        return self.size - sum(map(self._octets, self.directory.glob("*/**/*")))
+
+    @staticmethod
+    def _octets(path: Path) -> int:
+        try:
+            return path.stat().st_size if path.is_file() else 0
+        except FileNotFoundError:  # a thread has removed it meanwhile
+            return 0
 
 
 @pytest.fixture

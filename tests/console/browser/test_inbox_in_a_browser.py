@@ -43,18 +43,26 @@ def test_list_and_message_are_accessible(
     accessible(page)
 
 
+def shown(page: Page, subject: str) -> None:
+    """Wait until the message is shown and its page takes keys: its scripts have run when it is loaded."""
+    expect(page.get_by_role("heading", level=1)).to_have_text(subject)
+    page.wait_for_load_state("load")
+
+
 def test_keys_walk_choose_open_and_delete(page: Page, live: LiveConsole) -> None:
     page.goto(arrive(live, "keys@x.test", plain("first"), plain("second"), plain("third")))
     page.locator("body").press("j")
     page.keyboard.press("j")
     page.keyboard.press("o")
-    expect(page.get_by_role("heading", level=1)).to_have_text("second")
+    shown(page, "second")
     page.keyboard.press("2")
     expect(page).to_have_url(re.compile("tab=headers"))
+    page.wait_for_load_state("load")
     page.keyboard.press("]")
-    expect(page.get_by_role("heading", level=1)).to_have_text("first")
+    shown(page, "first")
     page.keyboard.press("Escape")
     expect(page.get_by_test_id("mail-row")).to_have_count(3)
+    page.wait_for_load_state("load")
     page.locator("body").press("j")
     page.keyboard.press("#")
     expect(page.get_by_test_id("mail-row")).to_have_count(2)

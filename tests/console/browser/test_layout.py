@@ -35,7 +35,7 @@ def test_the_keyboard_reaches_the_content_first(page: Page) -> None:
 def test_it_is_usable_on_a_phone(page: Page, accessible: Callable[[Page], None]) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     page.goto("/configuration?q=dns")
-    navigation = page.get_by_role("navigation")
+    navigation = page.get_by_role("navigation", name="Pages")
     expect(navigation).to_be_hidden()
     page.get_by_text("Menu").click()
     expect(navigation).to_be_visible()
