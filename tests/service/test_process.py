@@ -73,7 +73,7 @@ def activated(
     (home / "posthouse.toml").write_text(
         f'hostname = "daemon.test"\ndata_dir = "{home}/data"\nworkers = {workers}\n{settings}'
     )
-    first = 100
+    first = max(map(int, os.listdir("/dev/fd"))) + 10  # none of these is open here
     for number, each in enumerate(sockets):
         os.dup2(each.fileno(), first + number)
     command = [sys.executable, "-m", "posthouse", "run", "--config", str(home / "posthouse.toml")]
