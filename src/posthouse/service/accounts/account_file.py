@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 from posthouse.core import SettingError, StorageCorrupt, StorageError
 from posthouse.protocol.sasl import NotPrepared, ScramKeys, derive_keys, prepare, read_keys, write_keys
+from posthouse.service.accounts.private_file import make_private_file
 from posthouse.service.accounts.store import is_address
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
@@ -189,14 +190,7 @@ class AccountFile:
                     empty.execute(_SCHEMA)
                     yield empty
                 return
-            try:
-                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-                leave_to_owner(str(self.path))
-            except OSError as error:
-                raise StorageError(
-                    f"{self.path} cannot be made ({error.strerror}); name another data_dir, or become its owner"
-                ) from error
+            make_private_file(self.path)
         try:
             with contextlib.closing(sqlite3.connect(self.path, timeout=5, isolation_level=None)) as file:
                 file.execute("PRAGMA synchronous = FULL")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import secrets
 import sqlite3
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from typing import Final, NamedTuple
 
 from posthouse.core import SettingError, StorageCorrupt, StorageError
 from posthouse.service.accounts.account_file import compared
-from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
+from posthouse.service.accounts.private_file import make_private_file
 
 __all__ = ["ApiToken", "OperatorFile"]
 
@@ -152,14 +151,7 @@ class OperatorFile:
                     empty.executescript(_SCHEMA)
                     yield empty
                 return
-            try:
-                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
-                leave_to_owner(str(self.path))
-            except OSError as error:
-                raise StorageError(
-                    f"{self.path} cannot be made ({error.strerror}); name another data_dir, or become its owner"
-                ) from error
+            make_private_file(self.path)
         try:
             with contextlib.closing(sqlite3.connect(self.path, timeout=5, isolation_level=None)) as file:
                 file.execute("BEGIN IMMEDIATE" if make else "BEGIN")
