@@ -484,3 +484,25 @@ def test_the_example_finds_the_code_of_the_newest_message() -> None:
         command = [sys.executable, str(example), live.address, "renping@sina.com"]
         assert subprocess.run(command, capture_output=True, text=True, timeout=90).stdout == "482913\n"
         assert live.faults == []
+
+
+def test_links_are_asked_for_on_demand_and_not_on_this_machine(mailbox: Mailbox) -> None:
+    mailbox.keep(
+        b"From: a@x.test\r\nSubject: links\r\nContent-Type: text/html\r\n\r\n"
+        b"<a href='http://127.0.0.1:8025/inbox/act'>a</a><a href='http://[::1]/'>b</a><a href='mailto:a@x.test'>c</a>"
+        b"<img src='http://169.254.169.254/latest'><img src='http://10.0.0.1/p.gif'>\r\n"
+    )
+    assert 'action="/message/1/links"' in mailbox.page("/message/1?tab=links")
+    assert mailbox.client.get("/message/1/links").status_code == 405
+    status, report = mailbox.post("/message/1/links")
+    assert status == 200
+    assert (report["works"], report["broken"], report["unclear"]) == (0, 0, 5)
+    assert [each["kind"] for each in report["links"]] == ["private", "private", "scheme", "private", "private"]
+    headers = {"accept": "text/html", "accept-language": "zh"}
+    token = re.search(r'name="csrf" value="([^"]+)"', mailbox.page("/message/1?tab=links"))
+    assert token is not None
+    shown = mailbox.client.post("/message/1/links", data={"csrf": token[1]}, headers=headers).text
+    assert "127.0.0.1 不是公网地址" in shown
+    assert "href='http://127" not in shown
+    assert mailbox.client.get("/api/inbox/links?number=1").status_code == 405  # a page elsewhere could make a GET
+    assert mailbox.client.post("/api/inbox/links", json={"number": 1}).json() == report

@@ -88,8 +88,8 @@ def checked(operation: Operation, given: Mapping[str, Any]) -> None:
 class DaemonRunner:
     """Operations of a console in a process of its own.
 
-    Those that only read the spool use a connection of this process, so mail never waits for them; every other is asked
-    of the daemon by its control socket, in the name of the one who asks.
+    Those that only read the spool, or ask other hosts, run in this process, so mail never waits for them; every other
+    is asked of the daemon by its control socket, in the name of the one who asks.
     """
 
     def __init__(self, reader: KeptReader) -> None:
@@ -108,6 +108,6 @@ class DaemonRunner:
         checked(found, given)
         if not found.needs_context:
             return await found.run(None, **given)
-        if found.reads and not found.live:
+        if (found.reads or found.outward) and not found.live:
             return await found.run(self._reader.context(who), **given)
         return await ask(self.config.data_dir, found, given, who=who)

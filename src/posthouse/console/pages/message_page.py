@@ -15,6 +15,7 @@ from posthouse.console.mail_html import HTML_POLICY, REMOTE_POLICY, is_remote, s
 from posthouse.console.mail_parts import attachment_header, part_response, shown_as
 from posthouse.console.pages.inbox_page import list_address, listing_of
 from posthouse.console.problems import NotFound, RequestRefused
+from posthouse.service.operations.inboxes.linking import link_text
 
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
@@ -188,6 +189,12 @@ async def _release(page: PageRequest) -> Done:
     return Done(f"/message/{number}", replies, answer)
 
 
+async def _links(page: PageRequest) -> Shown:
+    number = _number(page.args["number"])
+    report = await page.run("inbox links", number=number)
+    return Shown("message_links.html", report, {"link_text": link_text}, title=page.text("message.links.title"))
+
+
 ROUTES: Final = (
     Route("/view/{number}.html", _frame),
     Route("/view/{number}.txt", _text),
@@ -196,6 +203,7 @@ ROUTES: Final = (
     Route("/message/{number}/source.eml", _source),
     Page("/message/{number}", _show),
     PageAction("/message/{number}/again", _again),
+    PageAction("/message/{number}/links", _links),
     PageAction("/message/{number}/release", _release),
 )
 BODY_LIMITS: Final = {"/message/": 1 << 16}

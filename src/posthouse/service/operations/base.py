@@ -118,6 +118,8 @@ class Operation(NamedTuple):
         live: whether a running daemon is asked, because it changes the queue or knows what only the daemon knows.
         reads: whether it changes nothing: only such an operation is offered to GET requests and to read-only tokens.
         local: whether it names files of the user who asks, so that it is never offered by HTTP.
+        outward: whether it changes nothing here, but asks hosts that a message names: it runs in the process of the one
+            who asks, and HTTP offers it to those only who may make changes.
     """
 
     name: str
@@ -129,6 +131,7 @@ class Operation(NamedTuple):
     live: bool = False
     reads: bool = False
     local: bool = False
+    outward: bool = False
 
 
 @contextlib.asynccontextmanager

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from posthouse.message.reading.read_message import ReadMessage
     from posthouse.message.reading.read_part import ReadPart
 
-__all__ = ["READING_OPERATIONS", "content_of", "missing", "octets_of"]
+__all__ = ["READING_OPERATIONS", "content_of", "links_of", "missing", "octets_of"]
 
 _MOST_PARTS: Final = 1000  # of one message that are listed
 _MOST_TEXT: Final = 2 << 20  # characters of text, and of HTML
@@ -221,6 +221,22 @@ async def _extract(context: Context, number: int) -> MailExtract:
         message, octets = await _read_octets(spool, context, number)
         links, codes = await asyncio.to_thread(_links_and_codes, octets)
         return MailExtract(number=message.number, links=links, codes=codes)
+
+
+async def links_of(context: Context, spool: Spool, number: int) -> tuple[int, list[str]]:
+    """A message's number, and the addresses of its links and of its pictures; raises ``SettingError`` if it is not
+    there."""
+    message, octets = await _read_octets(spool, context, number)
+    return message.number, await asyncio.to_thread(_links_and_pictures, octets)
+
+
+def _links_and_pictures(octets: bytes) -> list[str]:
+    from posthouse.message.reading.read_message import read_octets
+    from posthouse.message.reading.readable_text import pictures_in_html
+
+    message = read_octets(octets)
+    pictures = pictures_in_html(message.html) if message.html else ()
+    return list(dict.fromkeys([*message.links[:_MOST_LINKS], *pictures]))[:_MOST_LINKS]
 
 
 def _links_and_codes(octets: bytes) -> tuple[list[str], list[str]]:
