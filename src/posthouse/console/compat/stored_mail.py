@@ -46,7 +46,7 @@ class People(NamedTuple):
     hidden: tuple[str, ...]
 
 
-_people: WeakKeyDictionary[Console, OrderedDict[str, People]] = WeakKeyDictionary()
+_people: WeakKeyDictionary[Console, OrderedDict[tuple[str, tuple[str, ...]], People]] = WeakKeyDictionary()
 
 
 class StoredMail:
@@ -129,11 +129,12 @@ class StoredMail:
     async def people(self, entry: MailEntry) -> People:
         """The mailboxes of a message."""
         kept = _people.setdefault(self.page.request.scope["posthouse.console"], OrderedDict())
-        known = kept.get(entry.queue_id)
+        key = (entry.queue_id, tuple(entry.envelope))  # who sees some inboxes only sees fewer recipients
+        known = kept.get(key)
         if known is None:
             octets = await self.octets(entry)
             known = await asyncio.to_thread(_people_of, octets, tuple(entry.envelope))
-            kept[entry.queue_id] = known
+            kept[key] = known
             while len(kept) > _KEPT:
                 kept.popitem(last=False)
         return known

@@ -85,5 +85,6 @@ LINKING_OPERATIONS: Final = (
         LinkReport,
         (Parameter("number", "Its number, as in `inbox list`.", int),),
         outward=True,
+        narrowed=True,
     ),
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from posthouse.core import SettingError
 from posthouse.service.operations.base import Context, Operation, Parameter
+from posthouse.service.operations.inboxes.access import seen
 from posthouse.service.operations.inboxes.indexed import LAST_NUMBER, followed
 from posthouse.service.operations.inboxes.mail_answers import (
     AttachmentContent,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from posthouse.message.reading.read_message import ReadMessage
     from posthouse.message.reading.read_part import ReadPart
 
-__all__ = ["READING_OPERATIONS", "content_of", "links_of", "missing", "octets_of"]
+__all__ = ["READING_OPERATIONS", "content_of", "links_of", "missing", "octets_of", "read_octets_of"]
 
 _MOST_PARTS: Final = 1000  # of one message that are listed
 _MOST_TEXT: Final = 2 << 20  # characters of text, and of HTML
@@ -55,7 +56,7 @@ async def octets_of(spool: Spool, number: int) -> tuple[InboxMessage, bytes] | N
 
 async def _show(context: Context, number: int) -> InboxContent:
     async with context.spool() as spool:
-        message, octets = await _read_octets(spool, context, number)
+        message, octets = await read_octets_of(spool, context, number)
         return await asyncio.to_thread(_decoded, message, octets, await spool.queries.history(message.queue_id))
 
 
@@ -91,9 +92,10 @@ def _decoded(message: InboxMessage, octets: bytes, events: Sequence[Event]) -> I
 # Read -----------------------------------------------------------------------------------------------------------------
 
 
-async def _read_octets(spool: Spool, context: Context, number: int) -> tuple[InboxMessage, bytes]:
+async def read_octets_of(spool: Spool, context: Context, number: int) -> tuple[InboxMessage, bytes]:
+    """One message that may be seen, and its octets, by the number of one of its places.  Raises ``SettingError``."""
     await followed(context, spool)
-    row = await spool.index.row(number) if 0 < number <= LAST_NUMBER else None
+    row = await seen(context, spool, number)
     if row is not None:
         found = await octets_of(spool, number if number in row.places else row.places[0])
         if found is not None:
@@ -103,8 +105,8 @@ async def _read_octets(spool: Spool, context: Context, number: int) -> tuple[Inb
 
 async def _read(context: Context, number: int) -> MailRead:
     async with context.spool() as spool:
-        message, octets = await _read_octets(spool, context, number)
-        row = await spool.index.row(number)
+        message, octets = await read_octets_of(spool, context, number)
+        row = await seen(context, spool, number)
         if row is None:
             raise missing(number)
         events = await spool.queries.history(message.queue_id)
@@ -181,7 +183,7 @@ def _walk(root: ReadPart) -> Iterator[tuple[ReadPart, int]]:
 
 async def _part(context: Context, number: int, part: str) -> AttachmentContent:
     async with context.spool() as spool:
-        _, octets = await _read_octets(spool, context, number)
+        _, octets = await read_octets_of(spool, context, number)
         found = await asyncio.to_thread(_part_of, octets, part)
         if found is None:
             raise SettingError(
@@ -209,7 +211,7 @@ def _part_of(octets: bytes, wanted: str) -> AttachmentContent | None:
 
 async def _source(context: Context, number: int, start: int = 0, octets: int = 262_144) -> SourceSlice:
     async with context.spool() as spool:
-        _, content = await _read_octets(spool, context, number)
+        _, content = await read_octets_of(spool, context, number)
         start = max(0, start)
         return SourceSlice(
             content=content[start : start + max(1, min(octets, _MOST_SOURCE))], start=start, total=len(content)
@@ -218,7 +220,7 @@ async def _source(context: Context, number: int, start: int = 0, octets: int = 2
 
 async def _extract(context: Context, number: int) -> MailExtract:
     async with context.spool() as spool:
-        message, octets = await _read_octets(spool, context, number)
+        message, octets = await read_octets_of(spool, context, number)
         links, codes = await asyncio.to_thread(_links_and_codes, octets)
         return MailExtract(number=message.number, links=links, codes=codes)
 
@@ -226,7 +228,7 @@ async def _extract(context: Context, number: int) -> MailExtract:
 async def links_of(context: Context, spool: Spool, number: int) -> tuple[int, list[str]]:
     """A message's number, and the addresses of its links and of its pictures; raises ``SettingError`` if it is not
     there."""
-    message, octets = await _read_octets(spool, context, number)
+    message, octets = await read_octets_of(spool, context, number)
     return message.number, await asyncio.to_thread(_links_and_pictures, octets)
 
 
@@ -248,7 +250,7 @@ def _links_and_codes(octets: bytes) -> tuple[list[str], list[str]]:
 
 async def _check(context: Context, number: int) -> list[FindingEntry]:
     async with context.spool() as spool:
-        message, octets = await _read_octets(spool, context, number)
+        message, octets = await read_octets_of(spool, context, number)
         return await asyncio.to_thread(_findings, octets, message.received)
 
 
@@ -273,7 +275,13 @@ _NUMBER: Final = Parameter("number", "Its number, as in `inbox list`.", int)
 #: The operations of this module.
 READING_OPERATIONS: Final = (
     Operation(
-        "inbox show", "Show one message: decoded, and as it was delivered.", _show, InboxContent, (_NUMBER,), reads=True
+        "inbox show",
+        "Show one message: decoded, and as it was delivered.",
+        _show,
+        InboxContent,
+        (_NUMBER,),
+        reads=True,
+        narrowed=True,
     ),
     Operation(
         "inbox read",
@@ -282,6 +290,7 @@ READING_OPERATIONS: Final = (
         MailRead,
         (_NUMBER,),
         reads=True,
+        narrowed=True,
     ),
     Operation(
         "inbox part",
@@ -290,6 +299,7 @@ READING_OPERATIONS: Final = (
         AttachmentContent,
         (_NUMBER, Parameter("part", "Its number in the tree, as 1.2, or cid: and its Content-ID.", str)),
         reads=True,
+        narrowed=True,
     ),
     Operation(
         "inbox source",
@@ -302,6 +312,7 @@ READING_OPERATIONS: Final = (
             Parameter("octets", "How many at most.", int, 262_144),
         ),
         reads=True,
+        narrowed=True,
     ),
     Operation(
         "inbox extract",
@@ -310,6 +321,7 @@ READING_OPERATIONS: Final = (
         MailExtract,
         (_NUMBER,),
         reads=True,
+        narrowed=True,
     ),
     Operation(
         "inbox check",
@@ -318,5 +330,6 @@ READING_OPERATIONS: Final = (
         list[FindingEntry],
         (_NUMBER,),
         reads=True,
+        narrowed=True,
     ),
 )
