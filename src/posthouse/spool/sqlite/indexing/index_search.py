@@ -49,8 +49,9 @@ class _IndexSearch:
         self.predicates: list[str] = []
         self.values: list[str | float | int] = []
         self.match: list[str] = []
-        self.texts = self.pointed = False
+        self.texts = self.pointed = self.tested = False
         for term in terms:
+            self.tested |= term.field != "views"  # their messages are listed once for each statement
             self.pointed |= term.field in _POINTING and term.op == "=" and not term.negated
             predicate, values = self._predicate(term)
             self.predicates.append(f"NOT ({predicate})" if term.negated else predicate)
@@ -66,7 +67,7 @@ class _IndexSearch:
             case "views", "=":
                 names = str(value).split("\n")
                 marks = ", ".join("?" * len(names))
-                return f"EXISTS (SELECT 1 FROM member AS v WHERE v.mail = m.id AND v.view IN ({marks}))", list(names)
+                return f"m.id IN (SELECT v.mail FROM member AS v WHERE v.view IN ({marks}))", list(names)
             case "unread", "=":
                 return "m.unread = ?", [value]
             case "attachment", "=":
@@ -119,7 +120,7 @@ class _IndexSearch:
             values: list[Any] = [" AND ".join(self.match), high, low, self.view]
             order = "words.rowid"
         elif self.pointed or (self.predicates and not self.texts and self.view == ALL_MAIL):
-            # One message, found by a tree of its own; or conditions that a tree of narrow rows answers, which is read in
+            # One message, found by a tree of its own; or conditions that a tree of narrow rows answers: it is read in
             # place of the members, each of which would be looked up.
             source = f"mail AS m {text if self.pointed else 'INDEXED BY mail_flags'}"
             terms = ["m.id < ?", "m.id >= ?", _MEMBER]
@@ -143,7 +144,7 @@ class _IndexSearch:
             return
         lowest = max(lowest, after + 1)
         high = min(before or _LAST, highest + 1)
-        size = _STRETCH if self.predicates and not self.pointed else _LAST
+        size = _STRETCH if self.tested and not self.pointed else _LAST
         while high > lowest:
             low = max(lowest, high - size)
             yield low, high
