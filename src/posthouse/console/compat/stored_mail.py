@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
+from posthouse.console.mail_parts import octets_of
 from posthouse.console.problems import NotFound, RequestRefused
 from posthouse.core import SettingError
 from posthouse.message.reading.read_message import ReadMessage, read_octets
@@ -116,10 +117,7 @@ class StoredMail:
 
     async def octets(self, entry: MailEntry) -> bytes:
         """A message as it was delivered."""
-        shown = await self.page.run("inbox show", number=entry.number)
-        raw: bytes | None = shown.raw
-        text: str = shown.text
-        return raw if raw is not None else text.encode()
+        return await octets_of(self.page, entry.number)
 
     async def read(self, entry: MailEntry) -> ReadMessage:
         """A message, read."""
@@ -143,7 +141,7 @@ class StoredMail:
 def _read_whole(octets: bytes) -> ReadMessage:
     """Read what answers show, in a thread."""
     message = read_octets(octets)
-    _ = message.text, message.html, message.attachments
+    _ = message.html, message.attachments
     return message
 
 

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from posthouse.console.declarations import Done, Page, PageAction, Shown
 from posthouse.console.mail_html import HTML_POLICY, REMOTE_POLICY, is_remote, safe_document
-from posthouse.console.mail_parts import attachment_header, part_response, shown_as
+from posthouse.console.mail_parts import attachment_header, octets_of, part_response, shown_as
 from posthouse.console.pages.inbox_page import list_address, listing_of
 from posthouse.console.problems import NotFound, RequestRefused
 from posthouse.service.operations.inboxes.linking import link_text
@@ -163,8 +163,7 @@ async def _part(request: Request) -> Response:
 async def _source(request: Request) -> Response:
     page = _page(request)
     number = _number(page.args["number"])
-    shown = await page.run("inbox show", number=number)
-    octets = shown.raw if shown.raw is not None else shown.text.encode()
+    octets = await octets_of(page, number)
     headers = {"content-disposition": attachment_header(f"{number}.eml"), "content-security-policy": "sandbox"}
     return Response(octets, media_type="message/rfc822", headers=headers)
 

@@ -34,9 +34,11 @@ __all__ = ["READING_OPERATIONS", "content_of", "links_of", "missing", "octets_of
 
 _MOST_PARTS: Final = 1000  # of one message that are listed
 _MOST_TEXT: Final = 2 << 20  # characters of text, and of HTML
+_MOST_CODED: Final = 1 << 20  # characters of text that are searched for codes
 _MOST_FIELDS: Final = 1000
 _LONGEST_FIELD: Final = 10_000
 _MOST_LINKS: Final = 1000
+_MOST_CHECKED: Final = 8 << 20  # octets of a message that is checked
 _MOST_SOURCE: Final = 8 << 20  # octets of source of one answer
 
 
@@ -73,17 +75,17 @@ def _decoded(message: InboxMessage, octets: bytes, events: Sequence[Event]) -> I
     from posthouse.message.message_view import view
 
     text = octets.decode("utf-8", "replace")
-    seen = view(octets)
+    shown = view(octets, most=_MOST_TEXT)
     return filled(
         InboxContent,
         message,
         text=text,
         raw=None if text.encode() == octets else octets,
-        fields={name.lower(): value for name, value in seen.fields},
-        body=seen.text,
+        fields={name.lower(): value for name, value in shown.fields},
+        body=shown.text,
         parts=[
             PartEntry(number=part.number, type=part.type, name=part.name, size=len(part.content), shown=part.shown)
-            for part in seen.parts
+            for part in shown.parts
         ],
         remarks=remarks_in(events),
     )
@@ -114,11 +116,13 @@ async def _read(context: Context, number: int) -> MailRead:
 
 
 def _made(entry: MailEntry, octets: bytes, events: Sequence[Event]) -> MailRead:
+    from posthouse.message.message_view import links_within, text_within
     from posthouse.message.reading.read_message import read_octets
+    from posthouse.message.reading.readable_text import codes_in
 
     message = read_octets(octets)
     parts, more = _parts(message)
-    text, html = message.text, message.html or ""
+    text, html = text_within(message, _MOST_TEXT), message.html or ""
     fields = message.headers[:_MOST_FIELDS]
     return MailRead(
         entry=entry,
@@ -133,11 +137,11 @@ def _made(entry: MailEntry, octets: bytes, events: Sequence[Event]) -> MailRead:
         text=text[:_MOST_TEXT],
         html=html[:_MOST_TEXT],
         parts=parts,
-        links=[each[:2000] for each in message.links[:_MOST_LINKS]],
-        codes=list(message.codes[:20]),
+        links=[each[:2000] for each in links_within(message, _MOST_TEXT)[:_MOST_LINKS]],
+        codes=codes_in(f"{message.subject}\n\n{text[:_MOST_CODED]}")[:20],
         defects=[f"{each.text} ({each.code})" for each in message.defects[:100]],
         remarks=remarks_in(events),
-        cut=more or max(len(text), len(html)) > _MOST_TEXT or len(message.headers) > _MOST_FIELDS,
+        cut=more or max(len(text) + 1, len(html)) > _MOST_TEXT or len(message.headers) > _MOST_FIELDS,
     )
 
 
@@ -233,19 +237,23 @@ async def links_of(context: Context, spool: Spool, number: int) -> tuple[int, li
 
 
 def _links_and_pictures(octets: bytes) -> list[str]:
+    from posthouse.message.message_view import links_within
     from posthouse.message.reading.read_message import read_octets
     from posthouse.message.reading.readable_text import pictures_in_html
 
     message = read_octets(octets)
-    pictures = pictures_in_html(message.html) if message.html else ()
-    return list(dict.fromkeys([*message.links[:_MOST_LINKS], *pictures]))[:_MOST_LINKS]
+    pictures = pictures_in_html((message.html or "")[:_MOST_TEXT])
+    return list(dict.fromkeys([*links_within(message, _MOST_TEXT)[:_MOST_LINKS], *pictures]))[:_MOST_LINKS]
 
 
 def _links_and_codes(octets: bytes) -> tuple[list[str], list[str]]:
+    from posthouse.message.message_view import links_within, text_within
     from posthouse.message.reading.read_message import read_octets
+    from posthouse.message.reading.readable_text import codes_in
 
     message = read_octets(octets)
-    return list(message.links[:_MOST_LINKS]), list(message.codes[:20])
+    codes = codes_in(f"{message.subject}\n\n{text_within(message, _MOST_CODED)}")
+    return list(links_within(message, _MOST_TEXT)[:_MOST_LINKS]), codes[:20]
 
 
 async def _check(context: Context, number: int) -> list[FindingEntry]:
@@ -257,6 +265,17 @@ async def _check(context: Context, number: int) -> list[FindingEntry]:
 def _findings(octets: bytes, received: float) -> list[FindingEntry]:
     from posthouse.message.lint.message_lint import lint_message
 
+    if len(octets) > _MOST_CHECKED:
+        return [
+            FindingEntry(
+                rule="not-checked",
+                level="note",
+                line=1,
+                text=f"The message has more than {_MOST_CHECKED >> 20} MiB, and is not checked here.",
+                remedy="Save it, and run: posthouse check message FILE",
+                source="",
+            )
+        ]
     return [
         FindingEntry(
             rule=each.rule,
