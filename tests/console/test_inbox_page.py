@@ -422,16 +422,16 @@ def test_ten_thousand_parts_and_a_large_text_are_shown_in_bounds(mailbox: Mailbo
 
 def test_of_a_huge_html_only_the_beginning_is_made_into_text_and_links(mailbox: Mailbox) -> None:
     """Making text and links of HTML takes its time: the work for 50 MiB took half a minute, and has a bound."""
-    filling = b"<p>no more</p>\r\n" * (9 * (1 << 20) // 16)
+    filling = (b"<p>%s</p>\r\n" % (b"no more " * 60)) * (9 * (1 << 20) // 489)
     html = b"<a href='https://first.test/'>a</a>%s<a href='https://last.test/'>z</a>\r\n" % filling
     mailbox.keep(b"Subject: huge\r\nContent-Type: text/html\r\n\r\n" + html)
     read = mailbox.json("/message/1.json")
     assert read["links"] == ["https://first.test/"]
     assert len(read["html"]) == 2 << 20
-    assert 100_000 < len(read["text"]) < 2 << 20
+    assert 500_000 < len(read["text"]) < 1 << 19
     assert read["cut"]
-    for path in ("/message/1", "/message/1?tab=text", "/view/1.html"):
-        assert len(mailbox.page(path)) < 8 << 20
+    for path in ("/message/1?tab=text", "/view/1.html"):
+        assert len(mailbox.page(path)) < 4 << 20
     (finding,) = mailbox.json("/api/inbox/check?number=1")
     assert finding["text"] == "The message has more than 8 MiB, and is not checked here."
     assert mailbox.json("/api/inbox/extract?number=1")["links"] == ["https://first.test/"]

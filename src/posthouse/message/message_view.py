@@ -47,13 +47,16 @@ class MessageView(NamedTuple):
         return next((value for each, value in self.fields if each == name), "")
 
 
-def text_within(message: ReadMessage, most: int) -> str:
-    """What people read, of HTML that is made into text only the first ``most`` characters: that takes its time."""
+def text_within(message: ReadMessage, most: int, *, plain: int | None = None) -> str:
+    """What people read, within ``plain`` characters (without it, any number).
+
+    Of HTML only the first ``most`` characters are made into text: that takes its time, a second for 2 million.
+    """
     parts = message.text_parts
     if all(len(part.content) <= most for part in parts if part.type == "text/html"):
-        return message.text[:most]
-    texts = [text_of_html(part.text[:most]) if part.type == "text/html" else part.text[:most] for part in parts]
-    return "\n\n".join(each.strip("\n") for each in texts if each.strip())[:most]
+        return message.text[:plain]
+    texts = [text_of_html(part.text[:most]) if part.type == "text/html" else part.text[:plain] for part in parts]
+    return "\n\n".join(each.strip("\n") for each in texts if each.strip())[:plain]
 
 
 def links_within(message: ReadMessage, most: int) -> tuple[str, ...]:
@@ -69,7 +72,8 @@ def links_within(message: ReadMessage, most: int) -> tuple[str, ...]:
 
 
 def view(octets: bytes, *, most: int | None = None) -> MessageView:
-    """The view of a whole message; of its text only the first ``most`` characters, if that is given."""
+    """The view of a whole message; of its HTML only the first ``most`` characters are made into text, if that is
+    given."""
     message = read_octets(octets)
     fields = tuple(
         (name, _printable(message.header(name)))

@@ -34,7 +34,7 @@ __all__ = ["READING_OPERATIONS", "content_of", "links_of", "missing", "octets_of
 
 _MOST_PARTS: Final = 1000  # of one message that are listed
 _MOST_TEXT: Final = 2 << 20  # characters of text, and of HTML
-_MOST_CODED: Final = 1 << 20  # characters of text that are searched for codes
+_MOST_SEARCHED: Final = 1 << 19  # characters of HTML that are made into text, and of text in which links are looked for
 _MOST_FIELDS: Final = 1000
 _LONGEST_FIELD: Final = 10_000
 _MOST_LINKS: Final = 1000
@@ -75,7 +75,7 @@ def _decoded(message: InboxMessage, octets: bytes, events: Sequence[Event]) -> I
     from posthouse.message.message_view import view
 
     text = octets.decode("utf-8", "replace")
-    shown = view(octets, most=_MOST_TEXT)
+    shown = view(octets, most=_MOST_SEARCHED)
     return filled(
         InboxContent,
         message,
@@ -122,7 +122,8 @@ def _made(entry: MailEntry, octets: bytes, events: Sequence[Event]) -> MailRead:
 
     message = read_octets(octets)
     parts, more = _parts(message)
-    text, html = text_within(message, _MOST_TEXT), message.html or ""
+    html = message.html or ""
+    text = text_within(message, _MOST_SEARCHED, plain=_MOST_TEXT)
     fields = message.headers[:_MOST_FIELDS]
     return MailRead(
         entry=entry,
@@ -137,11 +138,11 @@ def _made(entry: MailEntry, octets: bytes, events: Sequence[Event]) -> MailRead:
         text=text[:_MOST_TEXT],
         html=html[:_MOST_TEXT],
         parts=parts,
-        links=[each[:2000] for each in links_within(message, _MOST_TEXT)[:_MOST_LINKS]],
-        codes=codes_in(f"{message.subject}\n\n{text[:_MOST_CODED]}")[:20],
+        links=[each[:2000] for each in links_within(message, _MOST_SEARCHED)[:_MOST_LINKS]],
+        codes=codes_in(f"{message.subject}\n\n{text[:_MOST_SEARCHED]}")[:20],
         defects=[f"{each.text} ({each.code})" for each in message.defects[:100]],
         remarks=remarks_in(events),
-        cut=more or max(len(text) + 1, len(html)) > _MOST_TEXT or len(message.headers) > _MOST_FIELDS,
+        cut=more or len(text) >= _MOST_TEXT or len(html) > _MOST_SEARCHED or len(message.headers) > _MOST_FIELDS,
     )
 
 
@@ -242,8 +243,8 @@ def _links_and_pictures(octets: bytes) -> list[str]:
     from posthouse.message.reading.readable_text import pictures_in_html
 
     message = read_octets(octets)
-    pictures = pictures_in_html((message.html or "")[:_MOST_TEXT])
-    return list(dict.fromkeys([*links_within(message, _MOST_TEXT)[:_MOST_LINKS], *pictures]))[:_MOST_LINKS]
+    pictures = pictures_in_html((message.html or "")[:_MOST_SEARCHED])
+    return list(dict.fromkeys([*links_within(message, _MOST_SEARCHED)[:_MOST_LINKS], *pictures]))[:_MOST_LINKS]
 
 
 def _links_and_codes(octets: bytes) -> tuple[list[str], list[str]]:
@@ -252,8 +253,8 @@ def _links_and_codes(octets: bytes) -> tuple[list[str], list[str]]:
     from posthouse.message.reading.readable_text import codes_in
 
     message = read_octets(octets)
-    codes = codes_in(f"{message.subject}\n\n{text_within(message, _MOST_CODED)}")
-    return list(links_within(message, _MOST_TEXT)[:_MOST_LINKS]), codes[:20]
+    codes = codes_in(f"{message.subject}\n\n{text_within(message, _MOST_SEARCHED)}")
+    return list(links_within(message, _MOST_SEARCHED)[:_MOST_LINKS]), codes[:20]
 
 
 async def _check(context: Context, number: int) -> list[FindingEntry]:
