@@ -97,7 +97,10 @@ class Console:
         self._router = Router(routes, redirect_slashes=True, default=self._no_route)
         self.logins = ConsoleLogins(runner.config, self.settings)
         self.guarded = Guard(
-            LoginGate(self._serve, self.logins), settings=self.settings, body_limits=limits, streams=["/events"]
+            LoginGate(self._serve, self.logins),
+            settings=self.settings,
+            body_limits=limits,
+            streams=["/events", "/api/v1/events"],
         )
 
     def page_request(self, request: Request) -> PageRequest:

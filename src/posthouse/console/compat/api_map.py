@@ -130,7 +130,7 @@ _MAILHOG: Final = (
         "GET /api/v2/messages",
         Text("The path answers in Mailpit's shape.", "该路径按 Mailpit 的格式应答。"),
     ),
-    ForeignCall("MailHog", "GET /api/v1/events", "WebSocket /api/v2/websocket"),
+    _served("MailHog", "GET /api/v1/events"),
 )
 _SMTP4DEV: Final = (
     ForeignCall("smtp4dev", "GET /api/messages?searchTerms=…", "GET /api/inbox/search?query=…"),

@@ -26,7 +26,7 @@ from posthouse.service.config.model import Config
 from posthouse.service.daemon.protection import accounts_of
 from posthouse.service.policy.login_failures import LoginFailures
 
-__all__ = ["COOKIE", "ConsoleLogins", "LoginGate", "login_path", "is_of_inboxes"]
+__all__ = ["COOKIE", "ConsoleLogins", "LoginGate", "is_of_inboxes", "login_path"]
 
 #: The cookie that has a session's secret.
 COOKIE: Final = "posthouse_session"

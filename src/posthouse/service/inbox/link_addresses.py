@@ -16,10 +16,10 @@ from urllib.parse import quote, urljoin, urlsplit
 
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 
-__all__ = ["LinkFault", "WebAddress", "is_public", "may_ask", "read_link", "site_of"]
+__all__ = ["LinkFault", "Network", "WebAddress", "is_public", "may_ask", "read_link", "site_of"]
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: Not globally reachable, or for groups of hosts, by IANA's registries; the standard library's answer changed.
 _SPECIAL_4: Final = tuple(
@@ -124,7 +124,7 @@ def is_public(address: _Address) -> bool:
     return not any(address in network for network in _SPECIAL_4)
 
 
-def may_ask(text: str, networks: Sequence[_Network]) -> bool:
+def may_ask(text: str, networks: Sequence[Network]) -> bool:
     """Whether a host at this IP address may be asked: it is public, or in one of the networks."""
     try:
         address: _Address = ipaddress.ip_address(text.partition("%")[0])

@@ -17,11 +17,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from posthouse.net.clock import Clock
-from posthouse.service.inbox.link_addresses import LinkFault, WebAddress, may_ask, read_link, site_of
+from posthouse.service.inbox.link_addresses import LinkFault, Network, WebAddress, may_ask, read_link, site_of
 from posthouse.service.inbox.link_words import LINK_KINDS, link_sentence
 
 if TYPE_CHECKING:
-    from posthouse.service.config.types import Network
     from posthouse.service.inbox.link_request import LinkAnswer
 
 __all__ = ["LinkChecker", "LinkVerdict", "MOST_LINKS", "resolved"]
