@@ -1,5 +1,5 @@
-"""Live events of Mailpit and MailHog: each message that arrives, and Mailpit's counts, over WebSocket; MailHog's also as
-server-sent events.
+"""Live events of Mailpit and MailHog: each message that arrives, and Mailpit's counts, over WebSocket; those of MailHog
+also as server-sent events.
 
 Each reader waits by the operation ``inbox wait`` with a cursor, so that nothing is missed and nothing polls.  At most
 50 readers of one console are served; a further one is closed with 1013 (try again later), or answered 503.
