@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 from tests.console.live_console import LiveConsole
+from tests.service.inbox.test_html_support import data_file, feature
 
 from posthouse.console.mail_html import is_remote, safe_document
 from posthouse.console.mail_parts import INLINE_TYPES, attachment_header, part_response
@@ -21,7 +22,7 @@ from posthouse.core import Address, Bytes, Envelope, Recipient
 from posthouse.spool import SqliteSpool
 from posthouse.spool.interface import StoredMessage
 
-from .conftest import ConsoleHarness
+from .conftest import CONFIG, ConsoleHarness
 
 PLAIN = b"From: Ann <ann@here.test>\r\nTo: bob@x.test\r\nSubject: %s\r\nMessage-ID: <%s@here.test>\r\n\r\n%s\r\n"
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
@@ -525,3 +526,30 @@ def test_links_are_asked_for_on_demand_and_not_on_this_machine(mailbox: Mailbox)
     assert "href='http://127" not in shown
     assert mailbox.client.get("/api/inbox/links?number=1").status_code == 405  # a page elsewhere could make a GET
     assert mailbox.client.post("/api/inbox/links", json={"number": 1}).json() == report
+
+
+def test_what_mail_programs_make_of_the_html(tmp_path: Path) -> None:
+    path = data_file(tmp_path, feature("css-gap", "gap, row-gap", beta={"1": "n"}, alpha={"1": "a #1"}))
+    octets = b"Subject: x\r\nContent-Type: text/html\r\n\r\n<p style='gap:1px'>x\r\n"
+    with ConsoleHarness(f'{CONFIG}\n[inbox]\nhtml_support = "{path}"\n') as harness:
+        mailbox = Mailbox(harness)
+        mailbox.keep(octets)
+        page = mailbox.page("/message/1?tab=check")
+        assert 'href="https://www.caniemail.com/features/css-gap/"' in page
+        assert '<span title="Not in tables.">Alpha Webmail</span>' in page
+        assert "不支持" in mailbox.page("/message/1?tab=check&lang=zh")
+        (entry,) = mailbox.json("/inbox.json")["messages"]
+        found = mailbox.json(f"/api/v1/message/{entry['queue_id']}/html-check")
+        assert found["Total"] == {"Tests": 1, "Nodes": 1, "Supported": 0.0, "Partial": 50.0, "Unsupported": 50.0}
+        assert found["Platforms"] == {"Webmail": ["Alpha", "Beta"]}
+        (warning,) = found["Warnings"]
+        assert [each["Support"] for each in warning["Results"]] == ["no", "partial"]
+        assert warning["NotesByNumber"] == {"1": "Not in tables."}
+        Path(path).write_text("{}")
+        assert "is no data of caniemail" in mailbox.page("/message/1?tab=check")
+
+
+def test_without_the_data_the_page_says_how_to_have_it(mailbox: Mailbox) -> None:
+    mailbox.keep(b"Subject: x\r\nContent-Type: text/html\r\n\r\n<p>x\r\n")
+    assert "html_support" in mailbox.page("/message/1?tab=check")
+    assert mailbox.client.get("/api/inbox/html-check?number=1").status_code == 400

@@ -19,7 +19,7 @@ from posthouse.service.operations.spelling import as_written
 if TYPE_CHECKING:
     from posthouse.service.operations.inboxes.mail_answers import MailEntry
 
-__all__ = ["check", "count", "export", "extract", "links", "part", "read", "search", "source", "views"]
+__all__ = ["check", "count", "export", "extract", "html_check", "links", "part", "read", "search", "source", "views"]
 
 _PAGE = 200
 _VIEW = click.option(
@@ -226,6 +226,29 @@ def check(number: int, config_file: str | None, data_dir: str | None, as_json: b
         click.echo(f"{each.level} line {each.line} {each.rule}: {safe(each.text)}; {safe(each.remedy)}")
     if not found:
         click.echo("Nothing was found.")
+
+
+@click.command("html-check", short_help="Say which mail programs do not show what the HTML of a message uses.")
+@click.argument("number", type=click.IntRange(1))
+@with_daemon
+@with_json
+def html_check(number: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Say which mail programs do not show what the HTML of a message uses, by the data of caniemail.com.
+
+    html_support of [inbox] names the file with the data.
+    """
+    found = operate("inbox html-check", DaemonOptions(config_file, data_dir), number=number)
+    if as_json:
+        print_json(found)
+        return
+    for note in found.notes:
+        click.echo(f"{safe(note.title)} ({note.times})")
+        for support in ("no", "partly"):
+            programs = [f"{each.program} {each.platform}" for each in note.programs if each.support == support]
+            if programs:
+                click.echo(f"  {support}: {safe(', '.join(programs))}")
+    if not found.notes:
+        click.echo("Every program shows what was looked for.")
 
 
 @click.command("links", short_help="Ask for the links of a message, and say which are broken.")

@@ -95,7 +95,12 @@ _MAILPIT: Final = (
     _served("Mailpit", "GET /livez"),
     _served("Mailpit", "GET /readyz"),
     _served("Mailpit", "WebSocket /api/events", "new and stats only.", "只有 new 和 stats。"),
-    ForeignCall("Mailpit", "GET /api/v1/message/{id}/html-check", "", Text("404.", "应答 404。")),
+    _served(
+        "Mailpit",
+        "GET /api/v1/message/{id}/html-check",
+        "With html_support of [inbox]; 400 without. Each program in the version that was tested last.",
+        "需设置 [inbox] 的 html_support，否则应答 400。每个程序只列最近测试的版本。",
+    ),
     _served(
         "Mailpit",
         "GET /api/v1/message/{id}/link-check",

@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute
 
 from posthouse import __version__
 from posthouse.console.compat.fault_names import chaos_of, set_chaos
+from posthouse.console.compat.mailpit_html_check import html_check_of
 from posthouse.console.compat.mailpit_query import in_our_language
 from posthouse.console.compat.mailpit_sending import described_message
 from posthouse.console.compat.mailpit_shapes import headers_of, message_of, summary_of
@@ -323,6 +324,11 @@ async def _link_check(request: Request, mail: StoredMail) -> Response:
     )
 
 
+async def _html_check(request: Request, mail: StoredMail) -> Response:
+    entry = await mail.entry(request.path_params["id"])
+    return as_json(html_check_of(await mail.page.run("inbox html-check", number=entry.number)))
+
+
 def _phrase(status: int) -> str:
     try:
         return http.HTTPStatus(status).phrase
@@ -345,7 +351,7 @@ MAILPIT_ROUTES: Final[tuple[BaseRoute, ...]] = (
     route("/api/v1/message/{id}/part/{part}", get=_part),
     route("/api/v1/message/{id}/part/{part}/thumb", get=_part),
     route("/api/v1/message/{id}/release", post=_release),
-    route("/api/v1/message/{id}/html-check", get=_not_served),
+    route("/api/v1/message/{id}/html-check", get=_html_check),
     route("/api/v1/message/{id}/link-check", get=_link_check),
     route("/api/v1/message/{id}/sa-check", get=_not_served),
     route("/api/v1/send", post=_send),

@@ -15,6 +15,7 @@ from posthouse.console.mail_html import HTML_POLICY, REMOTE_POLICY, is_remote, s
 from posthouse.console.mail_parts import attachment_header, octets_of, part_response, shown_as
 from posthouse.console.pages.inbox_page import list_address, listing_of
 from posthouse.console.problems import NotFound, RequestRefused
+from posthouse.core import SettingError
 from posthouse.service.operations.inboxes.linking import link_text
 
 if TYPE_CHECKING:
@@ -78,11 +79,22 @@ async def _show(page: PageRequest) -> Shown:
         "remote": bool(read.html) and is_remote(read.html),
         "segments": segments(read.text) if tab == "text" else (),
         "findings": await page.run("inbox check", number=number) if tab == "check" else (),
+        **(await _programs(page, read) if tab == "check" else {}),
         "width": page.query.get("width") if page.query.get("width") in ("phone", "tablet") else "full",
         "can_release": bool(page.runner.config.inbox.release_via),
         **(await _source_context(page, number) if tab == "source" else {}),
     }
     return Shown("message_show.html", read, context, title=read.entry.subject or page.text("message.no_subject"))
+
+
+async def _programs(page: PageRequest, read: MailRead) -> dict[str, Any]:
+    """What mail programs make of the HTML; why that cannot be said, if so."""
+    if not (read.html and page.runner.config.inbox.html_support):
+        return {"programs": None, "programs_problem": ""}
+    try:
+        return {"programs": await page.run("inbox html-check", number=read.entry.number), "programs_problem": ""}
+    except SettingError as error:
+        return {"programs": None, "programs_problem": str(error)}
 
 
 async def _source_context(page: PageRequest, number: int) -> dict[str, Any]:

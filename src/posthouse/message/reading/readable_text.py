@@ -11,7 +11,15 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["codes_in", "links_in_html", "links_in_text", "pictures_in_html", "text_of_html"]
+__all__ = [
+    "attributes_of",
+    "codes_in",
+    "links_in_html",
+    "links_in_text",
+    "pictures_in_html",
+    "pieces_of_html",
+    "text_of_html",
+]
 
 _SILENT: Final = frozenset({"head", "script", "style", "template", "title", "noscript"})
 #: Elements whose content is no HTML: it ends at their end tag alone.
@@ -43,7 +51,7 @@ _CODE: Final = re.compile(
 _NEARBY: Final = 120  # characters between a code and the word that announces it
 
 
-def _pieces(source: str) -> Iterator[tuple[str, str, str]]:
+def pieces_of_html(source: str) -> Iterator[tuple[str, str, str]]:
     """Text and tags in their order: ("", text, ""), (name, "", attributes) and ("/name", "", "")."""
     lowered = source.lower()
     at, size = 0, len(source)
@@ -92,7 +100,8 @@ def _end_of_tag(source: str, at: int) -> int:
     return match.end() - 1 if match is not None else source.find(">", at)
 
 
-def _attributes(text: str) -> dict[str, str]:
+def attributes_of(text: str) -> dict[str, str]:
+    """The attributes of a tag that have values, by name; of the first 16,384 characters."""
     found: dict[str, str] = {}
     for match in _ATTRIBUTE.finditer(text[:16_384]):
         found.setdefault(match[1].lower(), html.unescape(match[2] or match[3] or match[4] or ""))
@@ -104,7 +113,7 @@ def text_of_html(source: str) -> str:
     made: list[str] = []
     links: list[tuple[str, int]] = []
     silent = 0
-    for tag, text, attributes in _pieces(source):
+    for tag, text, attributes in pieces_of_html(source):
         name = tag.removeprefix("/")
         if text:
             if not silent:
@@ -121,10 +130,10 @@ def text_of_html(source: str) -> str:
         elif tag in ("td", "th"):
             made.append("  ")
         elif tag == "img":
-            words = _attributes(attributes).get("alt", "").strip()
+            words = attributes_of(attributes).get("alt", "").strip()
             made.append(f"[{words}]" if words and not silent else "")
         elif tag == "a" and len(links) < 1000:
-            links.append((_attributes(attributes).get("href", ""), len(made)))
+            links.append((attributes_of(attributes).get("href", ""), len(made)))
         elif tag == "/a" and links:
             target, start = links.pop()
             words = "".join(made[start:]).strip()
@@ -137,9 +146,9 @@ def text_of_html(source: str) -> str:
 def links_in_html(source: str) -> list[str]:
     """The addresses of the links of HTML, each once, in their order."""
     found: dict[str, None] = {}
-    for tag, text, attributes in _pieces(source):
+    for tag, text, attributes in pieces_of_html(source):
         if tag in ("a", "area"):
-            target = _attributes(attributes).get("href", "").strip()
+            target = attributes_of(attributes).get("href", "").strip()
             if target.lower().startswith(("http:", "https:", "mailto:", "tel:")):
                 found[target] = None
         elif text and "://" in text:
@@ -150,9 +159,9 @@ def links_in_html(source: str) -> list[str]:
 def pictures_in_html(source: str) -> list[str]:
     """The web addresses of the pictures of HTML, each once, in their order."""
     found: dict[str, None] = {}
-    for tag, _, attributes in _pieces(source):
+    for tag, _, attributes in pieces_of_html(source):
         if tag in ("img", "table", "td", "th", "body", "input", "source", "video"):
-            named = _attributes(attributes)
+            named = attributes_of(attributes)
             for name in ("src", "background", "poster"):
                 target = named.get(name, "").strip()
                 if target.lower().startswith(("http:", "https:")):

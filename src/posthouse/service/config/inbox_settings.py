@@ -10,7 +10,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from posthouse.core import SettingError
-from posthouse.service.config import types
+from posthouse.service.config import security_types, types
 from posthouse.service.config.types import InvalidValue, SettingType, list_of, quoted, several, shown, text_of
 from posthouse.service.inbox.inbox_rules import InboxRule, proper_tag
 from posthouse.service.inbox.mail_query import read_query
@@ -122,6 +122,14 @@ class InboxSettings(Struct, frozen=True, kw_only=True):
             '`["127.0.0.0/8"]` for a program on this machine.'
         ),
     ] = ()
+    html_support: Annotated[
+        str,
+        security_types.FILE,
+        Meta(
+            description="The file with what mail programs make of HTML and CSS: `data/caniemail.json` of the npm "
+            "package caniemail, or the same of caniemail.com; without it, HTML is not checked against programs."
+        ),
+    ] = ""
 
 
 class InboxRuleSettings(Struct, frozen=True, kw_only=True):

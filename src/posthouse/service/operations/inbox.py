@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from posthouse.service.operations.inboxes.changing import CHANGING_OPERATIONS
+from posthouse.service.operations.inboxes.html_checking import HTML_CHECKING_OPERATIONS
 from posthouse.service.operations.inboxes.linking import LINKING_OPERATIONS
 from posthouse.service.operations.inboxes.listing import LISTING_OPERATIONS
 from posthouse.service.operations.inboxes.moving import MOVING_OPERATIONS
@@ -18,6 +19,7 @@ INBOX_OPERATIONS: Final = (
     *LISTING_OPERATIONS,
     *READING_OPERATIONS,
     *LINKING_OPERATIONS,
+    *HTML_CHECKING_OPERATIONS,
     *WAITING_OPERATIONS,
     *CHANGING_OPERATIONS,
     *MOVING_OPERATIONS,
