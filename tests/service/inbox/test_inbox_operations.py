@@ -300,5 +300,5 @@ def test_the_links_of_a_message_are_asked_for_where_the_configuration_allows_it(
             await desk.do("inbox links", number=99)
         assert [each.unread for each in (await desk.do("inbox search")).messages] == [True]
 
-    asyncio.run(go())
+    run(go)
     assert sorted(asked)[0] == b"GET /gone HTTP/1.1\r\n"
