@@ -62,7 +62,7 @@ def _pairs(headers: object) -> Iterable[tuple[object, object]]:
     for each in headers if isinstance(headers, Iterable) and not isinstance(headers, str | bytes) else [headers]:
         if not isinstance(each, tuple | list) or len(each) != 2:
             raise LocalError(
-                f"headers has a {type(each).__name__} in the place of a name and its text; write {{'X-Note': 'hello'}}, "
+                f"headers has a {type(each).__name__} in the place of a name and its text; write {{'X-Note': 'hello'}} "
                 "or a list of pairs"
             )
         found.append((each[0], each[1]))
