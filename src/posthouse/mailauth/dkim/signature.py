@@ -150,7 +150,7 @@ def signature_tags(tags: Mapping[str, str], *, dkim: bool = False) -> SignatureT
     )
 
 
-class _Terms(NamedTuple):
+class _SignerTerms(NamedTuple):
     """What all signatures of a signer say alike; each field has the meaning of ``SignatureTags``."""
 
     algorithm: str
@@ -166,13 +166,13 @@ class _Terms(NamedTuple):
 _TermParts: TypeAlias = tuple[str, str, str, str, str, str | None, str | None, bool]
 
 
-def _terms(parts: _TermParts) -> _Terms:
+def _terms(parts: _TermParts) -> _SignerTerms:
     """The terms in the values of their tags.  Raises ``SignatureFault``."""
     algorithm, canonicalization, names, domain, selector, length, identity, dkim = parts
     found = signature_algorithm({"a": algorithm})
     header, body = _canonicalizations(canonicalization)
     domain, selector = signature_names({"d": domain, "s": selector})
-    return _Terms(
+    return _SignerTerms(
         found,
         header,
         BodyForm(body, _length(length)),
