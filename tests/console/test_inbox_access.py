@@ -13,7 +13,7 @@ import pytest
 from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
-from tests.service.operation_harness import OperationHarness
+from tests.service.operation_harness import OperationHarness, run
 
 from posthouse.console.app import Console
 from posthouse.console.operating import checked
@@ -314,8 +314,6 @@ class TestAccounts:
         assert file.views_of("ann") == ("ann@x.test",)
 
     def test_the_operations_of_the_command_line(self, tmp_path: Path) -> None:
-        import asyncio
-
         async def go() -> None:
             desk = await OperationHarness(text=f'data_dir = "{tmp_path}"\n{CONFIG}')
             with pytest.raises(SettingError, match="no view"):
@@ -331,4 +329,4 @@ class TestAccounts:
             await desk.do("user remove", account="eve")
             assert await desk.do("user inbox-list") == []  # nobody inherits it who takes the name
 
-        asyncio.run(go())
+        run(go)

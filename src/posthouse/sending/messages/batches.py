@@ -26,7 +26,7 @@ def transactions(
     ``by_recipient`` is ``True`` or a template, as ``verp`` takes it.  Raises ``LocalError`` for an address that cannot
     be sent, and as ``outgoing``: then nothing has been begun.
     """
-    if isinstance(envelope, Sequence) and not isinstance(envelope, tuple):
+    if isinstance(envelope, Sequence) and not isinstance(envelope, tuple | str | bytes):
         if not envelope or not all(isinstance(each, Envelope) for each in envelope):
             raise LocalError("a list in envelope= must hold at least one Envelope, and nothing else")
         made = [outgoing(message, each) for each in envelope]

@@ -153,12 +153,16 @@ async def _delete(
         else:
             chosen = _chosen(context, spool, wanted, name, query, everything=all, until=until)
             async for some in chosen:
-                given = {"now": now, "final": final, "who": context.who, "into": made}
-                if context.views is None:
-                    made = await spool.index.delete(some, inbox=inbox, **given)
-                else:
-                    places = await _own_places(context, spool, some, inbox)
-                    made = await spool.index.delete(places, places=True, **given)
+                own = context.views is not None
+                made = await spool.index.delete(
+                    await _own_places(context, spool, some, inbox) if own else some,
+                    now=now,
+                    final=final,
+                    who=context.who,
+                    inbox="" if own else inbox,
+                    into=made,
+                    places=own,
+                )
         deleted = 0 if made is None else made.messages
         which = text_of_numbers(wanted) if wanted else query if query else name or "all"
         if wanted or deleted:
