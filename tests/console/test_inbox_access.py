@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,20 +61,18 @@ class Access:
         self.call("all", "POST", "/api/inbox/tag", json={"numbers": [3], "tags": "shared"})
 
     def keep(self, subject: str, *to: str) -> None:
+        self.harness.run(self.put, subject, *to)
+
+    async def put(self, subject: str, *to: str) -> None:
         octets = PLAIN.format(subject=subject, text=f"text-of-{subject}").encode()
-
-        async def put() -> None:
-            incoming = self.harness.spool.receive()
-            incoming.abort()
-            addresses = [each.partition("@") for each in to]
-            envelope = Envelope(Address("shop", "x.test"), tuple(Recipient(Address(a, b)) for a, _, b in addresses))
-            now = self.harness.clock.time()
-            for each in to:
-                if not each.startswith("hidden"):
-                    stored = StoredMessage(incoming.id, envelope, now, len(octets))
-                    await self.harness.spool.keep(each, stored, Bytes(octets))
-
-        self.harness.run(put)
+        incoming = self.harness.spool.receive()
+        incoming.abort()
+        addresses = [each.partition("@") for each in to]
+        envelope = Envelope(Address("shop", "x.test"), tuple(Recipient(Address(a, b)) for a, _, b in addresses))
+        stored = StoredMessage(incoming.id, envelope, self.harness.clock.time(), len(octets))
+        for each in to:
+            if not each.startswith("hidden"):
+                await self.harness.spool.keep(each, stored, Bytes(octets))
 
     def call(self, token: str, method: str, path: str, **more: Any) -> Any:
         headers = {"authorization": f"Bearer {self.tokens[token]}", **more.pop("headers", {})}
@@ -222,6 +220,25 @@ class TestEachWay:
             assert socket.receive_json()["Data"]["Total"] == 2
         with pytest.raises(WebSocketDisconnect), access.client.websocket_connect("ws://127.0.0.1:8025/api/events"):
             pass
+
+    def test_a_page_is_told_of_changes_in_its_inboxes_and_of_no_others(
+        self, access: Access, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def events(topics: Sequence[str], last_id: str) -> AsyncIterator[bytes]:
+            asked.append(list(topics))
+            yield b"event: hello\n\n"
+            await access.put("SECRET too", "bob@x.test")
+            yield b"event: change\nid: 1\n\n"
+            await access.put("ANN too", "ann@x.test")
+            yield b"event: change\nid: 2\n\n"
+            yield b": alive\n\n"
+
+        asked: list[list[str]] = []
+        monkeypatch.setattr(access.harness.console.feed, "events", events)
+        for token, told in (("ann", ["2"]), ("all", ["1", "2"])):
+            text = access.call(token, "GET", "/events?topics=spool").text
+            assert re.findall(r"id: (\d)", text) == told
+        assert asked == [["inbox"], ["spool"]]
 
 
 class TestChanges:
