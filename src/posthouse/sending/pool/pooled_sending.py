@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from posthouse.client.transfer import Transfer
 from posthouse.core import Content, Envelope, LocalError, Outcome
 from posthouse.protocol import Capabilities
+from posthouse.sending.connection.failures import completed
 from posthouse.sending.messages.fitting import Fitted, fit
 from posthouse.sending.pool.pool_base import PoolCall
 from posthouse.sending.results import SendResult
@@ -101,7 +102,7 @@ class SessionSending:
             given = transfer.outcomes
         outcomes = self._fitted.join(given, self._call.message.envelope.recipients)
         elapsed = now - self._call.began
-        return Delivered(tuple([each._replace(elapsed=elapsed) for each in outcomes]), "", self._session.fault)
+        return Delivered(tuple([completed(each, elapsed) for each in outcomes]), "", self._session.fault)
 
 
 class TransportSending:
