@@ -64,7 +64,7 @@ class DialogueRecord:
             self._said = wire
         self._last.append(wire)
         if self._more:
-            self._told(wire, "S", said_lines)
+            self._pass_on(wire, "S", said_lines)
             if self._also is not None:
                 self._also.said(wire)
 
@@ -73,11 +73,11 @@ class DialogueRecord:
         self._heard = reply
         self._last.append(reply)
         if self._more:
-            self._told(reply, "R", heard_lines)
+            self._pass_on(reply, "R", heard_lines)
             if self._also is not None:
                 self._also.heard(reply)
 
-    def _told(self, what: _T, who: str, lines: Callable[[_T], Iterable[str]]) -> None:
+    def _pass_on(self, what: _T, who: str, lines: Callable[[_T], Iterable[str]]) -> None:
         if self._all is not None:
             self._all.append(what)
         if self._call is not None or self._log is not None:

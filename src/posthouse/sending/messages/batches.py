@@ -30,9 +30,10 @@ def transactions(
     if envelope is None or isinstance(envelope, tuple) or not isinstance(envelope, Sequence):
         made = [outgoing(message, cast("EnvelopeLike | None", envelope))]
     else:
-        if not envelope or not all(isinstance(each, Envelope) for each in envelope):
+        envelopes = cast("Sequence[Envelope]", envelope)
+        if not envelopes or not all(isinstance(each, Envelope) for each in envelopes):
             raise LocalError("a list in envelope= must hold at least one Envelope, and nothing else")
-        made = [outgoing(message, each) for each in envelope]
+        made = [outgoing(message, each) for each in envelopes]
     if by_recipient:
         made = [part for each in made for part in _by_recipient(each, by_recipient)]
     for each in made:

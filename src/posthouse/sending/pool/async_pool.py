@@ -205,10 +205,10 @@ class AsyncPool(TaskPool[_Connection]):
 class _AsyncWait:
     """The waits of one burst: every message in line tells when it has ended, also one that ends between two waits."""
 
-    __slots__ = ("_told", "_woken")
+    __slots__ = ("_watched", "_woken")
 
     def __init__(self) -> None:
-        self._told: set[PooledSending] = set()
+        self._watched: set[PooledSending] = set()
         self._woken: asyncio.Future[None] | None = None
 
     def _wake(self) -> None:
@@ -225,9 +225,9 @@ class _AsyncWait:
             if head is None or head.done:
                 return
             heads.add(head)
-        for head in heads - self._told:
+        for head in heads - self._watched:
             head.tell(self._wake)
-        self._told = heads
+        self._watched = heads
         self._woken = woken = loop.create_future()
         timer = loop.call_later(seconds, self._wake) if seconds < math.inf else None
         try:
