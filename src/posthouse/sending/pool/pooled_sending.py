@@ -13,6 +13,7 @@ from posthouse.sending.connection.failures import completed
 from posthouse.sending.messages.fitting import Fitted, fit
 from posthouse.sending.pool.pool_base import PoolCall
 from posthouse.sending.results import SendResult
+from posthouse.sending.transports.handing_over import begun
 from posthouse.sending.transports.schemes import Transport
 
 __all__ = ["Delivered", "PooledSending", "SessionSending", "TransportConnection", "TransportSending"]
@@ -114,7 +115,8 @@ class TransportSending:
         self.pending: Awaitable[SendResult] | None = None
         self._result: SendResult | Exception | None = None
         try:
-            result = transport.deliver(*call.message)
+            seconds = None if call.deadline.seconds is None else call.deadline.left
+            result = begun(transport, call.message, seconds, False)
         except Exception as error:
             self._result = error
             return
