@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Unpack
 from posthouse.sending.messages.batches import transactions
 from posthouse.sending.options import SendOptions, ServerTarget, limit_of
 from posthouse.sending.results import SendResult
-from posthouse.sending.transports.handing_over import awaited, handed_over
 from posthouse.sending.via import Via, route_of
 
 if TYPE_CHECKING:
@@ -57,6 +56,8 @@ def send(
     batch = transactions(message, envelope, verp)
     route = route_of(via, timeout=timeout, credentials=credentials, options=options)
     if not isinstance(route, ServerTarget):
+        from posthouse.sending.transports.handing_over import handed_over
+
         limit = None if timeout is None else limit_of("timeout", timeout)
         return _joined([handed_over(route, each, limit, transcript) for each in batch])
     from posthouse.sending.blocking_client import Client
@@ -79,6 +80,8 @@ async def asend(
     batch = transactions(message, envelope, verp)
     route = route_of(via, timeout=timeout, credentials=credentials, options=options, asynchronous=True)
     if not isinstance(route, ServerTarget):
+        from posthouse.sending.transports.handing_over import awaited
+
         limit = None if timeout is None else limit_of("timeout", timeout)
         return _joined([await awaited(route, each, limit, transcript) for each in batch])
     from posthouse.sending.async_client import AsyncClient
