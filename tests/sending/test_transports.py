@@ -105,6 +105,7 @@ def test_an_asynchronous_double_is_for_asend() -> None:
         ("smtp://127.0.0.1?proxy=gopher://x", "is no kind of proxy"),
         ("lmtp+unix:///run/x?proxy=127.0.0.1", "needs no proxy"),
         ("smtp://127.0.0.1?timeout=", "timeout has no value"),
+        ("smtp://127.0.0.1?tiemout=9", "'tiemout' is not a parameter of a server's URL; there are .*, timeout, tls"),
     ],
 )
 def test_a_wrong_url_is_named(send: Send, url: str, words: str) -> None:

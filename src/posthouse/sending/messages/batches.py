@@ -27,7 +27,7 @@ def transactions(
     ``by_recipient`` is ``True`` or a template, as ``verp`` takes it.  Raises ``LocalError`` for an address that cannot
     be sent, and as ``outgoing``: then nothing has been begun.
     """
-    if envelope is None or isinstance(envelope, tuple) or not isinstance(envelope, Sequence):
+    if envelope is None or isinstance(envelope, tuple | str | bytes) or not isinstance(envelope, Sequence):
         made = [outgoing(message, cast("EnvelopeLike | None", envelope))]
     else:
         envelopes = cast("Sequence[Envelope]", envelope)
