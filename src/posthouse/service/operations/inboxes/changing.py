@@ -85,6 +85,21 @@ async def _own_places(context: Context, spool: Spool, numbers: Sequence[int], in
     return found
 
 
+async def _asked_view(context: Context, spool: Spool, to: str, view: str) -> str:
+    """The view that is meant, by the name of an inbox or of a view."""
+    if not to:
+        return view_named(view)
+    # Nothing is said of inboxes that may not be seen, as that one of a similar name is there.
+    return inbox_name(to) if context.views is not None else await named_inbox(spool, to)
+
+
+async def _named_places(context: Context, spool: Spool, places: list[int]) -> list[int]:
+    """Those of the places that one may delete."""
+    if context.views is None:
+        return places
+    return [each for each in places if each in await _own_places(context, spool, [each], "")]
+
+
 async def _chosen(
     context: Context,
     spool: Spool,
@@ -138,30 +153,24 @@ async def _delete(
         for _ in range(0 if wanted else -(-state.waiting // AT_ONCE)):  # those that are there; what comes now is spared
             state = await followed(context, spool, at_once=True)
         final = now + (0.0 if forever else context.config.inbox.undo_for)
-        if to and context.views is not None:  # nothing is said of inboxes that may not be seen
-            name = inbox_name(to)
-        else:
-            name = await named_inbox(spool, to) if to else view_named(view)
+        name = await _asked_view(context, spool, to, view)
         inbox = name if "@" in name and not name.startswith(("@", "tag:", "login:", "box:")) else ""
         made: Deletion | None = None
         if wanted and not whole:
-            places = _proper(wanted)
-            if context.views is not None:
-                own = [await _own_places(context, spool, [number], "") for number in places]
-                places = [number for number, seen_places in zip(places, own, strict=True) if number in seen_places]
+            places = await _named_places(context, spool, _proper(wanted))
             made = await spool.index.delete(places, now=now, final=final, who=context.who, places=True)
         else:
             chosen = _chosen(context, spool, wanted, name, query, everything=all, until=until)
+            limited = context.views is not None
             async for some in chosen:
-                own = context.views is not None
                 made = await spool.index.delete(
-                    await _own_places(context, spool, some, inbox) if own else some,
+                    await _own_places(context, spool, some, inbox) if limited else some,
                     now=now,
                     final=final,
                     who=context.who,
-                    inbox="" if own else inbox,
+                    inbox="" if limited else inbox,
                     into=made,
-                    places=own,
+                    places=limited,
                 )
         deleted = 0 if made is None else made.messages
         which = text_of_numbers(wanted) if wanted else query if query else name or "all"
