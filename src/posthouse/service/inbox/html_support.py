@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from posthouse.core import SettingError
 
-__all__ = ["FeatureNote", "Program", "SupportData", "load_support", "notes_on"]
+__all__ = ["Feature", "FeatureNote", "Program", "SupportData", "load_support", "notes_on"]
 
 _LARGEST: Final = 16 << 20  # octets of a file
 _SUPPORT: Final = {"y": "yes", "a": "partly", "n": "no"}
