@@ -19,15 +19,17 @@ from typing import IO
 import pytest
 from starlette.testclient import TestClient
 from tests.client.secured_peers import Connection, Server, pair, transaction
-from tests.console.live_console import LiveConsole
+from tests.console.live_console import CONFIG, LiveConsole
 from tests.sending.scripted_peer import ScriptedPeer
 
 import posthouse
-from posthouse.core import Address, Envelope, Recipient
+from posthouse.core import Address, Bytes, Envelope, Recipient
 from posthouse.net import Endpoint
 from posthouse.net.system import reserved_socket
 from posthouse.sandbox import Sandbox
+from posthouse.service import parse
 from posthouse.service.config_file import load
+from posthouse.spool.interface import StoredMessage
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SECONDS = 30.0
@@ -354,6 +356,22 @@ def test_mail_that_has_waited_too_long_is_said() -> None:
         console.run(store, console)
         done = subprocess.run(program, capture_output=True, text=True, timeout=SECONDS, check=False)
         assert (done.returncode, done.stdout) == (1, "late.test: 1 waiting, the oldest for 5.6 h\n")
+
+
+def test_links_that_are_broken_are_said() -> None:
+    async def store(console: LiveConsole) -> None:
+        octets = f"Subject: x\r\n\r\nSee {console.address}/livez and {console.address}/gone\r\n".encode()
+        receipt = console.spool.receive()
+        receipt.abort()
+        envelope = Envelope(None, (Recipient(Address("ann", "here.test")),))
+        stored = StoredMessage(receipt.id, envelope, console.daemon.clock.time(), len(octets))
+        await console.spool.keep("ann@here.test", stored, Bytes(octets))
+
+    with LiveConsole(parse(f'{CONFIG}[inbox]\nlink_networks = ["127.0.0.0/8"]\n')) as console:
+        console.run(store, console)
+        program = [sys.executable, str(EXAMPLES / "broken_links.py"), console.address, "ann@here.test"]
+        done = subprocess.run(program, capture_output=True, text=True, timeout=SECONDS, check=False)
+        assert (done.returncode, done.stdout) == (1, f"{console.address}/gone: Nothing is at this address (404).\n")
 
 
 def test_a_fault_is_switched_on_by_the_console(tmp_path: Path) -> None:
