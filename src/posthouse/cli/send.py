@@ -102,9 +102,11 @@ async def _send(
     from posthouse.sending import check_addresses, submit
 
     check_addresses(envelope)
-    from posthouse.cli.transcript import listener
+    transcript = None
+    if given["transcript"]:
+        from posthouse.cli.transcript import listener
 
-    transcript = listener(given["lang"], said, shows=not given["as_json"]) if given["transcript"] else None
+        transcript = listener(given["lang"], said, shows=not given["as_json"])
     with _progress(content) as watched:
         if server is None:
             from posthouse.sending import deliver_direct  # imports the DNS resolver and the delivery package
