@@ -57,8 +57,8 @@ def test_keys_that_never_come_let_no_forged_author_pass(author: bytes) -> None:
         intake = host.made.session("192.0.2.66").intake(TO)
         assert not isinstance(intake, tuple)
         keys = b"".join(SLOW_KEY % number for number in range(3))
-        intake.write(keys + b"From: " + author + b"\r\n\r\nhello\r\n")  # type: ignore[union-attr]
-        waiting = intake.commit()  # type: ignore[union-attr]
+        intake.write(keys + b"From: " + author + b"\r\n\r\nhello\r\n")
+        waiting = intake.commit()
         assert not isinstance(waiting, tuple)
         task = asyncio.ensure_future(waiting)
         await settle()
