@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BODY_LIMITS", "NAV", "ROUTES"]
 
+#: Octets of a message that are read for a reply, whose quotation a person goes through.
+_MOST_READ: Final = 1 << 20
 _MOST: Final = 24 << 20  # octets of one message's files
 _LINES: Final = re.compile(r"\r\n|\r|\n")
 _WAYS: Final = ("reply", "all", "forward")
@@ -24,9 +26,9 @@ _WAYS: Final = ("reply", "all", "forward")
 
 async def _show(page: PageRequest) -> Shown:
     values = {name: page.query.get(name, "")[:2000] for name in ("from", "to", "cc", "subject", "text")}
-    way = next((each for each in _WAYS if page.query.get(each, "").isdigit()), "")
+    way = next((each for each in _WAYS if page.query.get(each)), "")
     if way:
-        values |= await _answer(page, int(page.query[way]), way)
+        values |= await _answer(page, page.number(way, 0, most=(1 << 63) - 1), way)
     elif not values["from"]:
         values["from"] = f"postmaster@{page.runner.config.postmaster.domain}"
     raw = page.query.get("raw") == "1"
@@ -40,7 +42,7 @@ async def _answer(page: PageRequest, number: int, way: str) -> dict[str, str]:
     from posthouse.message.reading import read_octets
 
     shown = await page.run("inbox show", number=number)
-    octets = shown.raw if shown.raw is not None else shown.text.encode()
+    octets = (shown.raw if shown.raw is not None else shown.text.encode())[:_MOST_READ]
     me = shown.inbox
 
     def made() -> dict[str, str]:

@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from posthouse.console.declarations import Done, NavEntry, Page, PageAction, Shown
-from posthouse.console.mail_parts import attachment_header
+from posthouse.console.mail_parts import attachment_header, octets_of
 from posthouse.console.problems import RequestRefused
 from posthouse.service.inbox.mbox import mbox_entry
 
@@ -147,7 +147,9 @@ async def _places(page: PageRequest, numbers: list[int], view: str) -> list[int]
 
 async def _undo(page: PageRequest) -> Done:
     number = _field(await page.form(), "deletion")
-    answer = await page.run("inbox undo", deletion=int(number) if number.isascii() and number.isdigit() else 0)
+    answer = await page.run(
+        "inbox undo", deletion=int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0
+    )
     return Done("/inbox", page.text("inbox.done.undo", number=-answer.deleted), answer)
 
 
@@ -173,8 +175,7 @@ async def _export(request: Request) -> StreamingResponse:
                 before=before,
             )
             for each in listing.messages:
-                content = await page.run("inbox show", number=each.number)
-                octets = content.raw if content.raw is not None else content.text.encode()
+                octets = await octets_of(page, each.number)
                 yield await asyncio.to_thread(mbox_entry, octets, each.sender, each.received)
             before = listing.before
             if not before:

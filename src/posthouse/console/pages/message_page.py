@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
@@ -12,12 +14,14 @@ from starlette.routing import Route
 
 from posthouse.console.declarations import Done, Page, PageAction, Shown
 from posthouse.console.mail_html import HTML_POLICY, REMOTE_POLICY, is_remote, safe_document
-from posthouse.console.mail_parts import attachment_header, part_response, shown_as
+from posthouse.console.mail_parts import attachment_header, octets_of, part_response, shown_as
 from posthouse.console.pages.inbox_page import list_address, listing_of
 from posthouse.console.problems import NotFound, RequestRefused
+from posthouse.service.operations.inboxes.linking import link_text
 
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
+    from posthouse.message.reading.read_part import ReadPart
     from posthouse.service.operations.inboxes.mail_answers import MailRead
 
 __all__ = ["BODY_LIMITS", "ROUTES", "segments"]
@@ -56,7 +60,8 @@ async def _show(page: PageRequest) -> Shown:
     read: MailRead = await page.run("inbox read", number=number)
     if page.wants_json:
         return Shown("message_show.html", read)
-    if read.entry.unread and page.visitor.may_change and page.query.get("keep") != "1":
+    by_a_reader = not page.is_led_here or page.request.headers.get("sec-fetch-user") == "?1"
+    if read.entry.unread and page.visitor.may_change and page.query.get("keep") != "1" and by_a_reader:
         await page.run("inbox mark", numbers=[read.entry.number])
     tab = page.query.get("tab", "")
     if tab not in _TABS or (tab == "html" and not read.html):
@@ -106,24 +111,38 @@ async def _frame(request: Request) -> Response:
     read: MailRead = await page.run("inbox read", number=number)
     if not read.html:
         raise NotFound(f"message {number} has no HTML")
-    loop = asyncio.get_running_loop()
-
-    def content(part: str) -> bytes:
-        asked = asyncio.run_coroutine_threadsafe(page.run("inbox part", number=number, part=part), loop)
-        octets: bytes = asked.result(60).content
-        return octets
-
-    pictures = {
-        each.content_id.lower(): (each.type, lambda part=each.number: content(part))
-        for each in read.parts
-        if each.content_id
-    }
+    named = {each.content_id.lower(): (each.type, each.number) for each in read.parts if each.content_id}
+    octets = await octets_of(page, number) if named else b""
     dark = page.query.get("dark") == "1"
-    document = await asyncio.to_thread(lambda: safe_document(read.html, pictures, dark=dark))
-    remote = page.query.get("remote") == "1"
+    document = await asyncio.to_thread(lambda: safe_document(read.html, _pictures(octets, named), dark=dark))
+    remote = page.query.get("remote") == "1" and not page.is_led_here  # the reader asks, and no message or other site
     return Response(
         document, media_type="text/html", headers={"content-security-policy": REMOTE_POLICY if remote else HTML_POLICY}
     )
+
+
+def _pictures(octets: bytes, named: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, Callable[[], bytes]]]:
+    """Content-ID → type and content; ``named`` has type and number of each part.
+
+    The message is read once, in the thread that writes the document: a thread that waited for other threads could wait
+    for ever, since there are few.
+    """
+    from posthouse.message.reading import read_octets
+
+    @cache
+    def parts() -> dict[str, ReadPart]:
+        found, waiting = {}, [read_octets(octets).root]
+        while waiting:
+            part = waiting.pop()
+            found[part.number] = part
+            waiting += part.parts
+        return found
+
+    def content(number: str) -> bytes:
+        part = parts().get(number)
+        return b"" if part is None else part.content
+
+    return {cid: (kind, partial(content, number)) for cid, (kind, number) in named.items()}
 
 
 async def _wanted(page: PageRequest) -> int:
@@ -162,8 +181,7 @@ async def _part(request: Request) -> Response:
 async def _source(request: Request) -> Response:
     page = _page(request)
     number = _number(page.args["number"])
-    shown = await page.run("inbox show", number=number)
-    octets = shown.raw if shown.raw is not None else shown.text.encode()
+    octets = await octets_of(page, number)
     headers = {"content-disposition": attachment_header(f"{number}.eml"), "content-security-policy": "sandbox"}
     return Response(octets, media_type="message/rfc822", headers=headers)
 
@@ -188,6 +206,12 @@ async def _release(page: PageRequest) -> Done:
     return Done(f"/message/{number}", replies, answer)
 
 
+async def _links(page: PageRequest) -> Shown:
+    number = _number(page.args["number"])
+    report = await page.run("inbox links", number=number)
+    return Shown("message_links.html", report, {"link_text": link_text}, title=page.text("message.links.title"))
+
+
 ROUTES: Final = (
     Route("/view/{number}.html", _frame),
     Route("/view/{number}.txt", _text),
@@ -196,6 +220,7 @@ ROUTES: Final = (
     Route("/message/{number}/source.eml", _source),
     Page("/message/{number}", _show),
     PageAction("/message/{number}/again", _again),
+    PageAction("/message/{number}/links", _links),
     PageAction("/message/{number}/release", _release),
 )
 BODY_LIMITS: Final = {"/message/": 1 << 16}

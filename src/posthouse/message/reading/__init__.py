@@ -2,6 +2,8 @@
 
 ``read`` takes a message from a file, a path or octets.  Stored mail has LF, CRLF or both as line ends, and may begin
 with the line of an mbox.
+
+Over budget: one module for each thing that is read, and the charset of text without a label takes two.
 """
 
 from __future__ import annotations
