@@ -22,7 +22,9 @@ MAILAUTH_TEXTS: Final[dict[str, str]] = {
     "mailauth.spf_fail": "在 `enforce` 之下，SPF 结果为 fail、而 DMARC 和可信的转发者都没有为其作证的邮件：`mark` 交由 "
     "DMARC 决定，`reject` 拒绝（550 5.7.23）。转发的邮件常常通不过 SPF。",
     "mailauth.quarantine": "如何处理 DMARC 要求隔离的邮件：`hold` 接收并扣留，由管理员决定；`header` 投递，并在最前"
-    "面加上 Quarantine 字段，供邮件程序分拣。",
+    "面加上 Quarantine 字段，供邮件程序分拣；`folder` 也加上这个字段，并存入 Maildir 的 `quarantine_folder`。",
+    "mailauth.quarantine_folder": "Maildir 中存放被隔离邮件的文件夹：Maildir 下的一个目录，没有时会建立。Maildir++ 用 "
+    "`.Junk`，Dovecot 的 `LAYOUT=fs` 用 `Junk`。",
     "mailauth.trusted_sealers": "ARC 封签受信任的转发者的域：在那里通过验证的邮件，不因转发所破坏的而被拒绝或隔离"
     "（RFC 8617）。",
     "mailauth.received_spf": "验证过的邮件是否另加 Received-SPF 字段（RFC 7208 §9.1）。",
@@ -50,5 +52,6 @@ MAILAUTH_TEXTS: Final[dict[str, str]] = {
 MAILAUTH_TYPES: Final[dict[str, str]] = {
     "domain or address": "域名或地址",
     "list of domains": "域名的列表",
+    "name of a folder": "文件夹的名称",
     "list of selectors": "选择符的列表",
 }

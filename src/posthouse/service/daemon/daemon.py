@@ -222,7 +222,7 @@ class Daemon:
 
         def smtp_by(key: SecurityKey) -> SmtpDeliverer:
             more = {"is_self": lambda place: self._local_identity(place), "timeouts": timeouts_of(key)}
-            more |= {"leaving": self._mail_auth.leaving}
+            more |= {"leaving": self._mail_auth.leaving, "converted": self._mail_auth.converted}
             return SmtpDeliverer(self._resolver, security=security[key], **more, **kind)  # type: ignore[arg-type]
 
         keys = keys_of(config)
@@ -254,6 +254,7 @@ class Daemon:
             destination=lambda address: self.router.destination(address),
             random=self._random,
             addressees=lambda address: addressees(self.directory, address),
+            signatures=self._mail_auth.own_fields,
         )
 
     def _make_worker(self) -> Worker:

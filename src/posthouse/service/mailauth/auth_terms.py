@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from posthouse.core import Address
+from posthouse.core import Address, Content
 from posthouse.server.content_check import CheckFactory
 
 if TYPE_CHECKING:
@@ -48,6 +48,15 @@ class SignerSource(Protocol):
 
     def sealing_key(self, hostname: str) -> DkimKey | None:
         """The key with which this host seals (ARC), None without one."""
+        ...
+
+    def own_fields(self, content: bytes) -> bytes:
+        """The signatures of a message of this server's own, such as a report; b"" without a key."""
+        ...
+
+    def signed_again(self, original: Content, converted: Content) -> tuple[Content, str]:
+        """A message that was converted on its way out, signed again where this server had signed it, and what became of
+        all its signatures, in words.  It reads both contents."""
         ...
 
     def load(self) -> None:

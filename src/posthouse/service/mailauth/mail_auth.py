@@ -9,12 +9,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, Protocol
 
-from posthouse.core import PosthouseError
+from posthouse.core import Content, PosthouseError
 from posthouse.delivery import Delivery
 from posthouse.message.compose import Composed
 from posthouse.net import Clock, DnsResolver, Resolver, Timer
 from posthouse.service.config.model import Config
 from posthouse.service.mailauth.auth_terms import SignerSource
+from posthouse.service.mailauth.broken_signatures import broken_text, signing_domains
 from posthouse.service.mailauth.lookups import MailResolver
 from posthouse.service.mailauth.reverse_paths import ReversePaths
 
@@ -88,6 +89,18 @@ class MailAuth:
         if reverse_paths is None:
             return delivery
         return delivery._replace(envelope=reverse_paths.leaving(delivery.envelope))
+
+    def converted(self, original: Content, converted: Content) -> tuple[Content, str]:
+        """A message that was converted for a host (``delivery.adapt.AfterConversion``); reads both contents."""
+        signers = self._current().signers
+        if signers is not None and signers.any:
+            return signers.signed_again(original, converted)
+        return converted, broken_text(signing_domains(original))
+
+    def own_fields(self, content: bytes) -> bytes:
+        """The signatures of a message of this server's own; b"" without a key."""
+        signers = self._current().signers
+        return signers.own_fields(content) if signers is not None and signers.any else b""
 
     def _look_at_files(self) -> None:
         """Have a thread look whether keys were made or removed, and whether there are new secrets."""

@@ -23,6 +23,7 @@ from posthouse.mailauth.arc import ArcResult, ArcSealer, ArcVerifier, vouching_s
 from posthouse.mailauth.dkim import BodyForm, DkimKey, DkimResult, DkimVerifier, HeaderSection, MessageHasher
 from posthouse.mailauth.dmarc import DmarcResult, check_dmarc
 from posthouse.mailauth.spf import SpfResult, check_spf, received_spf
+from posthouse.message.trace_fields import quarantine_field
 from posthouse.net import Clock
 from posthouse.server.content_check import CheckedMessage, CheckResult
 from posthouse.service.config.mailauth_settings import MailauthSettings
@@ -145,7 +146,7 @@ class Verification:
         field = self._seal(judged) + field
         quarantine = decision.quarantine
         if quarantine and terms.settings.quarantine != "hold":
-            field = _quarantine_field(quarantine) + field
+            field = quarantine_field(quarantine) + field
             quarantine = ""
         return CheckResult(field, None, quarantine, verdicts(judged, decision))
 
@@ -170,9 +171,3 @@ def _author(header: HeaderSection) -> bytes:
     """All From fields of a header section: what DMARC needs of it."""
     found = [header.fields[place].raw for place in header.places(b"from")]
     return b"".join([each if each.endswith(b"\r\n") else each + b"\r\n" for each in found])
-
-
-def _quarantine_field(reason: str) -> bytes:
-    """The field that tells mail programs of a message to be treated with suspicion."""
-    text = "".join(sign if " " <= sign <= "~" else "?" for sign in reason)[:200]
-    return f"Quarantine: yes\r\n\t({text.replace('(', '[').replace(')', ']').replace(chr(92), '/')})\r\n".encode()

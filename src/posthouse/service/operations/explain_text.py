@@ -179,6 +179,8 @@ def _connection(say: _Sentences, connection: ConnectionEntry, transcript: bool) 
         names = PHASES_ZH if say.lang == "zh" else {}
         phases = say("and").join(f"{names.get(name, name)} {_took(took)}" for name, took in connection.timings.items())
         parts.append(say("took", span=say.span(sum(connection.timings.values())), phases=phases))
+    if connection.converted:
+        parts.append(say.reason(connection.converted))
     if connection.ended:
         parts.append(say.reason(connection.ended))
     if parts:
