@@ -14,7 +14,7 @@ from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_doma
 from posthouse.service.config import types
 from posthouse.service.config.types import InvalidValue, SettingType, list_of, quoted, several, shown, text_of
 
-__all__ = ["DmarcException", "MailauthSettings", "SigningSettings", "VERIFY"]
+__all__ = ["BatvSettings", "DmarcException", "MailauthSettings", "SigningSettings", "VERIFY"]
 
 _VERIFY: Final = ("off", "mark", "enforce")
 _FOLDER_NAME: Final = re.compile(r"\.?[^/\x00-\x1f\x7f.][^/\x00-\x1f\x7f]{0,99}")
@@ -119,6 +119,21 @@ class SigningSettings(Struct, frozen=True, kw_only=True):
     ] = ()
 
 
+class BatvSettings(Struct, frozen=True, kw_only=True):
+    """A domain whose addresses are signed as senders of mail that leaves (BATV), so that delivery reports about mail
+    that it never sent are told apart."""
+
+    domain: Annotated[str, _DOMAIN, Meta(description="A domain of this server.")]
+    reports: Annotated[
+        Literal["refuse", "accept"],
+        Meta(
+            description="What is done with a delivery report to an address of the domain that is not signed, or was "
+            "signed more than 14 days ago: `refuse` it (550 5.7.1), or `accept` it. Write `accept` for the first 14 "
+            "days, because reports about earlier mail are not signed."
+        ),
+    ] = "refuse"
+
+
 class MailauthSettings(Struct, frozen=True, kw_only=True):
     """Message authentication: SPF, DKIM, DMARC and ARC; see [message authentication](mailauth.md)."""
 
@@ -220,10 +235,22 @@ class MailauthSettings(Struct, frozen=True, kw_only=True):
             "so that SPF passes at the next server; delivery reports to them go home. Without it, senders are kept."
         ),
     ] = ""
+    batv: tuple[BatvSettings, ...] = ()
     reports: Annotated[
         bool,
         Meta(description="Whether the owners of domains who ask for aggregate reports are sent them daily (RFC 9990)."),
     ] = False
+    failure_reports: Annotated[
+        int,
+        types.at_least(0, 1_000),
+        Meta(
+            description="How many failure reports a day each destination gets at most, where the owner of a domain "
+            "asks for them (`ruf`, RFC 9991): one about one message, with its header fields and without the addresses "
+            "of others; 0: none are sent."
+        ),
+    ] = 0
     report_sender: Annotated[
-        str, _AUTHOR, Meta(description="The author of aggregate reports; without it, `dmarc-reports` at `hostname`.")
+        str,
+        _AUTHOR,
+        Meta(description="The author of aggregate and failure reports; without it, `dmarc-reports` at `hostname`."),
     ] = ""

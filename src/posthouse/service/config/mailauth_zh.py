@@ -44,8 +44,15 @@ MAILAUTH_TEXTS: Final[dict[str, str]] = {
     "是否加以封签（ARC）。",
     "mailauth.srs_domain": "转发邮件时，用本服务器这个域中的地址代替原发件人地址（SRS），使下一台服务器的 SPF 得以"
     "通过；发往这些地址的投递报告会送回原发件人。不写时，发件人地址不变。",
+    "mailauth.batv[]": "一个域：发往外部的邮件，其发件人地址在该域中的都加上签名（BATV），从而辨别出为它从未"
+    "发出的邮件而来的投递报告。",
+    "mailauth.batv[].domain": "本服务器的一个域。",
+    "mailauth.batv[].reports": "投递报告发往该域中没有签名、或签名已超过 14 天的地址时：`refuse` 拒绝（550 5.7.1），"
+    "`accept` 接收。头 14 天请写 `accept`，因为此前的邮件没有签名。",
     "mailauth.reports": "是否每天向索取汇总报告的域的所有者发送报告（RFC 9990）。",
-    "mailauth.report_sender": "汇总报告的作者；不写时，为 `hostname` 的 `dmarc-reports`。",
+    "mailauth.failure_reports": "域的所有者索取失败报告（`ruf`，RFC 9991）时，每个收报地址一天最多得到几份。每份"
+    "报告针对一封邮件，含其邮件头中的字段，不含他人的地址；0 表示不发。",
+    "mailauth.report_sender": "汇总报告和失败报告的作者；不写时，为 `hostname` 的 `dmarc-reports`。",
 }
 
 #: How a value is written → the same in Chinese.

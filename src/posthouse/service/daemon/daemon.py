@@ -151,8 +151,15 @@ class Daemon:
         self._random = random or SystemRandom()
         self._transcript, self._switches = transcript, SwitchedFaults(self.clock, self._random)
         self._resolver = resolver or _resolver_of(config, self.clock)
-        submit = None if worker else lambda own: submit_own(self._generation.local_policy, own, "dmarc")
-        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation, self._tell_operator, submit)
+        self._mail_auth = MailAuth(
+            config,
+            resolver,
+            self.clock,
+            lambda: self._generation,
+            self._tell_operator,
+            lambda own: submit_own(self._generation.local_policy, own, "dmarc"),
+            sends=not worker,
+        )
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._generation: Generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
@@ -201,7 +208,7 @@ class Daemon:
             counts=self._counts,
             mail_resolver=self._mail_auth.resolver,
             key_fault=self._tell_operator,
-            reports=self._mail_auth.reports,
+            judged=self._mail_auth.judged,
             switches=self._switches,
             monitor=self.monitor,
         )

@@ -6,7 +6,8 @@ The resolver keeps its answers, and keys and secrets are looked at every minute,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from posthouse.core import Content, PosthouseError
@@ -20,6 +21,11 @@ from posthouse.service.mailauth.lookups import MailResolver
 from posthouse.service.mailauth.reverse_paths import ReversePaths
 
 if TYPE_CHECKING:
+    from posthouse.mailauth.dkim import HeaderSection
+    from posthouse.server.content_check import CheckedMessage
+    from posthouse.service.mailauth.failure_reports import FailureReports
+    from posthouse.service.mailauth.judgement import Decision, Judged
+    from posthouse.service.mailauth.mail_verification import JudgedSink
     from posthouse.service.mailauth.report_sender import AggregateReports
 
 __all__ = ["MailAuth"]
@@ -45,7 +51,8 @@ class MailAuth:
             about messages do not keep the relay's waiting.
         current: Gives the generation in force.
         fault: Is told of what cannot be read, in a sentence.
-        submit: Puts a message of the daemon's own into the queue; None in all workers but one.
+        submit: Puts a message of the daemon's own into the queue.
+        sends: Whether this worker sends aggregate reports; one does.
     """
 
     def __init__(
@@ -56,6 +63,7 @@ class MailAuth:
         current: Callable[[], _Current],
         fault: Callable[[str], object],
         submit: Callable[[Composed], Awaitable[None]] | None = None,
+        sends: bool = True,
     ) -> None:
         dns, questions = config.dns, config.mailauth.dns_questions
         inner = resolver or DnsResolver(dns.nameservers, timeout=dns.timeout, tries=dns.tries, concurrency=questions)
@@ -70,7 +78,12 @@ class MailAuth:
         if config.mailauth.reports:
             from posthouse.service.mailauth.report_sender import AggregateReports  # few daemons need it
 
-            self.reports = AggregateReports(config, self.resolver, clock, submit, fault)
+            self.reports = AggregateReports(config, self.resolver, clock, submit if sends else None, fault)
+        self.failures: FailureReports | None = None
+        if config.mailauth.failure_reports and submit is not None:
+            from posthouse.service.mailauth.failure_reports import FailureReports
+
+            self.failures = FailureReports(config, self.resolver, clock, submit, fault)
 
     def start(self) -> None:
         """Begin to watch keys and secrets."""
@@ -80,8 +93,20 @@ class MailAuth:
         """Watch no longer, and store what was counted for reports."""
         if self._timer is not None:
             self._timer.cancel()
+        if self.failures is not None:
+            self.failures.close()
         if self.reports is not None:
             self.reports.flush()
+
+    @property
+    def judged(self) -> JudgedSink | None:
+        """What is told of each message that was judged; None where nobody is."""
+        reports, failures = self.reports, self.failures
+        if failures is None:
+            return None if reports is None else reports.count
+        if reports is None:
+            return failures.judged
+        return partial(_told, (reports.count, failures.judged))
 
     def leaving(self, delivery: Delivery) -> Delivery:
         """A delivery as it leaves for another server."""
@@ -123,3 +148,10 @@ class MailAuth:
                 paths.load()
             except PosthouseError as error:  # the secrets of before go on
                 self._fault(str(error))
+
+
+def _told(
+    sinks: Sequence[JudgedSink], message: CheckedMessage, judged: Judged, decision: Decision, header: HeaderSection
+) -> None:
+    for each in sinks:
+        each(message, judged, decision, header)

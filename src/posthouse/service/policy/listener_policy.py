@@ -88,7 +88,7 @@ class ListenerPolicy:
     that lists and aliases owe; without one there are none.  ``checks`` make the content checks of each message, in the
     order in which they are asked.  ``logins`` has the terms of AUTH; None: nobody can log in.  ``counts`` are shared by
     all listeners and worker processes; without them the listener has its own.  ``auth`` are the terms of message
-    authentication.
+    authentication.  ``report_refused`` says why a recipient takes no message with the null reverse-path; None: all do.
 
     ``verified`` is the context of messages that are verified, None if the listener verifies none.
 
@@ -117,6 +117,7 @@ class ListenerPolicy:
         logins: Logins | None = None,
         counts: SharedCounts | None = None,
         auth: AuthTerms = NO_AUTH,
+        report_refused: Callable[[Address], Verdict | None] | None = None,
     ) -> None:
         self.config, self.settings, self.lmtp = config, listener, listener.kind == "lmtp"
         self.directory, self.clock = directory, clock
@@ -151,6 +152,7 @@ class ListenerPolicy:
             checks=tuple(checks),
         )
         self.submissions = with_room(self.intake)
+        self.report_refused = report_refused
         self.signers, self.verified = auth.signers, _verified(self.intake, auth.verify)
         self._verifies_local = auth.verify is not None and auth.verify.local
         self.tally, self._connections, self.sending = _limits(listener, counts or SharedCounts(), clock)
