@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 from posthouse.core.units import duration_in_words, size_in_words
-from posthouse.service.mailauth.verdict_text import verdict_sentence
+from posthouse.service.mailauth.texts.verdict_text import verdict_sentence
 from posthouse.service.operations.explain_words import EXPLAIN_TEXTS, PHASES_ZH
 from posthouse.service.operations.reasons_zh import chinese_reason
 from posthouse.service.operations.remarks import remark_sentence

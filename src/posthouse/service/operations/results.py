@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from posthouse.service.mailauth.verdict_text import VerdictEntry
+from posthouse.service.mailauth.texts.verdict_text import VerdictEntry
 from posthouse.service.operations.remarks import RemarkEntry
 
 __all__ = [
