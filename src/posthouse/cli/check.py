@@ -202,7 +202,7 @@ def message(
         listed = [each._asdict() for each in found]
         print_json(listed if auth is None else {"findings": listed} | {name: getattr(auth, name) for name in _PARTS})
     else:
-        _show_findings(file, found)
+        _show_findings(file, found, language(lang))
         if auth is not None:
             _show_authentication(auth, _in(lang))
     grave = (Level.ERROR, Level.WARNING) if strict else (Level.ERROR,)
@@ -293,8 +293,11 @@ def _octets_of(path: str) -> bytes:
         return file.read()
 
 
-def _show_findings(file: str, found: Sequence[Finding]) -> None:
+def _show_findings(file: str, found: Sequence[Finding], lang: str) -> None:
     name = "standard input" if file == "-" else file
+    if lang == "zh":
+        _show_findings_in_chinese(file, found)
+        return
     for each in found:
         source = f" ({each.source})" if each.source else ""
         say(f"{name}:{each.line}: {each.level}: {each.text} [{each.rule}]", _COLOURS[each.level])
@@ -305,3 +308,17 @@ def _show_findings(file: str, found: Sequence[Finding]) -> None:
     counts = Counter(str(each.level) for each in found)
     parts = [f"{count} {level}{'' if count == 1 else 's'}" for level, count in counts.items()]
     say(f"{name}: {', '.join(parts)}.")
+
+
+def _show_findings_in_chinese(file: str, found: Sequence[Finding]) -> None:
+    from posthouse.service.operations.checks.lint_zh import chinese_lint_remedy, chinese_lint_text
+
+    said, name = _in("zh"), "标准输入" if file == "-" else file
+    for each in found:
+        source = f"（{each.source}）" if each.source else ""
+        text = chinese_lint_text(each.rule, each.text)
+        say(f"{name}:{each.line}: {said(str(each.level))}: {text} [{each.rule}]", _COLOURS[each.level])
+        say(f"    {chinese_lint_remedy(each.remedy)}{source}")
+    counts = Counter(str(each.level) for each in found)
+    parts = "，".join(f"{count} 个{said(level)}" for level, count in counts.items())
+    say(f"{name}: {parts}。" if found else f"{name}: 没有发现问题。", "" if found else "green")

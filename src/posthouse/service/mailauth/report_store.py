@@ -104,7 +104,7 @@ class ReportStore:
         with self._open() as file:
             file.execute("DELETE FROM sent WHERE day < ?", (day,))
             (total,) = file.execute("SELECT coalesce(sum(reports), 0) FROM sent").fetchone()
-            allowed = []
+            allowed: list[str] = []
             for each in destinations:
                 found = file.execute(
                     "SELECT reports FROM sent WHERE day = ? AND destination = ?", (day, each)
