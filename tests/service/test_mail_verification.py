@@ -155,7 +155,9 @@ def test_a_forged_author_is_refused(host: str) -> None:
     assert "bank.test" in reply.text
     assert not verify.made.spool.stored
     assert verify.made.spool.receipts[0].ended == "aborted"
-    assert "dmarc fail" in verify.logged("refused")[0]["reason"]
+    (refused,) = verify.logged("refused")
+    assert "dmarc fail" in refused["reason"]
+    assert refused["results"] == "spf=fail dkim=none dmarc=fail(reject)"
 
 
 def test_marking_refuses_nothing_and_says_what_would_be() -> None:
