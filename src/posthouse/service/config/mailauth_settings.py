@@ -120,8 +120,7 @@ class SigningSettings(Struct, frozen=True, kw_only=True):
 
 
 class BatvSettings(Struct, frozen=True, kw_only=True):
-    """A domain whose addresses are signed as senders of mail that leaves (BATV), so that delivery reports about mail
-    that it never sent are told apart."""
+    """A domain whose senders are signed as mail leaves (BATV), to refuse reports about mail that it never sent."""
 
     domain: Annotated[str, _DOMAIN, Meta(description="A domain of this server.")]
     reports: Annotated[

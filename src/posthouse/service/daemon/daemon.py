@@ -151,15 +151,7 @@ class Daemon:
         self._random = random or SystemRandom()
         self._transcript, self._switches = transcript, SwitchedFaults(self.clock, self._random)
         self._resolver = resolver or _resolver_of(config, self.clock)
-        self._mail_auth = MailAuth(
-            config,
-            resolver,
-            self.clock,
-            lambda: self._generation,
-            self._tell_operator,
-            lambda own: submit_own(self._generation.local_policy, own, "dmarc"),
-            sends=not worker,
-        )
+        self._mail_auth = self._make_mail_auth(resolver, worker)
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._generation: Generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
@@ -253,6 +245,17 @@ class Daemon:
 
     def _tell_operator(self, text: str) -> None:
         self.faults.write(reason=text)
+
+    def _make_mail_auth(self, resolver: Resolver | None, worker: int) -> MailAuth:
+        return MailAuth(
+            self.config,
+            resolver,
+            self.clock,
+            lambda: self._generation,
+            self._tell_operator,
+            lambda own: submit_own(self._generation.local_policy, own, "dmarc"),
+            sends=not worker,
+        )
 
     def _make_dsn_writer(self) -> DsnWriter:
         return DsnWriter(

@@ -147,13 +147,12 @@ class Generation:
             logins=logins,
             counts=counts,
             auth=self._auth(listener, lasting),
-            report_refused=None if self.reverse_paths is None else self.reverse_paths.report_refused,
         )
 
     def _auth(self, listener: ListenerSettings, lasting: Lasting) -> AuthTerms:
         key = self._sealing_key if self.config.mailauth.seal and self.signers is not None else None
         terms = verify_terms(self.config, listener, lasting.mail_resolver, lasting.clock, key, lasting.judged)
-        return AuthTerms(terms, self.signers)
+        return AuthTerms(terms, self.signers, self.reverse_paths.report_refused if self.reverse_paths else None)
 
     def _sealing_key(self, envelope: Envelope) -> DkimKey | None:
         """The key with which a message is sealed because it is sent on to other servers; None if it is not."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from posthouse.core import Address, Content
+from posthouse.core import Address, Content, Verdict
 from posthouse.server.content_check import CheckFactory
 
 if TYPE_CHECKING:
@@ -74,10 +74,12 @@ class VerifyTerms(NamedTuple):
 
 
 class AuthTerms(NamedTuple):
-    """What a listener does: it verifies, signs what is submitted, or neither."""
+    """What a listener does: it verifies, signs what is submitted, or neither; ``report_refused`` says why a recipient
+    takes no message with the null reverse-path, None: all do."""
 
     verify: VerifyTerms | None = None
     signers: SignerSource | None = None
+    report_refused: Callable[[Address], Verdict | None] | None = None
 
 
 NO_AUTH = AuthTerms()

@@ -106,7 +106,7 @@ class MailAuth:
             return None if reports is None else reports.count
         if reports is None:
             return failures.judged
-        return partial(_told, (reports.count, failures.judged))
+        return partial(_to_all, (reports.count, failures.judged))
 
     def leaving(self, delivery: Delivery) -> Delivery:
         """A delivery as it leaves for another server."""
@@ -150,7 +150,7 @@ class MailAuth:
                 self._fault(str(error))
 
 
-def _told(
+def _to_all(
     sinks: Sequence[JudgedSink], message: CheckedMessage, judged: Judged, decision: Decision, header: HeaderSection
 ) -> None:
     for each in sinks:

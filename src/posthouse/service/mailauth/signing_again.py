@@ -19,7 +19,7 @@ from posthouse.mailauth.questions import answer
 from posthouse.message.headers import without_fields
 from posthouse.service.mailauth.broken_signatures import broken_text, signing_domains
 
-__all__ = ["signed_again"]
+__all__ = ["KeyOf", "signed_again"]
 
 KeyOf = Callable[[str, str], DkimKey | None]
 

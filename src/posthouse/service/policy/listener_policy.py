@@ -88,7 +88,7 @@ class ListenerPolicy:
     that lists and aliases owe; without one there are none.  ``checks`` make the content checks of each message, in the
     order in which they are asked.  ``logins`` has the terms of AUTH; None: nobody can log in.  ``counts`` are shared by
     all listeners and worker processes; without them the listener has its own.  ``auth`` are the terms of message
-    authentication.  ``report_refused`` says why a recipient takes no message with the null reverse-path; None: all do.
+    authentication.
 
     ``verified`` is the context of messages that are verified, None if the listener verifies none.
 
@@ -117,7 +117,6 @@ class ListenerPolicy:
         logins: Logins | None = None,
         counts: SharedCounts | None = None,
         auth: AuthTerms = NO_AUTH,
-        report_refused: Callable[[Address], Verdict | None] | None = None,
     ) -> None:
         self.config, self.settings, self.lmtp = config, listener, listener.kind == "lmtp"
         self.directory, self.clock = directory, clock
@@ -152,9 +151,11 @@ class ListenerPolicy:
             checks=tuple(checks),
         )
         self.submissions = with_room(self.intake)
-        self.report_refused = report_refused
-        self.signers, self.verified = auth.signers, _verified(self.intake, auth.verify)
-        self._verifies_local = auth.verify is not None and auth.verify.local
+        self.signers, self.report_refused = auth.signers, auth.report_refused
+        self.verified, self._verifies_local = (
+            _verified(self.intake, auth.verify),
+            bool(auth.verify and auth.verify.local),
+        )
         self.tally, self._connections, self.sending = _limits(listener, counts or SharedCounts(), clock)
         self._stored, self._quotas = stored, any(each.quota for each in config.domain)
         self._free, self._room, self._room_asked = free or (lambda: _free_octets(config.data_dir)), 0, -inf
