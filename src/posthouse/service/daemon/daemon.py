@@ -31,6 +31,7 @@ from posthouse.delivery import (
     SmtpDeliverer,
 )
 from posthouse.delivery.security import InClear
+from posthouse.message.compose import Composed
 from posthouse.net import (
     CachingResolver,
     Clock,
@@ -151,7 +152,8 @@ class Daemon:
         self._random = random or SystemRandom()
         self._transcript, self._switches = transcript, SwitchedFaults(self.clock, self._random)
         self._resolver = resolver or _resolver_of(config, self.clock)
-        self._mail_auth = self._make_mail_auth(resolver, worker)
+        tell, own = self._tell_operator, partial(_submit, self)
+        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation, tell, own, sends=not worker)
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._generation: Generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
@@ -245,17 +247,6 @@ class Daemon:
 
     def _tell_operator(self, text: str) -> None:
         self.faults.write(reason=text)
-
-    def _make_mail_auth(self, resolver: Resolver | None, worker: int) -> MailAuth:
-        return MailAuth(
-            self.config,
-            resolver,
-            self.clock,
-            lambda: self._generation,
-            self._tell_operator,
-            lambda own: submit_own(self._generation.local_policy, own, "dmarc"),
-            sends=not worker,
-        )
 
     def _make_dsn_writer(self) -> DsnWriter:
         return DsnWriter(
@@ -551,6 +542,11 @@ class Daemon:
             self._lock.release()
         self._state = "ended"
         self.log("ended")
+
+
+async def _submit(daemon: Daemon, own: Composed) -> None:
+    """Put a report of message authentication into the queue."""
+    await submit_own(daemon._generation.local_policy, own, "dmarc")
 
 
 def _log_of(config: Config, clock: Clock, log: EventSink | Callable[..., object] | None, tally: Tally) -> EventSink:
