@@ -250,7 +250,8 @@ LINES = st.lists(
 def test_both_ways_to_read_a_section_find_the_same_fields(pieces: list[bytes]) -> None:
     found = split(b"A: b\r\n" + b"".join(pieces) + b"\r\nTo: c\r\n\r\n")
     section = HeaderSection(found)
-    for name in {b"a", b"from", b"subject", b"to", b"x", *(field.name.lower() for field in section.fields if field.name)}:
+    names = {field.name.lower() for field in section.fields if field.name}
+    for name in {b"a", b"from", b"subject", b"to", b"x", *names}:
         expected = [place for place, field in enumerate(section.fields) if field.name.lower() == name]
         assert list(section.places(name)) == expected, name
     for place, field in enumerate(section.fields):

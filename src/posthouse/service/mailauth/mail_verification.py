@@ -134,6 +134,11 @@ class Verification:
         return self._concluded(spf, dkim, arc, await dmarc if isinstance(dmarc, asyncio.Task) else dmarc)
 
     def _dmarc(self, spf: SpfResult, dkim: DkimResult) -> DmarcResult | asyncio.Task[DmarcResult]:
+        if self._lookups.is_late:
+            # The policy of the author's domain gets a time of its own: whoever forges the author chooses the keys that
+            # are asked for, and keys whose domain never answers must not make the policy a temporary failure.
+            self._lookups.close()
+            self._lookups = MessageLookups(self._terms.resolver, self._terms.clock, self._terms.settings.dns_time)
         return self._lookups.run(check_dmarc(self._author + b"\r\n", spf, dkim))
 
     def _concluded(self, spf: SpfResult, dkim: DkimResult, arc: ArcResult, dmarc: DmarcResult) -> CheckResult:
