@@ -46,7 +46,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from posthouse.core import AttemptTrace, Content, Envelope
-from posthouse.spool.filters import Condition, RecipientRow, SummaryRow
+from posthouse.spool.filters import Condition, LargestDestinations, RecipientRow, SummaryRow
 from posthouse.spool.history import Event, MessageSummary, Origin
 from posthouse.spool.mail_index import MailIndex
 from posthouse.spool.model import (
@@ -218,6 +218,10 @@ class SpoolQueries(Protocol):
 
     async def summary(self, conditions: Sequence[Condition] = (), *, now: float) -> list[SummaryRow]:
         """The number of recipients that meet the conditions, for each destination by age; the largest first."""
+        ...
+
+    async def largest(self, conditions: Sequence[Condition] = (), *, now: float, limit: int) -> LargestDestinations:
+        """The first ``limit`` rows of ``summary``, and how much there is in all."""
         ...
 
     async def audit(self, *, limit: int = 100) -> list[AuditRecord]:

@@ -7,6 +7,7 @@ the transactions that change the queue.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from posthouse.core import SettingError, path_text
@@ -130,21 +131,19 @@ def _recipient(queue_id: str, row: QueuedRecipient, attempts: NextAttempts) -> Q
 async def _summary(context: Context, filter: str = "", limit: int = 1000) -> QueueSummary:  # noqa: A002
     now = context.clock.time()
     async with context.spool() as spool:
-        rows = await spool.queries.summary(parse_filter(filter), now=now)
+        found = await spool.queries.largest(parse_filter(filter), now=now, limit=max(1, min(limit, MOST_ENTRIES)))
         lost = await spool.queries.lost()
-    rows = [row for row in rows if row.total]
-    shown = rows[: max(1, min(limit, MOST_ENTRIES))]
     return QueueSummary(
         now=now,
         ages=list(BUCKETS),
-        rows=_rows(shown),
-        recipients=sum(row.total for row in rows),
-        others=len(rows) - len(shown),
+        rows=_rows(found.rows),
+        recipients=found.recipients,
+        others=found.destinations - len(found.rows),
         lost=lost,
     )
 
 
-def _rows(rows: list[SummaryRow]) -> list[QueueSummaryRow]:
+def _rows(rows: Sequence[SummaryRow]) -> list[QueueSummaryRow]:
     return [filled(QueueSummaryRow, row) for row in rows]
 
 

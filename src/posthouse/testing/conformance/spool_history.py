@@ -160,6 +160,12 @@ async def questions_are_answered(make: Make) -> None:
         ("mail.x.test", (0, 0, 1, 0, 0, 0), 1, 0, NOW),
         ("y.test", (0, 0, 1, 0, 0, 0), 1, 0, NOW),
     ]
+    for conditions in ((), [Condition("domain", "=", "*.test")], [Condition("size", "<", 300.0)]):
+        whole = await spool.queries.summary(conditions, now=now)
+        for limit in range(1, len(whole) + 2):
+            found = await spool.queries.largest(conditions, now=now, limit=limit)
+            assert list(found.rows) == whole[:limit], (conditions, limit, found)
+            assert (found.recipients, found.destinations) == (sum(row.total for row in whole), len(whole))
     for wrong in (("domain", ">", "x"), ("size", "~", 1.0), ("size", "=", "big"), ("colour", "=", "x")):
         try:
             await spool.queries.select([Condition(*wrong)])
