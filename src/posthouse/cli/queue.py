@@ -12,6 +12,7 @@ import click
 from posthouse.cli import exit_codes
 from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.operator.pausing import pause, paused, resume
+from posthouse.cli.operator.undoing import undo, undoable
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, cut_off, safe, say, table, width_of, with_json
 from posthouse.core.units import short_duration, size_in_words
@@ -306,6 +307,14 @@ def _where(found: QueueCount) -> str:
     return f" for {', '.join(map(named, found.destinations))}{more}"
 
 
+_UNDO_FOR = click.option(
+    "--undo-for",
+    metavar="TIME",
+    default="",
+    help="Let `posthouse queue undo` undo it so long, such as 10m; mail to drop is held until then.",
+)
+
+
 def _changing(command: _Command) -> _Command:
     """Give a command that changes the queue the options of all of them."""
     for option in (
@@ -339,20 +348,25 @@ def _change(act: str, done: str, given: dict[str, Any], **more: Any) -> None:
         print_json(changed)
         return
     say(f"{_recipients(changed.recipients)} {done}." if changed.recipients else "No match.")
+    if changed.undo:
+        effect = "; until then it is held" if act == "drop" else ""
+        say(f"`posthouse queue undo {changed.undo}` undoes it until {aware(changed.until)}{effect}.", "dim")
 
 
 @queue.command("hold", short_help="Hold waiting mail: no attempts are made.", epilog=_LANGUAGE)
+@_UNDO_FOR
 @_changing
-def hold(**given: Any) -> None:
+def hold(undo_for: str, **given: Any) -> None:
     """Hold waiting mail: no attempts are made until it is released."""
-    _change("hold", "held", given)
+    _change("hold", "held", given, undo_for=undo_for)
 
 
 @queue.command("release", short_help="Release held mail, and try it now.", epilog=_LANGUAGE)
+@_UNDO_FOR
 @_changing
-def release(**given: Any) -> None:
+def release(undo_for: str, **given: Any) -> None:
     """Release held mail, and try it now."""
-    _change("release", "released", given)
+    _change("release", "released", given, undo_for=undo_for)
 
 
 @queue.command("retry", short_help="Try waiting mail now.", epilog=_LANGUAGE)
@@ -364,10 +378,11 @@ def retry(**given: Any) -> None:
 
 @queue.command("drop", short_help="Give mail up, permanently.", epilog=_LANGUAGE)
 @click.option("--report", is_flag=True, help="Send the senders a delivery report.")
+@_UNDO_FOR
 @_changing
-def drop(report: bool, **given: Any) -> None:
+def drop(report: bool, undo_for: str, **given: Any) -> None:
     """Give mail up, permanently. The senders are not notified, unless with --report."""
-    _change("drop", "dropped", given, report=report)
+    _change("drop", "to be dropped" if undo_for else "dropped", given, report=report, undo_for=undo_for)
 
 
 @queue.command("reroute", short_help="Send mail by another route than the configured one.", epilog=_LANGUAGE)
@@ -383,5 +398,5 @@ def reroute(via: str | None, undo: bool, **given: Any) -> None:
     _change("reroute", "rerouted" if via else "routed by the configuration again", given, via=via or "")
 
 
-for each in (pause, resume, paused):
+for each in (pause, resume, paused, undo, undoable):
     queue.add_command(each)

@@ -386,9 +386,13 @@ class Spool(Protocol):
         who: str = "",
         target: str = "",
         report: Compose | None = None,
+        among: Sequence[tuple[str, int]] | None = None,
     ) -> int:
         """Apply an action to all recipients that meet the conditions now, a bounded number in each transaction; returns
         how many were changed.
+
+        ``among`` names recipients (queue id and key, in order) in the place of the conditions, which then are for the
+        audit log only; of these, DROP takes those that are held.
 
         Each changed message's history has it, and the audit log has one line for all (``audit``).  An attempt that is
         under way ends as it ends: a delivery is recorded, only another attempt is not made.

@@ -212,7 +212,8 @@ def _arms(
     ``names``, or of all."""
     terms, values = where(conditions, now)
     if names is not None:
-        terms, values = [*terms, "destination IN (SELECT value FROM json_each(?))"], [*values, json.dumps(sorted(names))]
+        terms = [*terms, "destination IN (SELECT value FROM json_each(?))"]
+        values = [*values, json.dumps(sorted(names))]
     if not _by_index(conditions):
         return f"SELECT {what} FROM recipient NOT INDEXED WHERE {' AND '.join(terms)} {group}", values
     statement = " UNION ALL ".join(
@@ -242,7 +243,7 @@ def summary(connection: sqlite3.Connection, conditions: Sequence[Condition], now
 def largest(
     connection: sqlite3.Connection, conditions: Sequence[Condition], now: float, limit: int
 ) -> LargestDestinations:
-    """The summary of the largest destinations: those of the others are counted only, which takes a third of the time."""
+    """The summary of the largest destinations: others are only counted, which takes 1/3 of the time."""
     if not _by_index(conditions):  # every row is read in any case
         rows = [row for row in summary(connection, conditions, now) if row.total]
         return LargestDestinations(rows[:limit], sum(row.total for row in rows), len(rows))
