@@ -13,8 +13,9 @@ import django
 import pytest
 from django.conf import settings
 from django.core import mail
-from django.db import transaction
+from django.db import connections, transaction
 from django.test.utils import override_settings
+from django.utils.functional import empty
 
 from posthouse import read
 from posthouse.core import Content, Envelope, LocalError, Outcome, Reply, Result, SettingError
@@ -44,11 +45,14 @@ class Kept:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _django() -> None:
-    if not settings.configured:
-        databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
-        settings.configure(DATABASES=databases, USE_TZ=True, DEFAULT_FROM_EMAIL="shop@here.test")
-        django.setup()
+def _django() -> Iterator[None]:
+    databases = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+    settings.configure(DATABASES=databases, USE_TZ=True, DEFAULT_FROM_EMAIL="shop@here.test", LOGGING_CONFIG=None)
+    django.setup()
+    yield
+    connections.close_all()
+    # Configured settings would name the server of every message that a later test sends (posthouse.sending.via).
+    settings._wrapped = empty
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posthouse.core import Reply
-from posthouse.protocol import Limits, Offer, Pause, Receiver, Refused
+from posthouse.protocol import AuthResponse, Limits, Offer, Pause, Receiver, Refused
 from posthouse.protocol.proxies import XCLIENT, XFORWARD, Forwarding, ProxyHeader, ProxyHeaderError, ProxyHeaderReader
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -311,3 +311,47 @@ def test_another_protocol_within_content_or_auth_is_no_command() -> None:
     refused = made.next_event()
     assert isinstance(refused, Refused)
     assert (refused.what, refused.fatal) == ("AUTH", False)
+
+
+def refused_in_order(made: Receiver, parts: list[bytes]) -> list[tuple[str, str, bool]]:
+    """What is refused, with its reply; what is not refused is answered positively."""
+    found = []
+    for part in parts:
+        made.receive_data(part)
+        while not isinstance(happened := made.next_event(), Pause):
+            if isinstance(happened, Refused):
+                found.append((happened.what, str(happened.reply), happened.fatal))
+                made.send(happened.reply)
+            else:
+                made.send(Reply(235, "2.7.0", "in") if isinstance(happened, AuthResponse) else Reply(334, "", ""))
+    return found
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        b"GETTING\r\nPOSTMASTER x\r\n",  # GET may be the whole word, or a part of it
+        b"GET\xf2\xf2",
+        b"put\n\r\nPRI\rx\r\n",
+        b"\x80\n\x01\x03\r\n",  # behind the bare LF is another line
+        b"AUTH PLAIN\r\nPOST\r\nNOBODY\r\n",  # a response in base64, and a line after it
+        b"AUTH PLAIN\r\n\x16\x03\x01\r\nNOBODY\r\n",
+        b"X" * 600 + b"\r\nGETTING\r\n",
+        b"GET " + b"x" * 600 + b"\r\n",
+    ],
+)
+def test_what_is_another_protocol_does_not_depend_on_where_the_octets_are_cut(wire: bytes) -> None:
+    def session(parts: list[bytes]) -> list[tuple[str, str, bool]]:
+        return refused_in_order(receiver(Offer(auth=("PLAIN",))), parts)
+
+    whole = session([wire])
+    assert whole or wire.startswith(b"GET\xf2"), "a line that has not ended is neither refused nor another protocol"
+    for place in range(1, len(wire)):
+        assert session([wire[:place], wire[place:]]) == whole, place
+    assert session([wire[each : each + 1] for each in range(len(wire))]) == whole
+
+
+def test_a_line_without_end_that_is_another_protocol_is_named_so() -> None:
+    refused = event(b"GET /" + b"x" * 70_000, Offer())
+    assert isinstance(refused, Refused)
+    assert (refused.what, refused.fatal) == ("HTTP", True)

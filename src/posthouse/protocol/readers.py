@@ -60,6 +60,7 @@ class LineReader:
 
     def __init__(self) -> None:
         #: The first octets of the line that ``line`` has not returned: it is not complete, too long, or at fault.
+        #: Octets behind that line are never among them.  Empty where no line has begun.
         self.begins = b""
         #: True while all octets are consumed.
         self.empty = True
@@ -113,16 +114,18 @@ class LineReader:
         if data:
             self.feed(data)
         if self.empty:
+            if not self._skipping:
+                self.begins = b""
             return None
         buffer, start = self._buffer, self._position
         end = buffer.find(b"\n", start)
         if end < 0:
             size = self._skipped + len(buffer) - start
+            if not self._skipping:
+                self.begins = buffer[start : start + 16]
             if size > ENDLESS_LINE:
                 self.clear()
                 return InputFault.ENDLESS
-            if not self._skipping:
-                self.begins = buffer[start : start + 16]
             if self._skipping or size > limit:
                 # Keep a CR that may belong to the line end; the rest will never be wanted.
                 self._skipping = True
@@ -135,7 +138,7 @@ class LineReader:
         self.empty = end + 1 == len(buffer)
         if self._skipping or end + 1 - start > limit:
             if not self._skipping:
-                self.begins = buffer[start : start + 16]
+                self.begins = buffer[start : min(start + 16, end + 1)]
             size = self._skipped + end + 1 - start
             self._skipping, self._skipped = False, 0
             return InputFault.ENDLESS if size > ENDLESS_LINE else InputFault.TOO_LONG
@@ -145,7 +148,7 @@ class LineReader:
             self.lf_alone = True
             line = buffer[start:end]
         else:
-            self.begins = buffer[start : start + 16]
+            self.begins = buffer[start : min(start + 16, end + 1)]
             return InputFault.BARE_LF
         if line.find(b"\r") >= 0:  # half the time of ``in``, which takes the octets for a number first
             self.begins = line[:16]

@@ -247,7 +247,7 @@ class Receiver:
         line = lines.line(self._line_limit, data)
         self.has_input = self._eof or not lines.empty
         if line is None or isinstance(line, InputFault):
-            if not authenticating and (foreign := foreign_protocol(lines.begins)) is not None:
+            if lines.begins and not authenticating and (foreign := foreign_protocol(lines.begins)) is not None:
                 return self._refuse(foreign[0], foreign[1], fatal=True)
             if line is None:
                 return _NEED_DATA

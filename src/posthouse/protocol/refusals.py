@@ -101,12 +101,14 @@ def begins_auth(line: bytes) -> bool:
 #: A ClientHello: a handshake record of SSL 3 or TLS, or SSL 2's form of it.
 _TLS: Final = re.compile(rb"\x16\x03[\x00-\x04]|[\x80-\xff][\x00-\xff]\x01[\x00-\x03]")
 #: Methods of HTTP, and the first word of HTTP/2 (RFC 9113 §3.4); RTSP and SIP have some of them.
-_HTTP: Final = re.compile(rb"(?i:GET|POST|PUT|HEAD|DELETE|OPTIONS|TRACE|PATCH|CONNECT|PRI|PROPFIND)(?=[ \r\n]|$)")
+_HTTP: Final = re.compile(rb"(?i:GET|POST|PUT|HEAD|DELETE|OPTIONS|TRACE|PATCH|CONNECT|PRI|PROPFIND)(?=[ \r\n])")
 
 
 def foreign_protocol(begins: bytes) -> tuple[str, Reply] | None:
     """The protocol that a client speaks in place of SMTP, by the first octets of a line that is no command, and the
     last reply to it; None if it may be SMTP.
+
+    The line may be incomplete, so a word is known only once what ends it is there; a line end belongs to ``begins``.
 
     A browser can be made to send a request to this port, with a message in its body; so the session ends at the first
     line (RFC 9325 §3.8).

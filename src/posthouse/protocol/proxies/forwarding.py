@@ -42,7 +42,7 @@ class Forwarding(NamedTuple):
 def no_command(line: bytes, offer: Offer, state: State) -> Forwarding | Refused | None:
     """What a line is whose first word is no verb of the RFCs: XCLIENT or XFORWARD where they are offered; a protocol
     that is not SMTP; or None, an error like any other."""
-    foreign = foreign_protocol(line)
+    foreign = foreign_protocol(line + b"\r\n")
     if foreign is not None:
         return Refused(foreign[0], foreign[1], fatal=True)
     if not offer.xclient and not offer.xforward:
