@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -89,6 +90,32 @@ def test_a_trace_has_the_message_its_waits_its_attempts_and_their_phases(tmp_pat
                 attempt = next(each for each in spans if each.name == "attempt")
                 assert attempt.attributes is not None
                 assert attempt.attributes["posthouse.reply"] == "550 5.1.1"
+
+    run(scenario)
+
+
+def test_an_end_that_is_not_recorded_yet_is_looked_at_again() -> None:
+    async def scenario() -> None:
+        asked: list[str] = []
+        waits = MessageHistory(
+            id="a", now=1.0, queued=True, corrupt=False, received=0.0, source="", helo="", tls="", user="", sender="",
+            recipients=(), size=1, message_id="", about="", events=[], standing=[],
+        )  # fmt: skip
+
+        async def history(queue_id: str) -> MessageHistory:
+            asked.append(queue_id)
+            return waits if len(asked) < 3 else msgspec.structs.replace(waits, queued=False)
+
+        exporter = InMemorySpanExporter()
+        feed = TraceFeed(history, provider_of(SimpleSpanProcessor(exporter)))
+        feed.take(DeliveryLine(1, "x-1", "delivered", {"id": "a"}))
+        feed.take(DeliveryLine(2, "x-2", "deferred", {"id": "b"}))
+        await feed.look()
+        assert asked == ["a", "b"]
+        await feed.look()
+        assert (asked, [each.name for each in exporter.get_finished_spans()]) == (["a", "b", "a"], ["message"])
+        await feed.look()
+        assert len(asked) == 3
 
     run(scenario)
 

@@ -28,6 +28,8 @@ __all__ = ["TraceFeed", "exporting", "ids_of", "provider_of", "traceparent"]
 _QUEUE: Final = 1_000  # messages
 _NANO: Final = 1_000_000_000
 _PERIOD: Final = 0.5
+_LOOKS: Final = 4
+_ENDS: Final = frozenset(("delivered", "failed", "expired"))
 _History = Callable[[str], Awaitable[MessageHistory | None]]
 
 
@@ -102,7 +104,8 @@ class TraceFeed:
         self._history = history
         self._provider = provider
         self._tracer = provider.get_tracer("posthouse")
-        self._lines: deque[tuple[int, str]] = deque()
+        self._lines: deque[DeliveryLine] = deque()
+        self._again: dict[str, int] = {}  # messages whose end was told and is not recorded yet, and how often looked at
         self._filled = asyncio.Event()
         self.settled = 0
 
@@ -112,7 +115,7 @@ class TraceFeed:
 
     def take(self, line: DeliveryLine) -> None:
         """Take a line: its message may be finished."""
-        self._lines.append((line.number, str(line.facts.get("id", ""))))
+        self._lines.append(line)
         self._filled.set()
 
     async def run(self) -> None:
@@ -129,15 +132,27 @@ class TraceFeed:
     async def look(self) -> None:
         """Make the traces of the messages whose lines have come."""
         lines, self._lines = self._lines, deque()
-        for queue_id in dict.fromkeys(each for _, each in lines if each):
+        looked, self._again = self._again, {}
+        ends = {str(each.facts.get("id", "")) for each in lines if each.event in _ENDS}
+        for queue_id in dict.fromkeys([*looked, *(str(each.facts.get("id", "")) for each in lines)]):
+            if not queue_id:
+                continue
             try:
                 found = await self._history(queue_id)
             except PosthouseError:  # the spool is out of order, which the daemon says
                 continue
-            if found is not None and not found.queued:
+            if found is None:
+                continue
+            if not found.queued:
                 self.trace(found)
+            elif queue_id in ends or queue_id in looked:  # the journal has it before the disk
+                times = looked.get(queue_id, 0) + 1
+                if times < _LOOKS:
+                    self._again[queue_id] = times
         if lines:
-            self.settled = lines[-1][0]
+            self.settled = lines[-1].number
+        if self._again:
+            self._filled.set()
 
     def trace(self, history: MessageHistory) -> None:
         """Make the trace of one message."""

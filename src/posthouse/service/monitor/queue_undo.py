@@ -108,7 +108,8 @@ def keep_undoable(data_dir: str, action: UndoableAction) -> UndoableAction:
     """
     folder = os.path.join(data_dir, _FOLDER)
     try:
-        os.makedirs(folder, 0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
         leave_to_owner(folder)
         names = _names(data_dir)
         if len(names) >= MOST_UNDOABLE:
