@@ -148,12 +148,12 @@ def test_an_action_is_counted_confirmed_done_and_undone(filled: Filled) -> None:
     queue_id = filled.ids["far.test"]
     asked = filled.post("/queue/act", act="hold", id=queue_id, filter="all")
     assert asked.status_code == 200
-    assert "Hold 1 recipients?" in asked.text
+    assert "Hold 1 recipient?" in asked.text
     assert filled.client.get("/queue.json?q=state:held").json()["messages"] == []
     done = filled.post("/queue/act", act="hold", id=queue_id, filter="", confirm="1")
     assert done.status_code == 303
     after = filled.client.get(done.headers["location"]).text
-    assert "1 recipients are held." in after
+    assert "1 recipient is held." in after
     assert 'data-testid="undo"' in after
     assert len(filled.client.get("/queue.json?q=state:held").json()["messages"]) == 1
     (entry,) = filled.client.get("/queue.json").json()["undoable"]

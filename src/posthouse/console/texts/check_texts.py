@@ -50,7 +50,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "check.file": ("Message (.eml)", "邮件文件（.eml）"),
         "check.text": ("or its source", "或邮件源码"),
         "check.ip": ("Address of the host that sends it", "发送主机的 IP 地址"),
-        "check.ip.help": ("Without it, SPF is left out.", "不填则不检查 SPF。"),
+        "check.ip.help": ("Without the address of the host, SPF is left out.", "不填 IP 地址则不检查 SPF。"),
         "check.mail_from": ("MAIL FROM", "MAIL FROM"),
         "check.helo": ("EHLO", "EHLO"),
         "check.method": ("Method", "方法"),

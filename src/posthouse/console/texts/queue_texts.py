@@ -151,7 +151,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "queue.final": ("at once; this cannot be undone", "立即执行，不可撤销"),
         "queue.undo": ("Undo", "撤销"),
-        "queue.undo.until": ("until", "截止"),
+        "queue.undo.until": ("ends", "截止于"),
         "queue.undoable.hold": ("{who} has held {number} recipients:", "{who} 扣留了 {number} 位收件人的邮件："),
         "queue.undoable.release": ("{who} has released {number} recipients:", "{who} 放行了 {number} 位收件人的邮件："),
         "queue.undoable.drop": (
