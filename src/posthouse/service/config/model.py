@@ -86,7 +86,10 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
     tls_client_ca: Annotated[
         str,
         security_types.FILE,
-        Meta(description="Certificates (PEM) whose clients may log in with one of their own, by EXTERNAL."),
+        Meta(
+            description="Certificates (PEM) whose clients may log in with one of their own, by EXTERNAL; with their "
+            "revocation lists, if any."
+        ),
     ] = ""
     tls_client_name: Annotated[
         Literal["email", "common_name"],
@@ -397,7 +400,10 @@ class RouteSettings(Struct, frozen=True, kw_only=True):
     ca: Annotated[
         str,
         security_types.FILE,
-        Meta(description="Certificates (PEM file) to trust in place of the system's, to `verify`."),
+        Meta(
+            description="Certificates (PEM file) to trust in place of the system's, to `verify`; with their "
+            "revocation lists, if any."
+        ),
     ] = ""
     tls_cert: Annotated[
         str,
