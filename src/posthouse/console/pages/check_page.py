@@ -6,6 +6,7 @@ pasted as a zone, which are tried before they are published, and with a message,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import FormData, UploadFile
@@ -15,6 +16,7 @@ from posthouse.console.problems import RequestRefused
 from posthouse.core import SettingError
 from posthouse.service.mailauth.auth_reasons_zh import chinese_auth_reason
 from posthouse.service.operations.checks.domain_records import DomainCheck
+from posthouse.service.operations.checks.findings_zh import chinese_finding
 from posthouse.service.operations.checks.message_checks import MessageAuth
 
 if TYPE_CHECKING:
@@ -50,8 +52,15 @@ async def _domain_shown(page: PageRequest, given: dict[str, str], zone: str) -> 
             problem = str(error)
     levels = [one.level for each in found.topics for one in each.findings] if found is not None else []
     counts = {level: levels.count(level) for level in ("error", "warning", "note")}
-    context = {"given": given, "zone": zone, "problem": problem, "counts": counts}
+    context = {"given": given, "zone": zone, "problem": problem, "counts": counts, "say": _language_of(page)}
     return Shown("check_domain.html", found, context, title=page.text("check.domain"), status=400 if problem else 200)
+
+
+def _language_of(page: PageRequest) -> Callable[[str], str]:
+    """What puts a finding into the reader's language."""
+    if page.language == "zh":
+        return chinese_finding
+    return lambda text: text.replace("Name one with --selector; s=", "Name one above; s=")
 
 
 async def _message(page: PageRequest) -> Shown:
@@ -73,7 +82,7 @@ async def _message_posted(page: PageRequest) -> Shown:
             raise
         context |= {"problem": str(error), "text": octets.decode("utf-8", "replace")}
     status = 400 if context["problem"] else 200
-    more: dict[str, Any] = {"rows": [] if found is None else _rows(page, found)}
+    more: dict[str, Any] = {"rows": [] if found is None else _rows(page, found), "say": _language_of(page)}
     return Shown("check_message.html", found, context | more, title=page.text("check.message"), status=status)
 
 
