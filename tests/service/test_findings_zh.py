@@ -57,7 +57,7 @@ def sentences() -> list[str]:
 
 @pytest.mark.parametrize("sentence", sentences())
 def test_a_sentence_has_a_chinese_form(sentence: str) -> None:
-    if sentence in ("77.", "one record, 7"):  # made of other sentences
+    if sentence in ("77.", "one record, 7", "_dmarc.7: 7."):  # made of other sentences
         return
     assert re.search(r"[\u4e00-\u9fff]", chinese_finding(sentence)), sentence
 

@@ -43,7 +43,7 @@ TEXTS: Final[dict[str, str]] = {
     "能使用 `submission`。",
     "listener[].mechanisms": "提供哪些 SASL 机制；不写时，为 SCRAM-SHA-256、PLAIN、LOGIN、OAUTHBEARER、XOAUTH2 "
     "之中账户支持的那些。会暴露密码的机制只在 TLS 之下和回环地址上提供。",
-    "listener[].complete_messages": "是否为提交的邮件补上缺少的 Date 和 Message-ID，并去掉 Bcc（RFC 6409 §8）。"
+    "listener[].complete_messages": "是否为提交的邮件补上缺少的 Date、From 和 Message-ID，并去掉 Bcc（RFC 6409 §8）。"
     "发往 `submission` 监听器的、已登录账户发来的、以及可信网络发来而没有 Received 字段的邮件，都算提交的邮件。",
     "listener[].check_from": "邮件头的 From 和 Sender 是否也必须是已登录账户自己的地址（553 5.7.1），而不只检查"
     " MAIL 中的发件人。",

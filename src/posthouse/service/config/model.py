@@ -118,8 +118,8 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
     complete_messages: Annotated[
         bool,
         Meta(
-            description="Whether a submitted message gets Date and Message-ID if they are missing, and loses Bcc (RFC "
-            "6409 §8). Submitted is what comes to a `submission` listener, from an account, or without a Received "
+            description="Whether a submitted message gets Date, From and Message-ID if they are missing, and loses Bcc "
+            "(RFC 6409 §8). Submitted is what comes to a `submission` listener, from an account, or without a Received "
             "field from trusted networks."
         ),
     ] = True
