@@ -12,7 +12,7 @@ import click
 from posthouse.cli import exit_codes
 from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.operator.pausing import pause, paused, resume
-from posthouse.cli.operator.undoing import undo, undoable
+from posthouse.cli.operator.undoing import say_undoable, undo, undoable, with_undo
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, cut_off, safe, say, table, width_of, with_json
 from posthouse.core.units import short_duration, size_in_words
@@ -307,14 +307,6 @@ def _where(found: QueueCount) -> str:
     return f" for {', '.join(map(named, found.destinations))}{more}"
 
 
-_UNDO_FOR = click.option(
-    "--undo-for",
-    metavar="TIME",
-    default="",
-    help="Let `posthouse queue undo` undo it so long, such as 10m; mail to drop is held until then.",
-)
-
-
 def _changing(command: _Command) -> _Command:
     """Give a command that changes the queue the options of all of them."""
     for option in (
@@ -349,12 +341,11 @@ def _change(act: str, done: str, given: dict[str, Any], **more: Any) -> None:
         return
     say(f"{_recipients(changed.recipients)} {done}." if changed.recipients else "No match.")
     if changed.undo:
-        effect = "; until then it is held" if act == "drop" else ""
-        say(f"`posthouse queue undo {changed.undo}` undoes it until {aware(changed.until)}{effect}.", "dim")
+        say_undoable(changed)
 
 
 @queue.command("hold", short_help="Hold waiting mail: no attempts are made.", epilog=_LANGUAGE)
-@_UNDO_FOR
+@with_undo
 @_changing
 def hold(undo_for: str, **given: Any) -> None:
     """Hold waiting mail: no attempts are made until it is released."""
@@ -362,7 +353,7 @@ def hold(undo_for: str, **given: Any) -> None:
 
 
 @queue.command("release", short_help="Release held mail, and try it now.", epilog=_LANGUAGE)
-@_UNDO_FOR
+@with_undo
 @_changing
 def release(undo_for: str, **given: Any) -> None:
     """Release held mail, and try it now."""
@@ -378,7 +369,7 @@ def retry(**given: Any) -> None:
 
 @queue.command("drop", short_help="Give mail up, permanently.", epilog=_LANGUAGE)
 @click.option("--report", is_flag=True, help="Send the senders a delivery report.")
-@_UNDO_FOR
+@with_undo
 @_changing
 def drop(report: bool, undo_for: str, **given: Any) -> None:
     """Give mail up, permanently. The senders are not notified, unless with --report."""

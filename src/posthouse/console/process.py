@@ -24,11 +24,11 @@ from posthouse.console.app import Console
 from posthouse.console.http_server import HttpServer
 from posthouse.console.operating import ContextRunner, DaemonRunner
 from posthouse.core import PosthouseError, SettingError
-from posthouse.service.config.console_settings import WebhookSettings
+from posthouse.service.config.console_settings import WebhookSettings, journals_deliveries
 from posthouse.service.config.model import Config
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.offline import KeptReader
-from posthouse.service.monitor.delivery_journal import JOURNAL_FOLDER, journals_deliveries
+from posthouse.service.monitor.delivery_journal import JOURNAL_FOLDER
 from posthouse.service.operations.base import Context
 from posthouse.service.operations.explain_message import history_of
 from posthouse.service.process.console_process import ConsoleStart
@@ -122,7 +122,7 @@ def _secrets(config: Config, log: EventLog) -> Iterator[tuple[WebhookSettings, b
 async def _deliveries(start: ConsoleStart, runner: DaemonRunner, log: EventLog) -> None:
     """Tell webhooks what became of deliveries, and make traces, where the configuration asks for it."""
     config = start.config
-    if not journals_deliveries(config):
+    if not journals_deliveries(config.console, config.webhook):
         return
     hooks = [
         DeliveryWebhook(each, Webhook(each, secret, settled=0, log=log))

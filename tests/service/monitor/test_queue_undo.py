@@ -63,7 +63,7 @@ class Queue:
         return UndoKeeper(self.data_dir, self.clock, self.give_up, self.problems.append)
 
     async def give_up(self, action: UndoableAction) -> None:
-        await give_up(self.daemon.context(action.who), action)
+        await give_up(self.daemon.context, action)
 
 
 async def ended(queue: Queue, keeper: UndoKeeper) -> None:

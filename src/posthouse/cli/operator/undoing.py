@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, say, table, with_json
 
-__all__ = ["undo", "undoable"]
+if TYPE_CHECKING:
+    from posthouse.service.operations.results import QueueChange
+
+__all__ = ["say_undoable", "undo", "undoable", "with_undo"]
+
+#: The option of commands that can be undone.
+with_undo = click.option(
+    "--undo-for",
+    metavar="TIME",
+    default="",
+    help="How long `posthouse queue undo` can undo it, such as 10m; mail to drop is held until then.",
+)
+
+
+def say_undoable(changed: QueueChange) -> None:
+    """Say how an action can be undone, and until when."""
+    effect = "; until then it is held" if changed.act == "drop" else ""
+    say(f"`posthouse queue undo {changed.undo}` undoes it until {aware(changed.until)}{effect}.", "dim")
 
 
 @click.command("undo", short_help="Undo an action that was made with --undo-for.")

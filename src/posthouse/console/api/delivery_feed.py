@@ -48,7 +48,7 @@ class DeliveryTaker(Protocol):
         ...
 
 
-class _Place(NamedTuple):
+class _ReadTo(NamedTuple):
     number: int
     file: str
     offset: int
@@ -61,7 +61,7 @@ class DeliveryFeed:
         self._folder = folder
         self._takers = takers
         self._number = 0
-        self._places: deque[_Place] = deque()
+        self._places: deque[_ReadTo] = deque()
         self._read: dict[str, int] = {}  # how far each file was handed on
         self._settled: dict[str, int] = {}
         self._written: dict[str, int] | None = None
@@ -94,15 +94,15 @@ class DeliveryFeed:
 
     def _hand_on(self, name: str, offset: int, line: bytes) -> None:
         self._number += 1
-        self._places.append(_Place(self._number, name, offset + len(line)))
+        self._places.append(_ReadTo(self._number, name, offset + len(line)))
         facts: Any = None
         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):
             facts = msgspec.json.decode(line)
         known = isinstance(facts, dict) and isinstance(facts.get("event"), str)
         event = facts.pop("event") if known else ""
-        told = DeliveryLine(self._number, f"{name.removesuffix('.jsonl')}-{offset}", event, facts if known else {})
+        made = DeliveryLine(self._number, f"{name.removesuffix('.jsonl')}-{offset}", event, facts if known else {})
         for each in self._takers:  # a damaged line is settled by all of them at once, as one of no event
-            each.take(told)
+            each.take(made)
 
     async def settle(self) -> None:
         """Note how far everything is settled, and remove files that are done."""

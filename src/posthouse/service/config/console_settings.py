@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
@@ -14,7 +14,15 @@ from posthouse.net.stream import Endpoint
 from posthouse.service.config import security_types, types
 from posthouse.service.config.types import InvalidValue, Network, SettingType, list_of, quoted, several, shown, text_of
 
-__all__ = ["ConsoleSettings", "WEBHOOK_EVENTS", "WebhookSettings", "console_problems", "is_loopback", "needs_login"]
+__all__ = [
+    "ConsoleSettings",
+    "WEBHOOK_EVENTS",
+    "WebhookSettings",
+    "console_problems",
+    "is_loopback",
+    "journals_deliveries",
+    "needs_login",
+]
 
 
 def _read_base_path(raw: object) -> str:
@@ -172,6 +180,12 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
         _PATTERNS,
         Meta(description='Only mail to these addresses, such as "*@example.org"; without it, all mail.'),
     ] = ()
+
+
+def journals_deliveries(console: ConsoleSettings, webhooks: Sequence[WebhookSettings]) -> bool:
+    """Whether the worker processes keep a journal of deliveries, for webhooks or traces."""
+    wanted = any(set(each.events) - {"message"} for each in webhooks)
+    return bool(console.enabled) and (wanted or console.traces)
 
 
 def is_loopback(bind: Endpoint) -> bool:

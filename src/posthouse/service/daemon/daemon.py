@@ -70,7 +70,7 @@ from posthouse.service.maildrop.pickup import KEYS, Pickup
 from posthouse.service.monitor.delivery_journal import journaled
 from posthouse.service.monitor.monitor import CountingSink, Monitor
 from posthouse.service.monitor.pauses import PauseKeeper
-from posthouse.service.monitor.queue_undo import UndoableAction, UndoKeeper
+from posthouse.service.monitor.queue_undo import UndoKeeper
 from posthouse.service.monitor.tally import Tally
 from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.operations.monitor.undo_operations import give_up
@@ -163,13 +163,12 @@ class Daemon:
         self.worker = self._make_worker()
         self.monitor = Monitor(self.clock, self._counts.tally, self.worker, number=worker)
         self._pauses = PauseKeeper(config.data_dir, self.clock, self.worker.scheduler.destinations, self._tell_operator)
-        self._undo = UndoKeeper(config.data_dir, self.clock, self._give_up, self._tell_operator)
+        self._undo = UndoKeeper(config.data_dir, self.clock, partial(give_up, self.context), self._tell_operator)
         self._local_identity = LocalIdentity([config.hostname])
         self._control_path = control_path(config.data_dir, worker)
         self._control = ControlSocket(self._control_path, self.context, self.log) if control else None
         self._pickup = self._make_pickup() if control and not worker else None
-        self._usage = InboxUsage(self.spool, self.clock)
-        self._listeners = OpenListeners(self._network)
+        self._usage, self._listeners = InboxUsage(self.spool, self.clock), OpenListeners(self._network)
         self._retired: list[Generation] = []  # with sessions that began in them
         self._endings: list[asyncio.Future[None]] = []  # of listeners, connections and accounts that were given up
         self._endpoints: dict[str, Endpoint] = {}
@@ -324,9 +323,6 @@ class Daemon:
             config_file=self.config_file,
             submit=submit,
         )
-
-    async def _give_up(self, action: UndoableAction) -> None:
-        await give_up(self.context(action.who), action)
 
     def routing(self) -> RoutingContext:
         """Where mail goes, and what senders are told of it, by this configuration."""

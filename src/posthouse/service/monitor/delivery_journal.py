@@ -19,10 +19,11 @@ import msgspec
 
 from posthouse.core import EventSink
 from posthouse.net import Clock, Timer
+from posthouse.service.config.console_settings import journals_deliveries
 from posthouse.service.config.model import Config
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
-__all__ = ["DELIVERY_EVENTS", "DeliveryJournal", "JOURNAL_FOLDER", "JournalingSink", "journaled", "journals_deliveries"]
+__all__ = ["DELIVERY_EVENTS", "DeliveryJournal", "JOURNAL_FOLDER", "JournalingSink", "journaled"]
 
 JOURNAL_FOLDER: Final = "deliveries"
 #: The events, in the words of webhooks.  ``expired`` is a failure because the mail was too old.
@@ -37,15 +38,9 @@ _MOST_FILES: Final = 64
 _BUFFERED: Final = 256 << 10  # octets after which a line does not wait
 
 
-def journals_deliveries(config: Config) -> bool:
-    """Whether the worker processes of a configuration write the journal."""
-    wanted = any(not _LOGGED.isdisjoint(each.events) for each in config.webhook)
-    return bool(config.console.enabled) and (wanted or config.console.traces)
-
-
 def journaled(log: EventSink, config: Config, clock: Clock, worker: int) -> EventSink:
     """``log`` itself, or one that writes the journal as well where that is asked for."""
-    if not journals_deliveries(config):
+    if not journals_deliveries(config.console, config.webhook):
         return log
     folder = os.path.join(config.data_dir, JOURNAL_FOLDER)
     return JournalingSink(log, DeliveryJournal(folder, clock, worker, lambda text: log("console", reason=text)))

@@ -163,9 +163,9 @@ async def questions_are_answered(make: Make) -> None:
     for conditions in ((), [Condition("domain", "=", "*.test")], [Condition("size", "<", 300.0)]):
         whole = await spool.queries.summary(conditions, now=now)
         for limit in range(1, len(whole) + 2):
-            found = await spool.queries.largest(conditions, now=now, limit=limit)
-            assert list(found.rows) == whole[:limit], (conditions, limit, found)
-            assert (found.recipients, found.destinations) == (sum(row.total for row in whole), len(whole))
+            largest = await spool.queries.largest(conditions, now=now, limit=limit)
+            assert list(largest.rows) == whole[:limit], (conditions, limit, largest)
+            assert (largest.recipients, largest.destinations) == (sum(row.total for row in whole), len(whole))
     for wrong in (("domain", ">", "x"), ("size", "~", 1.0), ("size", "=", "big"), ("colour", "=", "x")):
         try:
             await spool.queries.select([Condition(*wrong)])
@@ -244,15 +244,15 @@ async def operators_act_on_named_recipients(make: Make) -> None:
     named = [(one.message.id, 1), (two.message.id, 0), (done.message.id, 0)]
     assert await spool.act(QueueAction.HOLD, [], now=NOW + 1, who="root", among=named) == 2
     assert await spool.act(QueueAction.RELEASE, [], now=NOW + 2, among=[(two.message.id, 0)]) == 1
-    told: list[int] = []
+    reported: list[int] = []
 
     async def report(message: StoredMessage, people: Sequence[QueuedRecipient]) -> list[Report]:
-        told.extend(each.key for each in people)
+        reported.extend(each.key for each in people)
         return [Report(Envelope(None, recipients("a@sohu.com")), b"Subject: dropped\r\n\r\n", ("sohu.com",), NOW)]
 
     why = [Condition("domain", "=", "x.test")]
     assert await spool.act(QueueAction.DROP, why, now=NOW + 3, who="ann", report=report, among=named) == 1
-    assert told == [1]
+    assert reported == [1]
     assert await spool.act(QueueAction.DROP, why, now=NOW + 3, among=named) == 0
     rows = await spool.queries.select([Condition("domain", "=", "x.test")])
     assert [(row.address, row.state) for row in rows] == [("b@x.test", "waiting"), ("d@x.test", "waiting")]

@@ -7,7 +7,7 @@ changes exactly these.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -144,8 +144,12 @@ def _reopen(context: Context, action: UndoableAction) -> None:
         context.reopen(action.destinations if len(action.destinations) <= _MANY else ())
 
 
-async def give_up(context: Context, action: UndoableAction) -> int:
-    """Give up what an action has held and what still is held; the number of recipients.  It may be asked twice."""
+async def give_up(context_of: Callable[[str], Context], action: UndoableAction) -> int:
+    """Give up what an action has held and what still is held; the number of recipients.  It may be asked twice.
+
+    ``context_of`` makes the context of a user.
+    """
+    context = context_of(action.who)
     now = context.clock.time()
     async with context.writable_spool() as spool:
         compose: Compose | None = context.routing().reporting(spool, now) if action.report else None
