@@ -86,6 +86,7 @@ ACTS = frozenset(
         "sink",
         "user add",
         "user change",
+        "user inboxes",
         "user operator",
         "user passwd",
         "user remove",
