@@ -328,5 +328,5 @@ def test_a_drop_is_undone(ran, place: Spool) -> None:
     assert "Nothing can be undone." in ran("queue", "undoable").err
     got = ran("queue", "undo", "1")
     assert got.code != 0
-    assert "action 1 cannot be undone any more: nothing can be undone" in got.err
+    assert "action 1 cannot be undone any more; nothing can be undone" in got.err
     assert "is no time for undoing" in ran("queue", "drop", "domain:far.test", "--yes", "--undo-for", "x").err

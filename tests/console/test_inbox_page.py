@@ -369,7 +369,7 @@ def test_vectors_in_every_field_are_text_on_every_page(mailbox: Mailbox) -> None
             f"/message/{number}?tab={tab}" for tab in ("text", "headers", "parts", "source", "check")[number % 5 :][:1]
         ]
         pages.append(f"/compose?reply={number}")
-    own = {"base.js", "inbox.js"}
+    own = {"base.js", "inbox.js", "keys.js"}
     for path in pages:
         response = mailbox.client.get(path, headers={"accept": "text/html"})
         assert response.status_code in (200, 400), (path, response.text[:500])
