@@ -20,7 +20,15 @@ from typing import Final, NamedTuple
 
 from posthouse.core import Envelope, Kind, LocalError, Question
 from posthouse.mailauth.arc import ArcResult, ArcSealer, ArcVerifier, vouching_set
-from posthouse.mailauth.dkim import BodyForm, DkimKey, DkimResult, DkimVerifier, HeaderSection, MessageHasher
+from posthouse.mailauth.dkim import (
+    BodyForm,
+    Canonicalization,
+    DkimKey,
+    DkimResult,
+    DkimVerifier,
+    HeaderSection,
+    MessageHasher,
+)
 from posthouse.mailauth.dmarc import DmarcResult, check_dmarc
 from posthouse.mailauth.spf import SpfResult, check_spf, received_spf
 from posthouse.net import Clock
@@ -71,6 +79,7 @@ class Verification:
         key = None if terms.sealing_key is None else terms.sealing_key(message.envelope)
         self._sealer = None if key is None else ArcSealer(key, terms.authserv_id, now=now)
         self._hasher = MessageHasher(self._plan)
+        self._author = b""  # known once the header section has passed
         self._spf = self._lookups.run(
             check_spf(
                 message.peer.host, message.envelope.sender, message.greet.domain, receiver=message.hostname, now=now
@@ -84,7 +93,7 @@ class Verification:
             forms += self._sealer.plan(header)
         for question in (*self._verifier.questions, *self._chain.questions):
             self._lookups.prefetch(question)
-        named = _author(header)
+        named = self._author = _author(header)
         author = _DOMAIN.match(named, max(0, named.rfind(b"@")))
         if author is not None:  # a guess, which costs one question if it is wrong
             self._lookups.prefetch(Question(f"_dmarc.{author[1].decode().lower()}", Kind.TXT))
@@ -125,14 +134,12 @@ class Verification:
         return self._concluded(spf, dkim, arc, await dmarc if isinstance(dmarc, asyncio.Task) else dmarc)
 
     def _dmarc(self, spf: SpfResult, dkim: DkimResult) -> DmarcResult | asyncio.Task[DmarcResult]:
-        header = self._hasher.header
-        assert header is not None
         if self._lookups.is_late:
             # The policy of the author's domain gets a time of its own: whoever forges the author chooses the keys that
             # are asked for, and keys whose domain never answers must not make the policy a temporary failure.
             self._lookups.close()
             self._lookups = MessageLookups(self._terms.resolver, self._terms.clock, self._terms.settings.dns_time)
-        return self._lookups.run(check_dmarc(_author(header) + b"\r\n", spf, dkim))
+        return self._lookups.run(check_dmarc(self._author + b"\r\n", spf, dkim))
 
     def _concluded(self, spf: SpfResult, dkim: DkimResult, arc: ArcResult, dmarc: DmarcResult) -> CheckResult:
         self._lookups.close()
@@ -172,9 +179,8 @@ class Verification:
 
 
 def _author(header: HeaderSection) -> bytes:
-    """All From fields of a header section: what DMARC needs of it."""
-    found = [header.fields[place].raw for place in header.places(b"from")]
-    return b"".join([each if each.endswith(b"\r\n") else each + b"\r\n" for each in found])
+    """All From fields of a header section, on one line each: what DMARC needs of it."""
+    return b"".join([header.canonical(place, Canonicalization.RELAXED) for place in header.places(b"from")])
 
 
 def _quarantine_field(reason: str) -> bytes:
