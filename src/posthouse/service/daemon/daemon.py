@@ -31,6 +31,7 @@ from posthouse.delivery import (
     SmtpDeliverer,
 )
 from posthouse.delivery.security import InClear
+from posthouse.message.compose import Composed
 from posthouse.net import (
     CachingResolver,
     Clock,
@@ -67,10 +68,13 @@ from posthouse.service.maildrop.drop_file import DropFile, MemoryDrop
 from posthouse.service.maildrop.local_intake import Taken, accept
 from posthouse.service.maildrop.maildrop import MAILDROP, Terms
 from posthouse.service.maildrop.pickup import KEYS, Pickup
+from posthouse.service.monitor.delivery_journal import journaled
 from posthouse.service.monitor.monitor import CountingSink, Monitor
 from posthouse.service.monitor.pauses import PauseKeeper
+from posthouse.service.monitor.queue_undo import UndoKeeper
 from posthouse.service.monitor.tally import Tally
 from posthouse.service.operations.base import Context, RoutingContext
+from posthouse.service.operations.monitor.undo_operations import give_up
 from posthouse.service.policy.listener_policy import InboxUsage
 from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.shared_counts import SharedCounts
@@ -143,7 +147,7 @@ class Daemon:
         #: Why the spool stored nothing any more when the daemon ended, in a sentence; "" if it did.
         self.out_of_order = ""
         self.clock = clock or SystemClock()
-        self.log = _log_of(config, self.clock, log, self._counts.tally)
+        self.log = journaled(_log_of(config, self.clock, log, self._counts.tally), config, self.clock, worker)
         #: The log of faults, bounded.
         self.faults = LogRate(self.log, self.clock, "fault", per_second=1.0, burst=50)
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
@@ -151,8 +155,8 @@ class Daemon:
         self._random = random or SystemRandom()
         self._transcript, self._switches = transcript, SwitchedFaults(self.clock, self._random)
         self._resolver = resolver or _resolver_of(config, self.clock)
-        submit = None if worker else lambda own: submit_own(self._generation.local_policy, own, "dmarc")
-        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation, self._tell_operator, submit)
+        tell, own = self._tell_operator, partial(_submit, self)
+        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation, tell, own, sends=not worker)
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._generation: Generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
@@ -160,12 +164,12 @@ class Daemon:
         self.worker = self._make_worker()
         self.monitor = Monitor(self.clock, self._counts.tally, self.worker, number=worker)
         self._pauses = PauseKeeper(config.data_dir, self.clock, self.worker.scheduler.destinations, self._tell_operator)
+        self._undo = UndoKeeper(config.data_dir, self.clock, partial(give_up, self.context), self._tell_operator)
         self._local_identity = LocalIdentity([config.hostname])
         self._control_path = control_path(config.data_dir, worker)
         self._control = ControlSocket(self._control_path, self.context, self.log) if control else None
         self._pickup = self._make_pickup() if control and not worker else None
-        self._usage = InboxUsage(self.spool, self.clock)
-        self._listeners = OpenListeners(self._network)
+        self._usage, self._listeners = InboxUsage(self.spool, self.clock), OpenListeners(self._network)
         self._retired: list[Generation] = []  # with sessions that began in them
         self._endings: list[asyncio.Future[None]] = []  # of listeners, connections and accounts that were given up
         self._endpoints: dict[str, Endpoint] = {}
@@ -201,7 +205,7 @@ class Daemon:
             counts=self._counts,
             mail_resolver=self._mail_auth.resolver,
             key_fault=self._tell_operator,
-            reports=self._mail_auth.reports,
+            judged=self._mail_auth.judged,
             switches=self._switches,
             monitor=self.monitor,
         )
@@ -222,7 +226,7 @@ class Daemon:
 
         def smtp_by(key: SecurityKey) -> SmtpDeliverer:
             more = {"is_self": lambda place: self._local_identity(place), "timeouts": timeouts_of(key)}
-            more |= {"leaving": self._mail_auth.leaving}
+            more |= {"leaving": self._mail_auth.leaving, "converted": self._mail_auth.converted}
             return SmtpDeliverer(self._resolver, security=security[key], **more, **kind)  # type: ignore[arg-type]
 
         keys = keys_of(config)
@@ -254,6 +258,7 @@ class Daemon:
             destination=lambda address: self.router.destination(address),
             random=self._random,
             addressees=lambda address: addressees(self.directory, address),
+            signatures=self._mail_auth.own_fields,
         )
 
     def _make_worker(self) -> Worker:
@@ -314,6 +319,7 @@ class Daemon:
             peers=partial(ask_peers, self._control_path),
             monitor=self.monitor,
             pauses=self._pauses,
+            undo=self._undo,
             reload=self.reload_on_request,
             faults=self._switches,
             config_file=self.config_file,
@@ -402,6 +408,7 @@ class Daemon:
     async def _open_pickup(self) -> None:
         policy = self._generation.local_policy
         if self._pickup is not None and policy is not None:
+            self._undo.start()  # as each of these, in one worker only
             await self._pickup.open(Terms(self.config.hostname, policy.settings.max_message_size))
             if self._keeper is None:  # the same worker has it
                 arrived = self._inbox_watch.next
@@ -513,6 +520,7 @@ class Daemon:
         self.log("draining", sessions=self.sessions)
         self.monitor.history.stop()
         self._pauses.stop()
+        await self._undo.stop()
         end = self.clock.monotonic() + timeout
         if self._control is not None:
             await self._control.close()
@@ -540,6 +548,11 @@ class Daemon:
             self._lock.release()
         self._state = "ended"
         self.log("ended")
+
+
+async def _submit(daemon: Daemon, own: Composed) -> None:
+    """Put a report of message authentication into the queue."""
+    await submit_own(daemon._generation.local_policy, own, "dmarc")
 
 
 def _log_of(config: Config, clock: Clock, log: EventSink | Callable[..., object] | None, tally: Tally) -> EventSink:

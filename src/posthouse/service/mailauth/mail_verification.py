@@ -31,16 +31,21 @@ from posthouse.mailauth.dkim import (
 )
 from posthouse.mailauth.dmarc import DmarcResult, check_dmarc
 from posthouse.mailauth.spf import SpfResult, check_spf, received_spf
+from posthouse.message.trace_fields import quarantine_field
 from posthouse.net import Clock
 from posthouse.server.content_check import CheckedMessage, CheckResult
 from posthouse.service.config.mailauth_settings import MailauthSettings
 from posthouse.service.mailauth.judgement import Decision, Judged, decide, method_results, results_field, verdicts
 from posthouse.service.mailauth.lookups import KnowingResolver, MessageLookups
 
-__all__ = ["Verification", "Verifier"]
+__all__ = ["JudgedSink", "Verification", "Verifier"]
 
 #: The domain of the last address in From, as nearly all messages write it.
 _DOMAIN: Final = re.compile(rb"@([A-Za-z0-9.-]{1,253})>?[ \t\r\n]")
+
+
+#: What is told of each message that was judged.
+JudgedSink = Callable[[CheckedMessage, Judged, Decision, HeaderSection], object]
 
 
 class Verifier(NamedTuple):
@@ -48,7 +53,7 @@ class Verifier(NamedTuple):
 
     Attributes:
         enforce: Whether policies are applied.
-        judged: Called with each message, its results and what is done: for aggregate reports.
+        judged: Called with each message, its results, what is done, and its header section: for reports.
         sealing_key: Gives the key with which a message with this envelope is sealed (ARC), because it is sent on to
             other servers; None if it is not.
     """
@@ -58,7 +63,7 @@ class Verifier(NamedTuple):
     settings: MailauthSettings
     authserv_id: str
     enforce: bool
-    judged: Callable[[CheckedMessage, Judged, Decision], object] | None = None
+    judged: JudgedSink | None = None
     sealing_key: Callable[[Envelope], DkimKey | None] | None = None
 
     def __call__(self, message: CheckedMessage) -> Verification | None:
@@ -148,7 +153,8 @@ class Verification:
         judged = Judged(spf, dkim, arc, dmarc, "" if vouching is None else vouching.domain)
         decision = decide(judged, terms.settings, enforce=terms.enforce)
         if terms.judged is not None and not self._is_report():
-            terms.judged(self._message, judged, decision)
+            assert self._hasher.header is not None
+            terms.judged(self._message, judged, decision, self._hasher.header)
         if decision.refusal is not None:
             return CheckResult(refusal=decision.refusal, verdicts=verdicts(judged, decision))
         field = results_field(terms.authserv_id, judged)
@@ -157,7 +163,7 @@ class Verification:
         field = self._seal(judged) + field
         quarantine = decision.quarantine
         if quarantine and terms.settings.quarantine != "hold":
-            field = _quarantine_field(quarantine) + field
+            field = quarantine_field(quarantine) + field
             quarantine = ""
         return CheckResult(field, None, quarantine, verdicts(judged, decision))
 
@@ -181,9 +187,3 @@ class Verification:
 def _author(header: HeaderSection) -> bytes:
     """All From fields of a header section, on one line each: what DMARC needs of it."""
     return b"".join([header.canonical(place, Canonicalization.RELAXED) for place in header.places(b"from")])
-
-
-def _quarantine_field(reason: str) -> bytes:
-    """The field that tells mail programs of a message to be treated with suspicion."""
-    text = "".join(sign if " " <= sign <= "~" else "?" for sign in reason)[:200]
-    return f"Quarantine: yes\r\n\t({text.replace('(', '[').replace(')', ']').replace(chr(92), '/')})\r\n".encode()
