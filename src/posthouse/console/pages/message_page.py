@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -17,8 +18,10 @@ from posthouse.console.mail_html import HTML_POLICY, REMOTE_POLICY, is_remote, s
 from posthouse.console.mail_parts import attachment_header, octets_of, part_response, shown_as
 from posthouse.console.pages.inbox_page import list_address, listing_of
 from posthouse.console.problems import NotFound, RequestRefused
-from posthouse.core import SettingError
+from posthouse.core import PosthouseError, SettingError
+from posthouse.service.mailauth.texts.verdict_text import verdict_sentence
 from posthouse.service.operations.inboxes.linking import link_text
+from posthouse.service.operations.results import Explained
 
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
@@ -84,6 +87,7 @@ async def _show(page: PageRequest) -> Shown:
         "segments": segments(read.text) if tab == "text" else (),
         "findings": await page.run("inbox check", number=number) if tab == "check" else (),
         **(await _programs(page, read) if tab == "check" else {}),
+        "verdicts": await _verdicts(page, read.entry.queue_id) if tab == "check" else (),
         "width": page.query.get("width") if page.query.get("width") in ("phone", "tablet") else "full",
         "can_release": bool(page.runner.config.inbox.release_via),
         **(await _source_context(page, number) if tab == "source" else {}),
@@ -99,6 +103,15 @@ async def _programs(page: PageRequest, read: MailRead) -> dict[str, Any]:
         return {"programs": await page.run("inbox html-check", number=read.entry.number), "programs_problem": ""}
     except SettingError as error:
         return {"programs": None, "programs_problem": str(error)}
+
+
+async def _verdicts(page: PageRequest, queue_id: str) -> list[tuple[str, str]]:
+    """What message authentication said when the message came in: the result and a sentence of each method."""
+    with contextlib.suppress(PosthouseError):  # its history is not kept any more
+        found: Explained = await page.run("explain", what=queue_id)
+        if found.message is not None:
+            return [(each.result, verdict_sentence(each, page.language)) for each in found.message.verdicts]
+    return []
 
 
 async def _source_context(page: PageRequest, number: int) -> dict[str, Any]:
