@@ -14,10 +14,11 @@ import glob
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests import leftovers
 
 settings.register_profile("dev", max_examples=40, deadline=None)
 settings.register_profile(
@@ -32,11 +33,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 _SKIPPED = pytest.StashKey[dict[str, str]]()
 _NOTES = pytest.StashKey[list[str]]()
+#: What fixtures of the whole run hold open; it is theirs until the end.
+_KEPT = pytest.StashKey[leftovers.Held]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SKIPPED] = {}
     config.stash[_NOTES] = []
+    config.stash[_KEPT] = leftovers.NOTHING
     config.pluginmanager.register(_Reports(config), "posthouse-reports")
     # Debian keeps sendmail, smtp-sink and their kin where only root looks; .ci/run unpacks some into build/programs.
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
@@ -57,6 +61,29 @@ def _no_stray_exception() -> Iterator[None]:
     from then on every exception of the process would have it, and all that it holds, as its context."""
     yield
     assert sys.exc_info() == (None, None, None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_leftovers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No module leaves the process changed: what a later test finds may not depend on which modules came before it."""
+    before = leftovers.State.now()
+    yield
+    found = leftovers.changes(before, request.config.stash[_KEPT])
+    leftovers.put_back(before)
+    assert not found, "\n".join(["the tests of this module leave behind (tests/leftovers.py):", *found])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Note what a fixture of the whole run opens."""
+    if fixturedef.scope != "session":
+        return (yield)
+    before = leftovers.held()
+    result = yield
+    request.config.stash[_KEPT] |= leftovers.held() - before
+    return result
 
 
 class _Reports:
