@@ -33,14 +33,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 _SKIPPED = pytest.StashKey[dict[str, str]]()
 _NOTES = pytest.StashKey[list[str]]()
-#: What fixtures of the whole run hold open; it is theirs until the end.
-_KEPT = pytest.StashKey[leftovers.Held]()
+#: Names of the fixtures of the whole run that hold something open.
+_KEPT = pytest.StashKey[set[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SKIPPED] = {}
     config.stash[_NOTES] = []
-    config.stash[_KEPT] = leftovers.NOTHING
+    config.stash[_KEPT] = set()
     config.pluginmanager.register(_Reports(config), "posthouse-reports")
     # Debian keeps sendmail, smtp-sink and their kin where only root looks; .ci/run unpacks some into build/programs.
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
@@ -68,7 +68,8 @@ def _no_leftovers(request: pytest.FixtureRequest) -> Iterator[None]:
     """No module leaves the process changed: what a later test finds may not depend on which modules came before it."""
     before = leftovers.State.now()
     yield
-    found = leftovers.changes(before, request.config.stash[_KEPT])
+    used = {name for item in request.session.items if item.path == request.path for name in item.fixturenames}
+    found = leftovers.changes(before, look_at_held=used.isdisjoint(request.config.stash[_KEPT]))
     leftovers.put_back(before)
     assert not found, "\n".join(["the tests of this module leave behind (tests/leftovers.py):", *found])
 
@@ -77,12 +78,13 @@ def _no_leftovers(request: pytest.FixtureRequest) -> Iterator[None]:
 def pytest_fixture_setup(
     fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
 ) -> Generator[None, object, object]:
-    """Note what a fixture of the whole run opens."""
+    """Note the fixtures of the whole run that open something."""
     if fixturedef.scope != "session":
         return (yield)
     before = leftovers.held()
     result = yield
-    request.config.stash[_KEPT] |= leftovers.held() - before
+    if any(leftovers.held().beyond(before)):
+        request.config.stash[_KEPT].add(fixturedef.argname)
     return result
 
 

@@ -44,14 +44,9 @@ class Held(NamedTuple):
     threads: frozenset[threading.Thread]
     children: frozenset[int]
 
-    def __or__(self, other: Held) -> Held:  # type: ignore[override]
-        return Held(*(mine | theirs for mine, theirs in zip(self, other, strict=True)))
-
-    def __sub__(self, other: Held) -> Held:
-        return Held(*(mine - theirs for mine, theirs in zip(self, other, strict=True)))
-
-
-NOTHING = Held(frozenset(), frozenset(), frozenset())
+    def beyond(self, other: Held) -> Held:
+        """What is held now and was not then."""
+        return Held(*(now - then for now, then in zip(self, other, strict=True)))
 
 
 class State(NamedTuple):
@@ -73,21 +68,22 @@ def held() -> Held:
     return Held(frozenset(_descriptors()), frozenset(threads), frozenset(_children()))
 
 
-def changes(before: State, allowed: Held) -> list[str]:
-    """What is different now, as sentences; ``allowed`` is held by fixtures of the whole run."""
+def changes(before: State, *, look_at_held: bool = True) -> list[str]:
+    """What is different now, a line for each.
+
+    ``look_at_held`` is False where a fixture of the whole run was used, which may open more at any time.
+    """
     after = State.now()
     found = [*_differences(before.values, after.values, lambda old, new: old == new)]
     found += _differences(before.objects, after.objects, lambda old, new: old is new)
-    known = before.held | allowed
-    if any(after.held - known):
+    if look_at_held and any(after.held.beyond(before.held)):
         gc.collect()  # what nothing refers to is closed now
         end = time.monotonic() + PATIENCE
-        for thread in threading.enumerate():
-            if thread not in known.threads and not thread.name.startswith(_IDLE):
-                thread.join(max(end - time.monotonic(), 0.0))
-        left = held() - known
+        for thread in after.held.threads - before.held.threads:
+            thread.join(max(end - time.monotonic(), 0.0))
+        left = held().beyond(before.held)
         found += [f"open descriptor: {each}" for each in sorted(left.descriptors)]
-        found += [f"thread that runs: {each.name}" for each in left.threads if each.is_alive()]
+        found += [f"thread that runs: {each.name}" for each in left.threads]
         found += [f"child process: {_command(each)}" for each in sorted(left.children)]
     return found
 
@@ -147,12 +143,14 @@ def _values() -> Iterator[tuple[tuple[str, str], object]]:
     yield ("interpreter", "faulthandler"), faulthandler.is_enabled()
     yield ("interpreter", "default timeout of sockets"), socket.getdefaulttimeout()
     for name, module in list(sys.modules.items()):
-        if module is not None and getattr(module, "__spec__", None) is None and name not in _WITHOUT_SPEC:
+        # Packages in other languages have inner modules without a specification, too.
+        if module is not None and getattr(module, "__spec__", None) is None and name[0] != "_" and "." not in name:
             yield ("stand-in for a module", name), id(module)
     yield ("logger", "all, switched off up to level"), logging.root.manager.disable
     for name, logger in [("root", logging.root), *logging.root.manager.loggerDict.items()]:
         if isinstance(logger, logging.Logger):
-            handlers = [each for each in logger.handlers if not isinstance(each, logging.NullHandler)]
+            handlers = [each for each in logger.handlers if type(each) is not logging.NullHandler]
+            handlers = [each for each in handlers if type(each).__module__ != "_pytest.logging"]
             state = (logger.level, logger.propagate, logger.disabled, handlers)
             if state != (logging.NOTSET, True, False, []):
                 yield ("logger", name), state
@@ -160,9 +158,6 @@ def _values() -> Iterator[tuple[tuple[str, str], object]]:
     yield ("asyncio", "policy"), type(policy or asyncio.DefaultEventLoopPolicy())
     django = sys.modules.get("django.conf")
     yield ("Django", "settings are configured"), django is not None and django.settings.configured
-
-
-_WITHOUT_SPEC = frozenset({"__main__", "__mp_main__"})
 
 
 def _objects() -> Iterator[tuple[tuple[str, str], object]]:
