@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import faulthandler
 import gc
+import importlib
 import locale
 import logging
 import os
@@ -27,7 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any, NamedTuple
 
-__all__ = ["Held", "State", "changes", "held", "put_back"]
+__all__ = ["Held", "State", "changes", "held", "put_back", "settle"]
 
 #: Seconds that a thread, which has been told to end, may take.
 PATIENCE = 30.0
@@ -60,6 +61,12 @@ class State(NamedTuple):
     def now(cls) -> State:
         """The state at this moment."""
         return cls(dict(_values()), dict(_objects()), held())
+
+
+def settle() -> None:
+    """Have opened already what libraries open once for the whole process: a pipe of libuv."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("uvloop").new_event_loop().close()
 
 
 def held() -> Held:
