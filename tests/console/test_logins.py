@@ -45,6 +45,8 @@ def client(tmp_path: Path, operators: OperatorFile, monkeypatch: pytest.MonkeyPa
     console = Console(ContextRunner(daemon.context), settings=config.console)
     with TestClient(console.guarded, base_url="http://127.0.0.1:8025", follow_redirects=False) as made:
         yield made
+        assert made.portal is not None
+        made.portal.call(daemon.spool.close)
 
 
 def log_in(client: TestClient, user: str = "ann", password: str = PASSWORD, **more: str) -> Any:
