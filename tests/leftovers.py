@@ -158,8 +158,8 @@ def _values() -> Iterator[tuple[tuple[str, str], object]]:
         if isinstance(logger, logging.Logger):
             handlers = [each for each in logger.handlers if type(each) is not logging.NullHandler]
             handlers = [each for each in handlers if type(each).__module__ != "_pytest.logging"]
-            state = (logger.level, logger.propagate, logger.disabled, handlers)
-            if state != (logging.NOTSET, True, False, []):
+            state = (logger.level, logger.disabled, handlers)
+            if state != (logging.NOTSET, False, []):
                 yield ("logger", name), state
     policy = asyncio.events._event_loop_policy  # type: ignore[attr-defined]  # to ask for it would make one
     yield ("asyncio", "policy"), type(policy or asyncio.DefaultEventLoopPolicy())
