@@ -37,6 +37,14 @@ def test_testing_needs_no_import_of_its_own() -> None:
     assert "posthouse.sandbox.sandbox.Sandbox" in done.stdout
 
 
+@pytest.mark.parametrize("package", ["sending", "mailauth", "logging", "app", "message"])
+def test_the_packages_of_the_library_need_no_import_of_their_own(package: str) -> None:
+    """The manual writes ``posthouse.sending.memory()`` below ``import posthouse``."""
+    script = f"import posthouse, sys; before = 'posthouse.{package}' in sys.modules; print(before, posthouse.{package})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith(f"False <module 'posthouse.{package}'")
+
+
 def test_other_names_are_not_there() -> None:
     with pytest.raises(AttributeError, match="no attribute 'horse'"):
         posthouse.horse  # type: ignore[attr-defined]  # noqa: B018

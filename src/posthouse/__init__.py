@@ -120,6 +120,10 @@ __all__ = [
     "submit",
 ]
 
+_PACKAGES = (
+    *("app", "client", "core", "logging", "mailauth", "message", "net", "protocol", "sandbox", "sending", "server"),
+    *("spool", "testing"),
+)
 _WHERE = {
     "Ambiguous": "posthouse.sending.results",
     "App": "posthouse.app",
@@ -156,16 +160,14 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """A name of ``__all__``, imported from the package that defines it; ``posthouse.testing`` too, without an import of
-    its own."""
-    if name == "testing":
-        import posthouse.testing
-
-        return posthouse.testing
-    if name not in __all__:
+    """A name of ``__all__``, imported from the package that defines it; the library's packages too
+    (``posthouse.testing``), without an import of their own."""
+    if name not in __all__ and name not in _PACKAGES:
         raise AttributeError(f"module 'posthouse' has no attribute {name!r}")
     import importlib
 
+    if name in _PACKAGES:
+        return importlib.import_module(f"posthouse.{name}")
     found = getattr(importlib.import_module(_WHERE.get(name, "posthouse.core")), name)
     globals()[name] = found
     return found

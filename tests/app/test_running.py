@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from types import ModuleType
 
 import pytest
 
+import posthouse
 from posthouse import SettingError
 from posthouse.app import App, load_app, serve_app
 
 from .app_harness import run
+
+PAIR = ("a@b.example", ["x@y.example"])
 
 
 @pytest.fixture
@@ -65,3 +69,32 @@ def test_all_places_are_told_when_they_listen() -> None:
 
     run(served())
     assert len({*told}) == 2
+
+
+def test_an_application_may_speak_lmtp() -> None:
+    app = App()
+    taken: list[bytes] = []
+    app.message(lambda message: taken.append(message.as_bytes()))
+
+    async def served() -> posthouse.SendResult:
+        stop = asyncio.Event()
+        places: list[str] = []
+        listening = asyncio.Event()
+
+        def ready(found: Sequence[str]) -> None:
+            places.extend(found)
+            listening.set()
+
+        serving = asyncio.create_task(serve_app(app, ["127.0.0.1:0"], stop, lmtp=True, ready=ready))
+        await listening.wait()
+        result = await posthouse.asend(
+            b"Subject: hi\r\n\r\nhi\r\n", f"lmtp://{places[0]}", envelope=PAIR, transcript=True
+        )
+        stop.set()
+        await serving
+        return result
+
+    result = run(served())
+    assert result.ok
+    assert any(line.startswith("S: LHLO") for line in result.transcript)
+    assert len(taken) == 1

@@ -144,11 +144,15 @@ class _Socket:
     def getsockname(self) -> tuple[str, int]:
         return CLIENT.host, CLIENT.port
 
-    def send(self, data: bytes | memoryview) -> int:
+    def setblocking(self, flag: bool) -> None: ...
+
+    def setsockopt(self, level: int, option: int, value: bytes) -> None: ...
+
+    def send(self, data: bytes | memoryview, flags: int = 0) -> int:
         self._wire.take(bytes(data))
         return len(data)
 
-    def recv(self, at_most: int) -> bytes:
+    def recv(self, at_most: int, flags: int = 0) -> bytes:
         data = self._wire.give()
         if data is None:
             raise BlockingIOError

@@ -64,6 +64,7 @@ postlog unix-dgram n - n - 1 postlogd
 {bdat} inet n - n - - smtpd -o smtpd_discard_ehlo_keywords=
 {data} inet n - n - - smtpd -o smtpd_discard_ehlo_keywords=chunking
 {plain} inet n - n - - smtpd -o smtpd_discard_ehlo_keywords=chunking,pipelining
+{filtered} inet n - n - - smtpd -o smtpd_milters=unix:{milter} -o milter_default_action=tempfail
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
@@ -97,7 +98,8 @@ _QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", 
 class Postfix(NamedTuple):
     """A running Postfix.
 
-    ``listeners`` by their extensions (``bdat``: all; ``data``: without CHUNKING; ``plain``: without PIPELINING too);
+    ``listeners`` by their extensions (``bdat``: all; ``data``: without CHUNKING; ``plain``: without PIPELINING too),
+    and ``filtered``, whose mail the milter at the socket ``milter`` must accept;
     ``homeward`` is the next hop for home.test, ``onward`` for all other domains.  Mail for refused.test is accepted and
     bounced; mail for discarded.test is accepted and discarded.  Mail for starttls-plain.test goes with a login by PLAIN
     to the submission server at port ``doors["starttls"]`` of localhost, whose certificate is checked against
@@ -110,12 +112,13 @@ class Postfix(NamedTuple):
     log: Path
     doors: dict[str, int]
     trusted: Path
+    milter: Path
 
 
 def _lay_out(root: Path) -> Postfix:
     """Write the configuration and make the directories."""
     user = pwd.getpwnam("postfix")
-    ports = {name: free_port() for name in ("bdat", "data", "plain", "onward", "homeward")}
+    ports = {name: free_port() for name in ("bdat", "data", "plain", "filtered", "onward", "homeward")}
     doors = {door: free_port() for door in ("starttls", "implicit")}
     clients = [(door, mechanism) for door in doors for mechanism in DOOR_MECHANISMS]
     transports = (f"{{ {door}-{each}.test = {door}-{each}:[localhost]:{doors[door]} }}" for door, each in clients)
@@ -129,12 +132,12 @@ def _lay_out(root: Path) -> Postfix:
             **doors,
         )
     )
-    listeners = {name: f"127.0.0.1:{ports[name]}" for name in ("bdat", "data", "plain")}
+    listeners = {name: f"127.0.0.1:{ports[name]}" for name in ("bdat", "data", "plain", "filtered")}
     logging_in = (
         _LOGS_IN.format(name=f"{door}-{each}", mechanism=each, wrapped="yes" if door == "implicit" else "no")
         for door, each in clients
     )
-    (root / "master.cf").write_text(_MASTER.format(**listeners) + "".join(logging_in))
+    (root / "master.cf").write_text(_MASTER.format(**listeners, milter=root / "milter") + "".join(logging_in))
     root.chmod(0o755)
     for name in ("data", "queue"):
         (root / name).mkdir()
@@ -145,7 +148,8 @@ def _lay_out(root: Path) -> Postfix:
         if name != "pid":
             os.chown(directory, user.pw_uid, user.pw_gid)
     places = {name: Endpoint("127.0.0.1", port) for name, port in ports.items()}
-    return Postfix(places, places.pop("onward"), places.pop("homeward"), root / "mail.log", doors, root / "trusted.pem")
+    onward, homeward = places.pop("onward"), places.pop("homeward")
+    return Postfix(places, onward, homeward, root / "mail.log", doors, root / "trusted.pem", root / "milter")
 
 
 def _wait_until_it_greets(postfix: Postfix, master: subprocess.Popen[bytes]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from datetime import datetime, timedelta, timezone
 from email.header import decode_header, make_header
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import SMTP, default
 from email.utils import getaddresses, parsedate_to_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from posthouse.core import Address, Body, LocalError, Recipient
 from posthouse.message import Attachment, Composed, compose, fields, first, needs, split, to_crlf
+from posthouse.message.compose import compose_streamed
 
 DATE = datetime(2026, 11, 23, 16, 0, tzinfo=timezone(timedelta(hours=8)))
 
@@ -331,3 +334,22 @@ def test_message_ids_get_their_brackets() -> None:
         found = re.search(rb"\r\nMessage-ID: (.*)\r\n", write(message_id=text).content)
         assert found is not None
         assert found.group(1).decode() == f"<{text.strip('<>')}>"
+
+
+def test_a_message_that_is_streamed_reads_its_files_while_it_is_sent(tmp_path: Path) -> None:
+    large = tmp_path / "large.bin"
+    with large.open("wb") as file:
+        file.truncate(16_000_000)
+    given: dict[str, Any] = {"from_": "a@b.example", "to": "c@d.example", "date": (0.0, 0), "message_id": "x@b.example"}
+    tracemalloc.start()
+    try:
+        envelope, content = compose_streamed(**given, text="hi", attachments=[Attachment(large)])
+        size = sum(map(len, content.chunks()))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert size == content.size == envelope.size
+    assert peak < 4_000_000
+    whole = compose(**given, text="hi", attachments=[("large.bin", large.read_bytes())])
+    assert b"".join(content.chunks()) == whole.content
+    assert envelope == whole.envelope

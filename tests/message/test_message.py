@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import io
 import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -533,3 +534,40 @@ def test_a_plain_message_imports_little() -> None:
     command = [sys.executable, "-S", "-c", script]  # site-packages may import anything
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, env=where)
     assert done.stdout.split() == []
+
+
+ODD = (None, 5, 1.5, b"x", "x", object(), [], {}, True, date(2026, 1, 1), [5], ["x"], {"a": 5}, ("x", 5, 6, 7))
+
+
+@pytest.mark.parametrize("name", list(inspect.signature(Message).parameters))
+def test_a_value_of_an_odd_type_is_told_by_the_name_of_its_argument(name: str) -> None:
+    for value in ODD:
+        given: dict[str, Any] = {"sender": "a@x.test", "to": "b@x.test", "subject": "s", "text": "t", name: value}
+        try:
+            Message(**given).as_bytes()
+        except LocalError:
+            continue  # any other exception fails the test
+
+
+def test_none_means_that_an_argument_is_left_out() -> None:
+    plain: dict[str, Any] = {"sender": "a@x.test", "to": "b@x.test", "date": DATE, "message_id": "1@x.test"}
+    names = ("cc", "bcc", "reply_to", "headers", "in_reply_to", "references", "attachments", "inline", "text", "html")
+    assert Message(**plain, **dict.fromkeys(names)) == Message(**plain)
+    assert Message("a@x.test", None, bcc="b@x.test").to == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"date": "tomorrow"}, "date is a datetime with a time zone, such as .* and not str"),
+        ({"date": date(2026, 1, 1)}, "and not date"),
+        ({"headers": "X-Note: hello"}, "headers has a str in the place of a name and its text"),
+        ({"in_reply_to": 5}, "in_reply_to is a Message-ID, or a list of them, and not int"),
+        ({"mailing_list": "news.example.org"}, r"mailing_list is ListFields\('news.example.org'\) and not str"),
+        ({"unsubscribe": [b"https://x.test"]}, "unsubscribe has a bytes in the place of a URL"),
+        ({"inline": 5}, "inline is a mapping"),
+    ],
+)
+def test_the_sentence_says_what_to_write(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(LocalError, match=sentence):
+        Message("a@x.test", "b@x.test", **given)

@@ -6,14 +6,16 @@ import tracemalloc
 
 import pytest
 
+from posthouse.core import Address
 from posthouse.message.submitted import completed, is_complete
 
 DATE = "Mon, 23 Nov 2026 08:46:22 +0100"
-BOTH = b"Date: x\r\nMessage-ID: <y@z>\r\n"
+BOTH = b"Date: x\r\nMessage-ID: <y@z>\r\nFrom: a@x.test\r\n"
+ANN = Address("ann", "x.test")
 
 
 def complete(headers: bytes) -> bytes:
-    return completed(headers, DATE, "<q@mx.test>")
+    return completed(headers, DATE, "<q@mx.test>", ANN)
 
 
 @pytest.mark.parametrize(
@@ -55,11 +57,18 @@ def test_a_header_section_of_many_fields_is_not_taken_apart() -> None:
 @pytest.mark.parametrize(
     ("headers", "added"),
     [
-        (b"", b"Date: %s\r\nMessage-ID: <q@mx.test>\r\n"),
-        (b"Subject: Date: x\r\n Message-ID: y\r\n", b"Date: %s\r\nMessage-ID: <q@mx.test>\r\n"),
-        (b"dAtE : x\r\n", b"Message-ID: <q@mx.test>\r\n"),
-        (b"MESSAGE-ID\t:\r\n <a@b>\r\n", b"Date: %s\r\n"),
-        (b"Resent-Date: x\r\nResent-Message-ID: <a@b>\r\n", b"Date: %s\r\nMessage-ID: <q@mx.test>\r\n"),
+        (b"", b"Date: %s\r\nFrom: ann@x.test\r\nMessage-ID: <q@mx.test>\r\n"),
+        (
+            b"Subject: Date: x\r\n Message-ID: y\r\n From: z\r\n",
+            b"Date: %s\r\nFrom: ann@x.test\r\nMessage-ID: <q@mx.test>\r\n",
+        ),
+        (b"dAtE : x\r\nfROM\t: a\r\n", b"Message-ID: <q@mx.test>\r\n"),
+        (b"MESSAGE-ID\t:\r\n <a@b>\r\nFrom:\r\n", b"Date: %s\r\n"),
+        (b"Date: x\r\nMessage-ID: <y@z>\r\nSender: b@x.test\r\nX-From: c@x.test\r\n", b"From: ann@x.test\r\n"),
+        (
+            b"Resent-Date: x\r\nResent-From: a@x.test\r\nResent-Message-ID: <a@b>\r\n",
+            b"Date: %s\r\nFrom: ann@x.test\r\nMessage-ID: <q@mx.test>\r\n",
+        ),
         (BOTH, b""),
     ],
 )
@@ -71,3 +80,22 @@ def test_what_is_missing_is_put_in_front(headers: bytes, added: bytes) -> None:
 def test_only_what_needs_no_change_is_called_complete(headers: bytes) -> None:
     assert is_complete(b"\r\n" + BOTH.lower())
     assert not is_complete(b"\r\n" + headers.lower())
+    for missing in (b"Date: x\r\n", b"Message-ID: <y@z>\r\n", b"From: a@x.test\r\n"):
+        assert not is_complete(b"\r\n" + BOTH.replace(missing, b"").lower())
+
+
+@pytest.mark.parametrize(
+    ("sender", "field"),
+    [
+        (None, b""),
+        (Address("b c", "x.test"), b'From: "b c"@x.test\r\n'),
+        (Address("a..b", "docomo.test"), b'From: "a..b"@docomo.test\r\n'),
+        (Address("a", "[IPv6:::1]"), b"From: a@[IPv6:::1]\r\n"),
+        (Address("a", "b\u00fccher.test"), b"From: a@xn--bcher-kva.test\r\n"),
+        (Address("\u00fc", "b\u00fccher.test"), "From: \u00fc@b\u00fccher.test\r\n".encode()),
+        (Address("a" * 200, "x.test"), b"From: " + b"a" * 200 + b"@x.test\r\n"),
+    ],
+)
+def test_the_sender_of_the_envelope_becomes_the_author(sender: Address | None, field: bytes) -> None:
+    both = b"Date: x\r\nMessage-ID: <y@z>\r\n"
+    assert completed(both, DATE, "<q@mx.test>", sender) == field + both

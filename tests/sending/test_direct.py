@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.client.secured_peers import Connection, pair, serving, transaction
 
 from posthouse.core import Address, Body, Bytes, Envelope, Outcome, Recipient, Result
@@ -120,3 +121,50 @@ def test_an_exchanger_whose_tls_fails_gets_the_message_in_clear() -> None:
     outcome, clear, _ = direct(script)
     assert outcome.result is Result.DELIVERED
     assert b"MAIL FROM:<a@b.org>" in clear
+
+
+@pytest.mark.parametrize("last", [b"RCPT", b"."])
+def test_at_the_end_of_the_time_the_message_is_ambiguous_only_if_it_was_sent(
+    last: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The time ends when the peer has received a line to which it does not reply."""
+    limits: list[asyncio.Timeout] = []
+
+    def limit(seconds: float | None) -> asyncio.Timeout:
+        limits.append(asyncio.timeout(seconds))
+        return limits[-1]
+
+    async def peer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 x\r\n")
+        in_content = False
+        while line := await reader.readline():
+            if line.rstrip() == last or (line.startswith(last) and not in_content):
+                limits[-1].reschedule(0)
+                break
+            if in_content:
+                continue
+            in_content = line.startswith(b"DATA")
+            writer.write(b"354 go on\r\n" if in_content else b"250 ok\r\n")
+        await reader.read()
+        writer.close()
+
+    async def main() -> tuple[Outcome, ...]:
+        async with asyncio.timeout(60), await asyncio.start_server(peer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            recipients = tuple(Recipient(Address("x", each)) for each in ("one.test", "xn--fsqu00a.test"))
+            with monkeypatch.context() as patched:
+                patched.setattr("posthouse.sending.direct._limit", limit)
+                return await deliver_direct(
+                    Envelope(Address("a", "b.org"), recipients),
+                    Bytes(b"Subject: hi\r\n\r\nhi\r\n"),
+                    resolver=dns(),
+                    port=port,
+                    loopback=True,
+                    timeout=60.0,
+                )
+
+    first, second = asyncio.run(main())
+    assert first.result is (Result.AMBIGUOUS if last == b"." else Result.DEFERRED)
+    assert "the time limit of 60 seconds was over while delivering to one.test" in first.reason
+    assert ("may have arrived" in first.reason) is (last == b".")
+    assert second.result is first.result

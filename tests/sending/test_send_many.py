@@ -25,6 +25,8 @@ from posthouse.sending.pool import AsyncPool, Pool, Progress
 from posthouse.sending.pool.burst import BurstItem, TakeStep, burst
 from posthouse.sending.pool.journal import Journal
 from posthouse.sending.pool.pool_base import PoolCall
+from posthouse.sending.pool.pooled_sending import Delivered
+from posthouse.sending.pool.send_many import SendMany
 
 from .pool_colours import Colour, engine_of, every_colour
 from .scripted_server import CLOSE, LONG, MESSAGE, Script, ScriptedServer, transactions
@@ -521,3 +523,61 @@ def test_intents_are_on_the_disk_before_anything_is_sent(tmp_path: Path, monkeyp
     assert intent["key"] == outcome["key"] == "0"
     assert outcome["outcomes"] == {"renping@sina.com": "delivered"}
     assert path.stat().st_mode & 0o077 == 0, "who got mail is nobody else's business"
+
+
+class _Calls:
+    """The part of a pool that a series needs: it makes calls, and sends nothing."""
+
+    def __init__(self, octets: int = 0) -> None:
+        self._content = outgoing(b"From: a@a.example\r\n\r\n" + b"x" * octets, ("a@a.example", "b@b.example"))
+
+    def calls_of(self, message: Any, envelope: Any = None, timeout: Any = None) -> list[PoolCall]:
+        return [PoolCall(self._content, Deadline(SystemClock(), None), 0.0)]
+
+
+class _Time:
+    """The clock of a series: each burst takes ``step`` seconds."""
+
+    def __init__(self, step: float) -> None:
+        self.step = step
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("step", "octets", "options", "longest"),
+    [
+        (0.01, 0, {}, 1 + 32 * 2),
+        (1.0, 0, {}, 1 + 4 * 2),
+        (0.01, 4_194_304, {}, 1 + 4 * 2),
+        (0.01, 0, {"ahead": 5}, 1 + 5),
+        (0.01, 0, {"journal": "journal"}, 1 + 4 * 2),
+    ],
+    ids=["quick", "slow", "large", "as asked", "with a journal"],
+)
+def test_bursts_are_longer_only_where_they_are_quick_and_small(
+    step: float,
+    octets: int,
+    options: dict[str, Any],
+    longest: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("posthouse.sending.pool.send_many.time", _Time(step))
+    lengths: list[int] = []
+    with SendMany(_Calls(octets), 2, options) as series:  # type: ignore[arg-type]
+        for _ in range(9):
+            while series.wants_more:
+                series.take(b"", 0.0)
+            items = series.begin()
+            lengths.append(len(items))
+            for item in items:
+                item.tried = True
+                item.delivered = Delivered(())
+            assert len([*series.results()]) == len(items)
+    assert lengths[:3] == [1, 2, 4]
+    assert max(lengths) == longest

@@ -79,7 +79,8 @@ def test_a_double_is_an_object_with_one_method(send: Send) -> None:
             return SendResult([Outcome(each, Result.FAILED, None, "no") for each in envelope.recipients])
 
     assert not send(MESSAGE, Double())
-    with pytest.raises(SettingError, match="leave timeout, proxy out"):
+    assert not send(MESSAGE, Double(), timeout=3, transcript=True)
+    with pytest.raises(SettingError, match="leave proxy out"):
         send(MESSAGE, Double(), timeout=3, proxy="socks5h://127.0.0.1")
 
 
@@ -104,6 +105,7 @@ def test_an_asynchronous_double_is_for_asend() -> None:
         ("smtp://127.0.0.1?proxy=gopher://x", "is no kind of proxy"),
         ("lmtp+unix:///run/x?proxy=127.0.0.1", "needs no proxy"),
         ("smtp://127.0.0.1?timeout=", "timeout has no value"),
+        ("smtp://127.0.0.1?tiemout=9", "'tiemout' is not a parameter of a server's URL; there are .*, timeout, tls"),
     ],
 )
 def test_a_wrong_url_is_named(send: Send, url: str, words: str) -> None:
@@ -175,3 +177,35 @@ def test_direct_delivery_asks_the_dns() -> None:
 
         with pytest.raises(LocalError, match=r"use posthouse\.asend"):
             asyncio.run(in_a_loop())
+
+
+def test_a_program_that_sends_by_a_server_elsewhere_sends_into_memory_here(
+    send: Send, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POSTHOUSE_URL", "memory:elsewhere")
+    assert send(MESSAGE, timeout="30s", credentials=("ann", "secret"), ca="/nowhere", transcript=True).ok
+    assert memory("elsewhere").messages[-1].content == SENT
+    with posthouse.Pool(timeout=30, credentials=("ann", "secret")) as pool:
+        assert pool.send(MESSAGE).ok
+
+
+def test_a_transport_that_does_not_answer_in_time_leaves_the_message_ambiguous() -> None:
+    class Silent:
+        async def deliver(self, envelope: Envelope, content: Content) -> SendResult:
+            await asyncio.Event().wait()
+            raise AssertionError("nobody sets it")
+
+    result = awaited(MESSAGE, Silent(), timeout=0.001)
+    assert [each.result for each in result] == [Result.AMBIGUOUS, Result.AMBIGUOUS]
+    assert "did not answer within 0.001 s" in result["b@b.example"].reason
+
+
+def test_direct_delivery_has_a_transcript(send: Send) -> None:
+    resolver = StaticResolver({"b.example": {"MX": ["10 mx.b.example"]}, "mx.b.example": {"A": ["127.0.0.1"]}})
+    message = b"From: ann@a.example\nTo: b@b.example\n\nhello\n"
+    kind = MxTransport if send is posthouse.send else AsyncMxTransport
+    with ScriptedPeer({}) as peer:
+        result = send(message, kind(resolver=resolver, port=peer.port, loopback=True), transcript=True, timeout=60)
+    assert result.ok
+    assert "S: MAIL FROM:<ann@a.example>" in [line.split(" SIZE")[0].split(" BODY")[0] for line in result.transcript]
+    assert result.transcript[-1].startswith(("R: 221", "S: QUIT"))

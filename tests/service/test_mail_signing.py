@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from posthouse.core import Envelope
 from posthouse.mailauth import answer
 from posthouse.mailauth.dkim import DkimResult, verify_dkim
 from posthouse.protocol.sasl import Authenticated
@@ -70,9 +71,9 @@ class SigningHarness:
             assert now(session.logged_in(Authenticated(user, "PLAIN"))).code == 235
         return session
 
-    def submit(self, *chunks: bytes, session: SessionPolicy | None = None) -> bytes:
+    def submit(self, *chunks: bytes, session: SessionPolicy | None = None, to: Envelope = TO) -> bytes:
         """The stored message."""
-        (reply,) = bring_in(session or self.session(), TO, *chunks)
+        (reply,) = bring_in(session or self.session(), to, *chunks)
         assert reply.code == 250, reply
         return self.made.spool.stored[-1][1]
 
@@ -161,7 +162,14 @@ def test_an_account_signs_only_as_an_author_that_it_may_be(signing: SigningHarne
 )
 def test_a_message_without_an_author_passes_unsigned(signing: SigningHarness, content: bytes) -> None:
     signing.key("x.test")
-    assert b"DKIM-Signature" not in signing.submit(content)
+    assert b"DKIM-Signature" not in signing.submit(content, to=TO._replace(sender=None))
+
+
+def test_the_author_that_is_added_is_signed_for(signing: SigningHarness) -> None:
+    selector = signing.key("x.test")
+    stored = signing.submit(b"no header section\r\n")
+    assert b"\r\nFrom: ann@x.test\r\n" in stored
+    assert signing.signed_by(stored) == [f"{selector}.x.test"]
 
 
 def test_rotation_follows_the_time(signing: SigningHarness) -> None:

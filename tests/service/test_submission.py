@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from posthouse.core import Reply
+from posthouse.core import Envelope, Reply
 from posthouse.protocol.commands import Mail
 from posthouse.protocol.sasl import Authenticated
 from posthouse.service.accounts import AccountStore
@@ -123,9 +123,20 @@ def test_blind_recipients_go_and_the_rest_stays_octet_for_octet(content: bytes, 
 def test_a_message_without_a_header_section_gets_one(content: bytes, behind: bytes, size: int) -> None:
     made = harness()
     kept = submit(made, logged_in(made), *[content[at : at + size] for at in range(0, len(content), size)])
+    kept = kept.replace(b"\r\nFrom: ann@x.test", b"", 1)
     added = ADDED.match(kept)
     assert added is not None
     assert kept[added.end() :] == behind
+
+
+@pytest.mark.parametrize(("sender", "field"), [("ann@x.test", b"From: ann@x.test\r\n"), (None, b"")])
+def test_a_message_that_names_no_author_gets_its_sender(sender: str | None, field: bytes) -> None:
+    """What ``curl`` and scripts submit often has no From, and large hosts refuse it then; a report has no sender."""
+    made = harness()
+    kept = Envelope(address(sender) if sender else None, TO.recipients)
+    (reply,) = bring_in(made.session("192.0.2.1"), kept, b"Date: x\r\nMessage-ID: <1@x.test>\r\n\r\nbody\r\n")
+    assert reply.code == 250
+    assert stored(made) == field + b"Date: x\r\nMessage-ID: <1@x.test>\r\n\r\nbody\r\n"
 
 
 def test_a_message_without_an_empty_line_is_given_on_in_the_end() -> None:

@@ -16,7 +16,7 @@ import pytest
 from posthouse.testing.simulation.__main__ import main
 from posthouse.testing.simulation.scenario import bad_day
 
-pytestmark = pytest.mark.leaves_open("databases that another program has replaced stay open (spool.sqlite.storage.durability)")
+pytestmark = pytest.mark.leaves_open("databases that were replaced stay open")
 
 EACH = 10
 

@@ -38,6 +38,10 @@ class Calendar:
     def __call__(self) -> float:
         return self.now
 
+    def stopwatch(self) -> float:
+        """The clock goes as the stopwatch does."""
+        return self.now - NOW
+
 
 async def store(queue: SqliteSpool, address: str = "b@x.test", owner: str = "w") -> Stored:
     receipt = queue.receive()
@@ -108,7 +112,7 @@ def test_one_that_was_expanded_and_erased_in_its_group_is_told(tmp_path: Path) -
 def test_stories_are_forgotten_by_age_and_never_while_it_waits(tmp_path: Path) -> None:
     async def life() -> None:
         calendar = Calendar()
-        queue = SqliteSpool(tmp_path, time=calendar, history=2 * DAY)
+        queue = SqliteSpool(tmp_path, time=calendar, stopwatch=calendar.stopwatch, history=2 * DAY)
         await queue.open(NOW)
         gone, waits = await store(queue), await store(queue)
         await deliver(queue, gone)
@@ -161,10 +165,36 @@ def test_stories_are_bounded_while_mail_comes(tmp_path: Path, bound: dict[str, i
     asyncio.run(life())
 
 
+def test_a_clock_that_is_ahead_at_the_start_takes_no_history(tmp_path: Path) -> None:
+    """Not within the hour in which a time server sets it right; an hour later it is believed."""
+
+    async def life() -> None:
+        calendar = Calendar()
+        queue = SqliteSpool(tmp_path, time=calendar, stopwatch=calendar.stopwatch, history=DAY)
+        await queue.open(NOW)
+        stored = await store(queue)
+        await deliver(queue, stored)
+        await queue.close()
+        year = Calendar()
+        year.now += 365 * DAY
+        queue = SqliteSpool(tmp_path, time=year, stopwatch=year.stopwatch, history=DAY)
+        await queue.open(year.now)
+        await deliver(queue, await store(queue))
+        year.now += 3_599
+        await queue.tidy()
+        assert await queue.queries.history(stored.message.id)
+        year.now += 2
+        await queue.tidy()
+        assert await queue.queries.history(stored.message.id) == []
+        await queue.close()
+
+    asyncio.run(life())
+
+
 def test_the_writer_tidies_when_it_is_idle(tmp_path: Path) -> None:
     async def life() -> None:
         calendar = Calendar()
-        queue = SqliteSpool(tmp_path, time=calendar, history=DAY)
+        queue = SqliteSpool(tmp_path, time=calendar, stopwatch=calendar.stopwatch, history=DAY)
         await queue.open(NOW)
         stored = await store(queue)
         await deliver(queue, stored)

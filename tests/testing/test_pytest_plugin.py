@@ -338,3 +338,45 @@ def test_flask_is_as_before():
     )
     done = run_apart(pytester, *OURS, "-p", "no:anyio", "-p", "no:xdist", "-p", "no:hypothesispytest")
     assert " 5 passed" in done.stdout, done.stdout
+
+
+def test_a_failure_that_nothing_looked_at_fails_the_test(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+import pytest, posthouse
+
+def send_by_library():
+    return posthouse.send(posthouse.Message(sender="a@b.example", to="x@y.example", text="hi"))
+
+@pytest.fixture
+def refusing(smtp_sandbox):
+    smtp_sandbox.on("rcpt").reply(550)
+    return smtp_sandbox
+
+def test_dropped(refusing):
+    send_by_library()
+
+def test_seen(refusing):
+    assert not send_by_library().ok
+
+def test_expected(refusing):
+    with pytest.warns(posthouse.UnseenFailureWarning):
+        send_by_library()
+
+@pytest.mark.filterwarnings("ignore::posthouse.UnseenFailureWarning")
+def test_meant(refusing):
+    send_by_library()
+
+def test_other_warnings_go_their_way(refusing):
+    import warnings
+    warnings.warn("something else", UserWarning)
+
+def test_failed_anyway(refusing):
+    send_by_library()
+    assert False
+""",
+        "-Wdefault",
+    )
+    result.assert_outcomes(passed=5, failed=1, errors=1, warnings=1)
+    result.stdout.fnmatch_lines(["*1 of 1 recipients did not get a message, and nothing looked at the result*"])

@@ -32,6 +32,7 @@ async def serve_app(
     binds: Sequence[str],
     stop: asyncio.Event,
     *,
+    lmtp: bool = False,
     implicit_tls: bool = False,
     ready: Callable[[Sequence[str]], object] = lambda places: None,
 ) -> None:
@@ -46,7 +47,7 @@ async def serve_app(
         for bind in binds:
             try:
                 endpoint = Endpoint.parse(bind)
-                server = app.serve(endpoint.host, endpoint.port, implicit_tls=implicit_tls)
+                server = app.serve(endpoint.host, endpoint.port, lmtp=lmtp, implicit_tls=implicit_tls)
             except LocalError as error:
                 raise SettingError(str(error), where="--app") from error
             await stack.enter_async_context(server)

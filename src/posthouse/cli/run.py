@@ -55,6 +55,7 @@ _TLS: Final = {"off": "no TLS", "starttls": "STARTTLS", "implicit": "TLS"}
     callback=context.not_empty,
     help="Run an application of your own, an App of posthouse, in place of the catcher.",
 )
+@click.option("--lmtp", is_flag=True, help="The application speaks LMTP; for --app, mostly with --bind unix:/path.")
 @click.option(
     "--fault-addresses/--no-fault-addresses",
     default=None,
@@ -76,6 +77,7 @@ def run(
     tls: str | None,
     auth: str | None,
     app: str | None,
+    lmtp: bool,
     fault_addresses: bool | None,
     console: str | None,
     log: str | None,
@@ -94,8 +96,11 @@ def run(
     signal ends it at once. Mail that was answered 250 is safe either way.
     """
     if app is not None:
-        _run_app(app, bind, tls, {"config": config_file, "data-dir": data_dir, "auth": auth, "log": log})
+        others = {"config": config_file, "data-dir": data_dir, "auth": auth, "log": log}
+        _run_app(app, bind, tls, others, lmtp=lmtp)
         return
+    if lmtp:
+        raise click.UsageError('--lmtp is for an application (--app); of a [[listener]] write kind = "lmtp"')
     from posthouse.service.daemon import supervisor
 
     catcher = {"bind": bind, "tls": tls, "auth": auth, "fault-addresses": fault_addresses, "console": console}
@@ -127,7 +132,9 @@ def run(
         raise
 
 
-def _run_app(target: str, binds: tuple[str, ...], tls: str | None, others: dict[str, str | None]) -> None:
+def _run_app(
+    target: str, binds: tuple[str, ...], tls: str | None, others: dict[str, str | None], *, lmtp: bool
+) -> None:
     """Run an application until a signal asks to stop."""
     import logging
     import sys
@@ -151,7 +158,8 @@ def _run_app(target: str, binds: tuple[str, ...], tls: str | None, others: dict[
 
     async def main() -> None:
         with context.signals() as stop:
-            await serve_app(app, binds or (_APP_BIND,), stop, implicit_tls=tls == "implicit", ready=ready)
+            places = binds or (_APP_BIND,)
+            await serve_app(app, places, stop, lmtp=lmtp, implicit_tls=tls == "implicit", ready=ready)
 
     context.run(main())
 

@@ -20,6 +20,7 @@ from posthouse.cli.server_options import chosen_server, with_login
 if TYPE_CHECKING:
     from posthouse.codes import Said
     from posthouse.core import Content, Envelope, Outcome
+    from posthouse.message.composing.attachment import Attachment
     from posthouse.sending import ServerAddress
 
 __all__ = ["send"]
@@ -139,8 +140,8 @@ def _listener(given: dict[str, Any], said: list[Said]) -> Callable[[str, str], N
 def _composed(given: dict[str, Any]) -> tuple[Envelope, Content]:
     from datetime import datetime
 
-    from posthouse.core import Bytes
-    from posthouse.message import compose, parse_mailboxes
+    from posthouse.message import parse_mailboxes
+    from posthouse.message.compose import compose_streamed
 
     if given["text"] is not None and given["text_file"] is not None:
         raise click.UsageError("give --text or --text-file, not both")
@@ -158,7 +159,7 @@ def _composed(given: dict[str, Any]) -> tuple[Envelope, Content]:
     domain = writer[0].address.domain if writer else ""
     if not domain.isascii() or domain.startswith("["):
         domain = "posthouse.invalid"
-    made = compose(
+    return compose_streamed(
         from_=given["sender"],
         to=given["to"],
         cc=given["cc"],
@@ -166,13 +167,28 @@ def _composed(given: dict[str, Any]) -> tuple[Envelope, Content]:
         subject=given["subject"],
         text=text if text is not None or html is not None else "",
         html=html,
-        attachments=[(os.path.basename(path), _read(path)) for path in given["attach"]],
+        attachments=[_attachment(path) for path in given["attach"]],
         headers=[_header(line) for line in given["header"]],
         date=now,
         message_id=f"{now:%Y%m%d%H%M%S}.{os.urandom(8).hex()}@{domain or 'posthouse.invalid'}",
         utf8=True,
     )
-    return made.envelope, Bytes(made.content)
+
+
+def _attachment(path: str) -> Attachment:
+    """A file to attach, which is read while the message is sent; a pipe is read now."""
+    from pathlib import Path
+
+    from posthouse.message.composing.attachment import Attachment
+
+    name = os.path.basename(path)
+    if path == "-":
+        return Attachment(sys.stdin.buffer, name)
+    try:
+        with open(path, "rb") as file:
+            return Attachment(Path(path) if os.path.isfile(path) else file, name)
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _piped() -> str:
@@ -241,9 +257,11 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise exit_codes.CommandFailed(
-            f"{path} cannot be read: {error.strerror}; name another file", exit_codes.NOINPUT
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: OSError) -> exit_codes.CommandFailed:
+    return exit_codes.CommandFailed(f"{path} cannot be read: {error.strerror}; name another file", exit_codes.NOINPUT)
 
 
 def _decoded(path: str) -> str:

@@ -2,6 +2,9 @@
 
 It sends and receives inside the call of its user.  While content is sent it also looks for replies, so that an early
 refusal ends the transaction.  Inside TLS the engine of ``net.tls_engine`` stands between the socket and the pipeline.
+
+Most waits are for replies alone.  On Linux such a wait is one ``recv`` that blocks, with a time limit in the kernel
+(SO_RCVTIMEO): two system calls become one.  All else is told not to block by MSG_DONTWAIT.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ import contextlib
 import math
 import selectors
 import socket
+import struct
+import sys
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -32,14 +37,20 @@ __all__ = ["BlockingChannel"]
 _NEVER: Final = -1.0
 _ENDED: Final = State.CLOSED
 _READ: Final = 262_144
-_BOTH: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
+_READABLE: Final = int(selectors.EVENT_READ)
+_BOTH: Final = int(selectors.EVENT_READ | selectors.EVENT_WRITE)
+#: Whether a wait for octets is a ``recv`` that blocks.
+_BLOCKS: Final = sys.platform == "linux"
+_NOW: Final = socket.MSG_DONTWAIT if _BLOCKS else 0
+#: Seconds of one such wait at most: the caller waits again, and the limit in the kernel is seldom changed.
+_LONGEST: Final = 15.0
 #: Octets that are queued before the transaction pauses, and those with which it goes on (the marks of asyncio).
 _HIGH_WATER: Final = 65_536
 _LOW_WATER: Final = 16_384
 
 
 class BlockingChannel(Pipeline):
-    """A pipeline of transactions on one socket that does not block; ``run`` waits for it."""
+    """A pipeline of transactions on one socket, which nothing else may use; ``run`` waits for it."""
 
     def __init__(
         self,
@@ -59,9 +70,12 @@ class BlockingChannel(Pipeline):
         )
         self._socket = sock
         self._endpoint = endpoint
-        self._queue: deque[memoryview] = deque()
+        self._queue: deque[bytes | memoryview] = deque()
         self._queued = 0
-        self._readiness = SocketReadiness(sock.fileno())
+        self._readiness: SocketReadiness | None = None  # for waits that a ``recv`` cannot be
+        self._longest = 0.0  # of a ``recv``, as the kernel was told
+        if _BLOCKS:
+            sock.setblocking(True)
         self._engine: TlsEngine | None = None
         #: The time limit of the call that uses the channel, over all of its phases.
         self.deadline: Deadline | None = None
@@ -76,14 +90,14 @@ class BlockingChannel(Pipeline):
         if self._engine is not None:
             data = self._engine.write(data)
         if data and self.fault is None:
-            self._queue.append(memoryview(data))
+            self._queue.append(data)
             self._queued += len(data)
             self.paused = self._queued > _HIGH_WATER
 
     def run(self, done: Callable[[], bool]) -> None:
         """Send and receive until ``done`` is true or the connection has ended."""
         while events := self.advance(done):
-            self._wait(events)
+            self.wait(events)
 
     def advance(self, done: Callable[[], bool]) -> int:
         """Send and receive as far as that needs no waiting.  Returns what has to be waited for
@@ -96,7 +110,7 @@ class BlockingChannel(Pipeline):
             if self.deadline is not None and self.deadline.left <= 0:
                 expire(self, self.deadline)
                 return 0
-            if not self._flush():
+            if self._queue and not self._flush():
                 return 0
             if self.paused and self._queued <= _LOW_WATER:
                 self.ready()  # a reply that is here already may end the content
@@ -107,7 +121,7 @@ class BlockingChannel(Pipeline):
                 if self._line and self._line[0].wants_turn:
                     self._line[0].resume()
             else:
-                return _BOTH if self._queue else selectors.EVENT_READ
+                return _BOTH if self._queue else _READABLE
         return 0
 
     @property
@@ -132,10 +146,11 @@ class BlockingChannel(Pipeline):
         queue = self._queue
         try:
             while queue:
-                sent = self._socket.send(queue[0])
+                first = queue[0]
+                sent = self._socket.send(first, _NOW)
                 self._queued -= sent
-                if sent < len(queue[0]):
-                    queue[0] = queue[0][sent:]
+                if sent < len(first):
+                    queue[0] = memoryview(first)[sent:]
                 else:
                     queue.popleft()
         except BlockingIOError:
@@ -147,8 +162,11 @@ class BlockingChannel(Pipeline):
 
     def ready(self) -> None:
         """Take in the octets that are here; none is no error."""
+        self._receive(_NOW)
+
+    def _receive(self, flags: int) -> None:
         try:
-            data = self._socket.recv(_READ)
+            data = self._socket.recv(_READ, flags)
         except BlockingIOError:
             return
         except OSError as error:
@@ -179,7 +197,7 @@ class BlockingChannel(Pipeline):
             self._send_pending(engine)
             with contextlib.suppress(OSError):  # the alert tells the peer why; it may be gone
                 while self._queue:
-                    self._socket.send(self._queue.popleft())
+                    self._socket.send(self._queue.popleft(), _NOW)
             self.disconnected(error)
             return
         if engine.peer_done and self.fault is None:
@@ -188,7 +206,7 @@ class BlockingChannel(Pipeline):
     def _send_pending(self, engine: TlsEngine) -> None:
         pending = engine.pending()
         if pending and self.fault is None:
-            self._queue.append(memoryview(pending))
+            self._queue.append(pending)
             self._queued += len(pending)
 
     def resumable(self) -> Resumable | None:
@@ -206,7 +224,7 @@ class BlockingChannel(Pipeline):
         try:
             self._engine = TlsEngine(context, server_side=False, peer=self.host, server_name=name, resumed=resumed)
             hello = self._engine.start()
-            self._queue.append(memoryview(hello))
+            self._queue.append(hello)
             self._queued += len(hello)
             self.expect(seconds, "")
             self._tolerant = True
@@ -231,17 +249,31 @@ class BlockingChannel(Pipeline):
         self._deadline = _NEVER
         return silent
 
-    def _wait(self, events: int) -> None:
-        """Wait for octets, or for room in the socket if some are queued, within the time limit that is running."""
+    def wait(self, events: int, seconds: float = math.inf) -> None:
+        """Wait for what ``advance`` has said, within the time limit that is running and at most for ``seconds``, and
+        take in what has arrived."""
         left = self.due - self._clock.monotonic()
         if left <= 0:
             self.expired()
-        elif self._readiness.wait(left, writing=events == _BOTH):
-            self.ready()
+            return
+        if seconds < left:
+            left = max(0.001, seconds)
+        if _BLOCKS and events == _READABLE:
+            if not self._longest <= left or self._longest < min(left, _LONGEST):
+                self._longest = min(left, _LONGEST)
+                whole = int(self._longest)
+                limit = struct.pack("ll", whole, max(1, int((self._longest - whole) * 1e6)))
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+            self._receive(0)
+        else:
+            if self._readiness is None:
+                self._readiness = SocketReadiness(self._socket.fileno())
+            if self._readiness.wait(left, writing=events == _BOTH):
+                self.ready()
 
     def look(self) -> None:
         """Take in what is here, if anything is."""
-        if self.fault is None and self._readiness.wait(0.0):
+        if self.fault is None:
             self.ready()
 
     def reply(self, seconds: float, what: str) -> Reply:
@@ -257,11 +289,10 @@ class BlockingChannel(Pipeline):
         """Close the connection."""
         if self._engine is not None and self.fault is None:
             with contextlib.suppress(OSError):  # close_notify, if there is room for it; nothing waits for the peer's
-                self._socket.send(self._engine.close())
+                self._socket.send(self._engine.close(), _NOW)
         self.fault = self.fault or Closed(why)
         self._queue.clear()
-        self._readiness.close()
-        self._socket.close()
+        self._close_descriptors()
 
     def abort(self) -> None:
         """End the connection now; transactions under way end with what is known of them."""
@@ -280,5 +311,9 @@ class BlockingChannel(Pipeline):
         touched: the process that opened the connection shares it."""
         self.fault = self.fault or Closed("the session was forgotten")
         self._queue.clear()
-        self._readiness.close()
+        self._close_descriptors()
+
+    def _close_descriptors(self) -> None:
+        if self._readiness is not None:
+            self._readiness.close()
         self._socket.close()

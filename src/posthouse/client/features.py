@@ -148,14 +148,19 @@ def check_addresses(envelope: Envelope) -> None:
     if envelope.sender is not None:
         _check_sender(envelope.sender)
     for recipient in envelope.recipients:
-        check_domain(recipient.address.domain)
-        write_command(Rcpt(_for_peer(recipient.address)))
+        _check_recipient(recipient.address)
 
 
 @lru_cache(maxsize=1024)
 def _check_sender(sender: Address) -> None:
     check_domain(sender.domain)
     write_command(Mail(_for_peer(sender), smtputf8=True))
+
+
+@lru_cache(maxsize=4096)
+def _check_recipient(address: Address) -> None:
+    check_domain(address.domain)
+    write_command(Rcpt(_for_peer(address)))
 
 
 def commands_of(envelope: Envelope, size: int, features: Features, utf8: bool) -> tuple[Mail, list[Rcpt]]:

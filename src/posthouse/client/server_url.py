@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from posthouse.client.auth import LoginSettings
     from posthouse.client.session import Session
 
-__all__ = ["NoSuchHost", "ServerAddress", "locate", "open_session", "parse_server"]
+__all__ = ["NoSuchHost", "ServerAddress", "URL_PARAMETERS", "locate", "open_session", "parse_server"]
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?://|(?=/))(?P<rest>.*)", re.DOTALL)
 _PORTS: Final = {"smtp": 25, "lmtp": 24, "smtps": 465, "smtp+starttls": 587}
@@ -36,7 +36,7 @@ _MODES: Final = {
     "smtps": ("verify", "require"),
     "smtp+starttls": ("verify", "require"),
 }
-_PARAMETERS: Final = ("allow_plain_text", "ca", "mechanisms", "name", "tls")
+URL_PARAMETERS: Final = ("allow_plain_text", "ca", "mechanisms", "name", "tls")
 _REMEDY: Final = (
     'write it like "smtps://name@mail.example.org", "smtp+starttls://name@mail.example.org:587", '
     '"smtp://127.0.0.1:25", "lmtp://127.0.0.1:24" or "lmtp:/run/lmtp.sock"'
@@ -188,8 +188,8 @@ def _with_parameters(server: ServerAddress, query: str, shown: str) -> ServerAdd
     for each in query.split("&"):
         key, _, raw = each.partition("=")
         value = unquote(raw)
-        if key not in _PARAMETERS:
-            known = ", ".join(_PARAMETERS)
+        if key not in URL_PARAMETERS:
+            known = ", ".join(URL_PARAMETERS)
             raise SettingError("a parameter behind the ? is not known", where=shown, remedy=f"there are {known}")
         if not value:
             raise SettingError(f"{key} has no value", where=shown, remedy=f"write {key}=… or leave it out")

@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -151,6 +151,8 @@ class Console:
 
         try:
             await self._router(scope, receive, sending)
+        except ClientDisconnect:  # in the middle of a body: there is nobody to answer
+            return
         except (HTTPException, PosthouseError) as error:
             if started or scope["type"] != "http":
                 raise

@@ -16,6 +16,8 @@ __all__ = ["bounded_html"]
 
 _LONGEST: Final = 1 << 20  # characters of source
 _MOST_TAGS: Final = 20_000
+#: Signs that are written as a reference (``&amp;``): a parser's time grows with the square of their number.
+_MOST_REFERENCES: Final = 50_000
 _DEEPEST: Final = 200
 _FORMATTING_DEPTH: Final = 24
 _MOST_ATTRIBUTES: Final = 40
@@ -58,6 +60,21 @@ class _BoundedWriter:
         self._open: list[str] = []
         self._formatting = 0
         self.tags = 0
+        self._references = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more is written."""
+        return self.tags >= _MOST_TAGS or self._references >= _MOST_REFERENCES
+
+    def text(self, source: str) -> None:
+        """Write text, which may have references."""
+        self._append(html.escape(html.unescape(source), quote=False))
+
+    def _append(self, written: str) -> None:
+        self._references += written.count("&")
+        if self._references < _MOST_REFERENCES:
+            self.made.append(written)
 
     def start(self, name: str, attributes: str) -> None:
         """Write a start tag, if there is room for it."""
@@ -76,7 +93,7 @@ class _BoundedWriter:
             if len(found) >= _MOST_ATTRIBUTES:
                 break
         written = "".join(f' {each}="{html.escape(value)}"' for each, value in found.items())
-        self.made.append(f"<{name}{written}>")
+        self._append(f"<{name}{written}>")
 
     def end(self, name: str) -> None:
         """Write an end tag, and those of the elements within."""
@@ -96,12 +113,12 @@ def bounded_html(source: str) -> str:
     lowered = "".join(sign.lower() if sign.isascii() else sign for sign in source)
     writer = _BoundedWriter()
     at, size = 0, len(source)
-    while at < size and writer.tags < _MOST_TAGS:
+    while at < size and not writer.is_full:
         opened = source.find("<", at)
         if opened < 0:
             opened = size
         if opened > at:
-            writer.made.append(html.escape(html.unescape(source[at:opened]), quote=False))
+            writer.text(source[at:opened])
         at = opened
         if at >= size:
             break
@@ -137,5 +154,5 @@ def _behind_no_tag(writer: _BoundedWriter, source: str, at: int) -> int:
     if source[at + 1 : at + 2] in ("!", "?", "/"):
         end = source.find(">", at)
         return len(source) if end < 0 else end + 1
-    writer.made.append("&lt;")
+    writer.text("&lt;")
     return at + 1

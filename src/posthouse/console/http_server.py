@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
@@ -11,13 +12,15 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
+from posthouse.console.security.slow_clients import CONNECTIONS, TimedConnection, end_slow_clients
+
 __all__ = ["HttpServer"]
 
 #: Seconds for open responses to end when the server stops, and that an idle connection is kept.
 _GRACE: Final = 2
 _KEEP_ALIVE: Final = 75
-#: Connections at one time; more are answered 503.
-_CONNECTIONS: Final = 1_000
+#: Seconds between two looks for clients that are too slow.
+_LOOK: Final = 5.0
 
 
 class HttpServer:
@@ -31,6 +34,7 @@ class HttpServer:
     def __init__(self, app: ASGIApp, *, tls: ssl.SSLContext | None = None) -> None:
         config = uvicorn.Config(
             app,
+            http=TimedConnection,
             lifespan="off",
             access_log=False,
             log_config=None,
@@ -38,7 +42,7 @@ class HttpServer:
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE,
             timeout_graceful_shutdown=_GRACE,
-            limit_concurrency=_CONNECTIONS,
+            limit_concurrency=CONNECTIONS + 1,
         )
         config.load()
         config.ssl = tls
@@ -46,7 +50,22 @@ class HttpServer:
 
     async def serve(self, listening: socket.socket) -> None:
         """Serve until ``stop``, on a socket that listens already."""
-        await self._server.serve(sockets=[listening])
+        looking = asyncio.ensure_future(self._look())
+        try:
+            await self._server.serve(sockets=[listening])
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    async def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_LOOK)
+            self.end_slow_clients(loop.time())
+
+    def end_slow_clients(self, now: float) -> None:
+        """End the connections whose clients have been too slow at ``now``, of the event loop's clock."""
+        end_slow_clients(self._server.server_state.connections, now)
 
     def stop(self) -> None:
         """Accept no more connections, and end the open ones within 2 s."""

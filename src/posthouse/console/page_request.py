@@ -102,6 +102,11 @@ class PageRequest:
             or ("application/json" in accepted and "text/html" not in accepted)
         )
 
+    @property
+    def is_led_here(self) -> bool:
+        """Whether a page of another site, or a message, leads the browser here."""
+        return self.request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+
     async def form(self) -> FormData:
         """The fields and files of a form.
 
@@ -168,15 +173,19 @@ class PageRequest:
         """A text of ``console.texts`` in the reader's language."""
         return text(self.language, key, **values)
 
-    def url(self, path: str, **query: object) -> str:
+    def url(self, path: str, /, **query: object) -> str:
         """The address of a path of the console, with the prefix of a reverse proxy; values of None are left out."""
         pairs = "&".join(f"{quote(name)}={quote(str(value))}" for name, value in query.items() if value is not None)
         return f"{self.base}{path}{'?' if pairs else ''}{pairs}"
 
-    def same_page(self, **query: object) -> str:
-        """The address of this page with some parameters of its query set, or left out if None."""
+    def same_page(self, /, **query: object) -> str:
+        """The address of this page with some parameters of its query set, or left out if None.
+
+        The path is what was asked for, whether there is such a page or not, so it is quoted: an address that begins
+        with ``//`` or a backslash would lead to another host.
+        """
         merged: dict[str, object] = {**self.query, **query}
-        return self.url(self.path, **merged)
+        return self.url(f"/{quote(self.path.lstrip('/'))}", **merged)
 
     @cached_property
     def csrf_token(self) -> str:

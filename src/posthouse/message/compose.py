@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from posthouse.core import Body, Envelope, LocalError, Recipient
 from posthouse.message.composing.bodies import BodyParts, body_part, to_crlf
 from posthouse.message.composing.head_lines import checked_fields, checked_message_id, date_text, foreign_address
-from posthouse.message.composing.pieces import chunked
+from posthouse.message.composing.pieces import PieceContent
 from posthouse.message.encode import fold
 from posthouse.message.field_writing import mailbox_field, mailboxes_of, text_field, written_field
 from posthouse.message.mailboxes import MailboxesLike, MailboxLike, parse_mailboxes, with_a_labels
@@ -31,7 +31,7 @@ from posthouse.message.mailboxes import MailboxesLike, MailboxLike, parse_mailbo
 if TYPE_CHECKING:
     from posthouse.message.composing.attachment import Attachment
 
-__all__ = ["Composed", "compose", "to_crlf"]
+__all__ = ["Composed", "compose", "compose_streamed", "to_crlf"]
 
 
 class Composed(NamedTuple):
@@ -72,6 +72,40 @@ def compose(
         LocalError: A value cannot be sent: no recipient, a text that is not a mailbox, a naive date, a control
             character in a header, or an extra field that only Posthouse writes.
     """
+    envelope, content = compose_streamed(
+        from_=from_,
+        date=date,
+        message_id=message_id,
+        to=to,
+        cc=cc,
+        bcc=bcc,
+        subject=subject,
+        text=text,
+        html=html,
+        attachments=attachments,
+        headers=headers,
+        utf8=utf8,
+    )
+    return Composed(envelope, b"".join(content.chunks()))
+
+
+def compose_streamed(
+    *,
+    from_: MailboxLike,
+    date: datetime | tuple[float, int],
+    message_id: str,
+    to: MailboxesLike = (),
+    cc: MailboxesLike = (),
+    bcc: MailboxesLike = (),
+    subject: str = "",
+    text: str | None = None,
+    html: str | None = None,
+    attachments: Sequence[Attachment | tuple[str, bytes] | tuple[str, bytes, str]] = (),
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+    utf8: bool = False,
+) -> tuple[Envelope, PieceContent]:
+    """``compose``, with content that is written while it is sent: an ``Attachment`` of a ``Path`` is read then, in
+    chunks.  Raises as ``compose``, and ``LocalError`` if an attached file cannot be read."""
     sender = parse_mailboxes(from_, "From")
     if len(sender) != 1:
         raise LocalError("From must name exactly one mailbox; give the others in Reply-To")
@@ -91,15 +125,15 @@ def compose(
     lines.append(fold("Message-ID", (checked_message_id(message_id, utf8=raw),)))
     lines += [written_field(name, value, utf8=raw) for name, value in extra]
     body = body_part(BodyParts(text, html, files=_attached(attachments), legacy_names=False), message_id)
-    content = b"".join(chunked((*lines, b"MIME-Version: 1.0\r\n", body.fields, b"\r\n", *body.body)))
+    content = PieceContent((*lines, b"MIME-Version: 1.0\r\n", body.fields, b"\r\n", *body.body))
     envelope = Envelope(
         sender=with_a_labels(sender[0].address),
         recipients=tuple(map(Recipient, recipients)),
-        body=Body.SEVENBIT if content.isascii() else Body.EIGHTBITMIME,
+        body=Body.SEVENBIT if content.is_ascii else Body.EIGHTBITMIME,
         smtputf8=raw,
-        size=len(content),
+        size=content.size,
     )
-    return Composed(envelope, content)
+    return envelope, content
 
 
 def _attached(given: Sequence[Attachment | tuple[str, bytes] | tuple[str, bytes, str]]) -> list[Attachment]:

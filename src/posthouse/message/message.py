@@ -21,6 +21,7 @@ from posthouse.message.composing.drawn import date_now, unique_id
 from posthouse.message.composing.frozen import FrozenValue
 from posthouse.message.composing.given_mailboxes import Addressee, Addressees, given_mailboxes, one_mailbox
 from posthouse.message.composing.head_lines import (
+    checked_date,
     checked_fields,
     checked_ids,
     checked_message_id,
@@ -137,9 +138,9 @@ class Message(FrozenValue):
         attachments: AttachmentsLike = (),
         inline: InlineLike = (),
         calendar: str | CalendarEvent = "",
-        headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
-        in_reply_to: str | Iterable[str] = (),
-        references: str | Iterable[str] = (),
+        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        in_reply_to: str | Iterable[str] | None = None,
+        references: str | Iterable[str] | None = None,
         date: datetime | None = None,
         message_id: str = "",
         priority: str = "",
@@ -170,7 +171,7 @@ class Message(FrozenValue):
             headers=checked_fields(headers),
             in_reply_to=checked_ids(in_reply_to, "in_reply_to"),
             references=checked_ids(references, "references"),
-            date=date_now() if date is None else date.replace(microsecond=0),
+            date=date_now() if date is None else checked_date(date),
             message_id=own_id.removeprefix("<").removesuffix(">"),
             priority=priority,
             auto_submitted=auto_submitted,

@@ -1,7 +1,7 @@
 """Header section of a submitted message: what a submission server adds and takes out (RFC 6409 §8).
 
-Date and Message-ID are put in front if they are missing; Bcc and Resent-Bcc are taken out in every spelling.  All other
-octets stay as they are.  Date and Message-ID are arguments; no clock is read.
+Date, From and Message-ID are put in front if they are missing; Bcc and Resent-Bcc are taken out in every spelling.  All
+other octets stay as they are.  Date and Message-ID are arguments; no clock is read.
 """
 
 from __future__ import annotations
@@ -9,28 +9,37 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from posthouse.core import Address
+from posthouse.message.field_writing import mailbox_field
 from posthouse.message.headers import next_field
+from posthouse.message.mailboxes import Mailbox
 
 __all__ = ["completed", "is_complete"]
 
 # A field of interest at the start of a line; the obsolete space before the colon is RFC 5322 §4.5's.
-_WANTED: Final = re.compile(rb"(?:\A|(?<=\r\n))(date|message-id|bcc|resent-bcc)[ \t]*+:", re.IGNORECASE)
+_WANTED: Final = re.compile(rb"(?:\A|(?<=\r\n))(date|from|message-id|bcc|resent-bcc)[ \t]*+:", re.IGNORECASE)
 
 
 def is_complete(lowered: bytes) -> bool:
     """Whether a header section certainly needs no change; ``lowered`` is it in lower case, each line with the CRLF
     before it.  False for one that may need none."""
     # ``find`` takes half the time of ``in``, which takes the octets for a number first.
-    return lowered.find(b"\r\ndate:") >= 0 and lowered.find(b"\r\nmessage-id:") >= 0 and lowered.find(b"bcc") < 0
+    return (
+        lowered.find(b"\r\ndate:") >= 0
+        and lowered.find(b"\r\nmessage-id:") >= 0
+        and lowered.find(b"\r\nfrom:") >= 0
+        and lowered.find(b"bcc") < 0
+    )
 
 
-def completed(headers: bytes, date: str, message_id: str) -> bytes:
+def completed(headers: bytes, date: str, message_id: str, sender: Address | None) -> bytes:
     """The header section with what is missing, and without Bcc and Resent-Bcc.
 
     Args:
         headers: The fields, each with its CRLF, without the empty line behind them.
         date: The value of Date, if there is none.
         message_id: The value of Message-ID with its angle brackets, if there is none.
+        sender: The reverse-path, which becomes From if there is none; None: nothing does.
     """
     names: set[bytes] = set()
     kept: list[bytes] = []
@@ -45,6 +54,8 @@ def completed(headers: bytes, date: str, message_id: str) -> bytes:
     added = b""
     if b"date" not in names:
         added = f"Date: {date}\r\n".encode()
+    if b"from" not in names and sender is not None:
+        added += mailbox_field("From", [Mailbox("", sender)], utf8=not sender.local.isascii())
     if b"message-id" not in names:
         added += f"Message-ID: {message_id}\r\n".encode()
     return added + b"".join(kept) + headers[start:]

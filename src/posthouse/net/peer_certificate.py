@@ -23,6 +23,8 @@ _UNTRUSTED: Final = (19, 20, 21, 27)
 _DATES: Final = (9, 10)
 _NAMES: Final = (62, 63, 64)
 _REVOKED: Final = 23
+#: What is wrong with a revocation list.
+_LISTS: Final = {3: "is missing", 8: "is not signed by it", 11: "is not in force yet", 12: "is out of date"}
 _MOST_NAMES: Final = 5
 
 
@@ -162,7 +164,10 @@ def refusal(
     elif code in _UNTRUSTED:
         reasons.append(f"was issued by {issuer}, which leads to no issuer that is trusted here")
     elif code == _REVOKED:
-        reasons.append("has been revoked")
+        reasons.append("or one that issued it has been revoked")
+    elif code in _LISTS:
+        reasons.append(f"cannot be judged, because the revocation list of an issuer {_LISTS[code]}")
+        remedies.append("put the newest list of each issuer into the file or folder that ca names")
     elif code not in (*_NAMES, *_DATES):
         reasons.append(f"or one that issued it breaks a rule ({error.verify_message.rstrip('.')})")
         remedies.append("its operator must have it issued again")

@@ -26,7 +26,7 @@ __all__ = ["IN_ONE_TURN", "RARELY", "SocketListener"]
 IN_ONE_TURN: Final = 32
 #: Connections from one look for more to the next.
 RARELY: Final = 16
-_MANY: Final = 8  # found by one look: there is a flood
+_MANY: Final = 24  # found by one look: there is a flood
 
 
 class SocketListener:

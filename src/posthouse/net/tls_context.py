@@ -4,6 +4,9 @@ TLS 1.2 and 1.3; no compression, no renegotiation (RFC 9325 §3); session ticket
 verified with the same flags everywhere: Python 3.13 made ``VERIFY_X509_STRICT`` its default, and chains of some
 providers lack a *critical* mark that it asks for, so the verdict would depend on the version of Python.  A certificate
 that ``ca`` names is trusted itself, also if it is no authority.
+
+Where ``ca`` holds revocation lists too (RFC 5280 §5), each certificate of a chain must have its issuer's list there, be
+absent from it, and the list must be in force.
 """
 
 from __future__ import annotations
@@ -22,14 +25,16 @@ _OPTIONS: Final = (
     | getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
 )
 _FLAGS: Final = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
+_LIST: Final = b"-----BEGIN X509 CRL-----"
 
 
 def client_context(*, verify: bool = True, ca: str = "", certificate: str = "", key: str = "") -> ssl.SSLContext:
     """The settings of a client.
 
     ``verify``: the server's certificate must be valid and have the server's name; else it is only recorded.  ``ca``: a
-    file (PEM) or folder of certificates to trust in place of the system's.  ``certificate``, ``key``: what this client
-    shows of itself, if the server asks (PEM); nothing is shown unasked.  Raises SettingError.
+    file (PEM) or folder of certificates to trust in place of the system's, and of their revocation lists, if any.
+    ``certificate``, ``key``: what this client shows of itself, if the server asks (PEM); nothing is shown unasked.
+    Raises SettingError.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     _configure(context)
@@ -80,10 +85,21 @@ def _trust(context: ssl.SSLContext, ca: str) -> None:
     try:
         if os.path.isdir(ca):
             context.load_verify_locations(capath=ca)
+            has_list = any(_is_list(name) for name in os.listdir(ca))
         else:
             context.load_verify_locations(cafile=ca)
+            with open(ca, "rb") as file:
+                has_list = any(line.startswith(_LIST) for line in file)
     except OSError as error:  # ssl.SSLError is one
         raise _unreadable(ca, error, "certificates to trust") from error
+    if has_list:
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_CHAIN
+
+
+def _is_list(name: str) -> bool:
+    """Whether OpenSSL finds a revocation list under this name in a folder: the issuer's hash, ``.r`` and a number."""
+    issuer, _, rest = name.partition(".")
+    return len(issuer) == 8 and rest[:1] == "r" and rest[1:].isdigit()
 
 
 def load_pair(context: ssl.SSLContext, certificate: str, key: str) -> None:

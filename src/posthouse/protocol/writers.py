@@ -48,11 +48,17 @@ def write_reply(reply: Reply, utf8: bool = False) -> bytes:
     unsafe = _UNSAFE_UTF8 if utf8 else _UNSAFE
     prefix = reply.enhanced + " " if reply.enhanced else ""
     room = _LINE - 2 - 4 - len(prefix)
-    lines = [piece for line in reply.text.split("\n") for piece in _cut(re.sub(unsafe, _escape, line), room)]
+    lines = [piece for line in reply.text.split("\n") for piece in _cut(_printable(line, unsafe), room)]
     code = str(reply.code)
     wire = [f"{code}-{prefix}{line}" for line in lines[:-1]]
     wire.append(f"{code} {prefix}{lines[-1]}")
     return ("\r\n".join(wire) + "\r\n").encode()
+
+
+def _printable(line: str, unsafe: str) -> str:
+    if line.isascii() and line.isprintable():  # nearly always, and much cheaper than the expression
+        return line
+    return re.sub(unsafe, _escape, line)
 
 
 def write_auth_line(line: bytes) -> bytes:

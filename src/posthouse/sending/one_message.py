@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
-from posthouse.core import LocalError
 from posthouse.sending.messages.batches import transactions
-from posthouse.sending.options import SendOptions, ServerTarget
+from posthouse.sending.options import SendOptions, ServerTarget, limit_of
 from posthouse.sending.results import SendResult
 from posthouse.sending.via import Via, route_of
 
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from posthouse.sending.connection.credentials import CredentialsLike
     from posthouse.sending.connection.dialogue_record import TranscriptLike
     from posthouse.sending.messages.batches import EnvelopesLike
-    from posthouse.sending.messages.outgoing import MessageLike, Outgoing
-    from posthouse.sending.transports import Transport
+    from posthouse.sending.messages.outgoing import MessageLike
 
 __all__ = ["asend", "send"]
 
@@ -41,6 +39,7 @@ def send(
             ``mx:``, ``spool:`` (the local daemon), ``file:PATH``, ``memory:NAME``, or an object with ``deliver``.  None
             takes ``$POSTHOUSE_URL``, else ``EMAIL_HOST`` and the other settings of Django.
         timeout: The time limit of the whole call, in seconds or as ``"30s"``.  Without it each phase has its own.
+            ``file:`` and ``memory:`` wait for nothing.
         credentials: ``(name, password)``, or a function ``(host, user, fresh)`` that gives OAuth tokens.
         envelope: An ``Envelope``, or ``(sender, recipients)``, in place of the message's own; or a list of envelopes,
             each a transaction of its own.
@@ -57,7 +56,10 @@ def send(
     batch = transactions(message, envelope, verp)
     route = route_of(via, timeout=timeout, credentials=credentials, options=options)
     if not isinstance(route, ServerTarget):
-        return _joined([_handed_over(route, each) for each in batch])
+        from posthouse.sending.transports.handing_over import handed_over
+
+        limit = None if timeout is None else limit_of("timeout", timeout)
+        return _joined([handed_over(route, each, limit, transcript) for each in batch])
     from posthouse.sending.blocking_client import Client
 
     return Client(route, transcript=transcript).send_once(batch)
@@ -78,7 +80,10 @@ async def asend(
     batch = transactions(message, envelope, verp)
     route = route_of(via, timeout=timeout, credentials=credentials, options=options, asynchronous=True)
     if not isinstance(route, ServerTarget):
-        return _joined([await _awaited(route, each) for each in batch])
+        from posthouse.sending.transports.handing_over import awaited
+
+        limit = None if timeout is None else limit_of("timeout", timeout)
+        return _joined([await awaited(route, each, limit, transcript) for each in batch])
     from posthouse.sending.async_client import AsyncClient
 
     return await AsyncClient(route, transcript=transcript).send_once(batch)
@@ -91,17 +96,3 @@ def _joined(results: list[SendResult]) -> SendResult:
     lines = [line for each in results for line in each.transcript]
     ids = ", ".join(each.queue_id for each in results if each.queue_id)
     return SendResult([outcome for each in results for outcome in each], queue_id=ids, transcript=lines)
-
-
-def _handed_over(transport: Transport, ready: Outgoing) -> SendResult:
-    result = transport.deliver(ready.envelope, ready.content)
-    if isinstance(result, SendResult):
-        return result
-    if (close := getattr(result, "close", None)) is not None:  # a coroutine that will not be awaited
-        close()
-    raise LocalError(f"{type(transport).__name__} is asynchronous; use asend, or an asynchronous Client")
-
-
-async def _awaited(transport: Transport, ready: Outgoing) -> SendResult:
-    result = transport.deliver(ready.envelope, ready.content)
-    return result if isinstance(result, SendResult) else await result

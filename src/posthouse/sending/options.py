@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypedDict
 
 from posthouse.client.model import INTERACTIVE_TIMEOUTS, Timeouts
-from posthouse.client.server_url import ServerAddress, parse_server
+from posthouse.client.server_url import URL_PARAMETERS, ServerAddress, parse_server
 from posthouse.core import SettingError
 from posthouse.core.units import read_duration
 from posthouse.sending.connection.proxies import ProxyAddress, parse_proxy
@@ -133,6 +133,9 @@ def _without_ours(url: str) -> tuple[str, dict[str, str]]:
                 raise SettingError(f"{key} has no value", remedy=f"write {key}=… or leave it out")
             taken[key] = unquote(value)
         else:
+            if key not in URL_PARAMETERS and "@" not in query:  # else it may be a part of a password
+                known = ", ".join(sorted((*URL_PARAMETERS, *_DURATIONS, *_TEXTS)))
+                raise SettingError(f"{key!r} is not a parameter of a server's URL", remedy=f"there are {known}")
             kept.append(each)
     return (place + ("?" + "&".join(kept) if kept else "")) if taken else url, taken
 

@@ -1,8 +1,11 @@
-"""What the fixture ``smtp_sandbox`` does: start a sandbox for a test, and show the dialogues if the test fails."""
+"""What the fixture ``smtp_sandbox`` does: start a sandbox for a test, show the dialogues if the test fails, and fail a
+test in which the result of a failed sending was dropped before anything looked at it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Generator, Iterator
 from typing import Final
 
@@ -11,10 +14,12 @@ import pytest
 from posthouse.core import LocalError
 from posthouse.sandbox.caught_message import end_of_transcript
 from posthouse.sandbox.sandbox import Sandbox
+from posthouse.sending.results import UnseenFailureWarning
 
 __all__ = ["sandbox_of"]
 
 _KEY: Final = pytest.StashKey[Sandbox]()
+_FAILED: Final = pytest.StashKey[bool]()
 _REPORTER: Final = "posthouse-transcripts"
 
 
@@ -34,13 +39,32 @@ def sandbox_of(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
         sandbox = Sandbox(**options)  # type: ignore[arg-type]
     except TypeError as error:
         raise LocalError(f"the sandbox of {request.node.name} has an option that is not known: {error}") from None
-    with sandbox, sandbox.settings.in_place():
+    with sandbox, sandbox.settings.in_place(), _unseen_failures() as dropped:
         request.node.stash[_KEY] = sandbox
         yield sandbox
+    if dropped and not request.node.stash.get(_FAILED, False):
+        remedy = (
+            'mark the test with pytest.mark.filterwarnings("ignore::posthouse.UnseenFailureWarning") if it means to'
+        )
+        pytest.fail("\n".join([*dropped, remedy]), pytrace=False)
+
+
+@contextlib.contextmanager
+def _unseen_failures() -> Iterator[list[str]]:
+    """Gather the texts of ``UnseenFailureWarning``; other warnings go their way.  One that a filter of the test
+    ignores, or that ``pytest.warns`` has caught, does not arrive here."""
+    dropped: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        yield dropped
+    for each in caught:
+        if issubclass(each.category, UnseenFailureWarning):
+            dropped.append(str(each.message))
+        else:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno, source=each.source)
 
 
 class _Transcripts:
-    """Plugin that adds the dialogues of a sandbox to the report of a test that failed."""
+    """Plugin that adds the dialogues of a sandbox to the report of a test that failed, and notes that it has."""
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -49,5 +73,6 @@ class _Transcripts:
         report = yield
         sandbox = item.stash.get(_KEY, None)
         if report.failed and sandbox is not None:
+            item.stash[_FAILED] = True
             report.sections.append(("smtp_sandbox", end_of_transcript(sandbox.transcript)))
         return report

@@ -140,3 +140,38 @@ def test_half_a_character_is_none() -> None:
     assert (halved.text, halved.damaged) == ("a\ufffdb", True)
     assert (whole.text, whole.damaged) == ("\U0001f4aa", False)
     assert posthouse.read(b"Subject: =?utf-7?q?+2AA-?=\n\n").subject == "\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("text", "charset"),
+    [
+        ("Zażółć gęślą jaźń i przyjdź jutro", "cp1250"),
+        ("Zażółć gęślą jaźń i przyjdź jutro", "iso8859_2"),
+        ("Příliš žluťoučký kůň úpěl ďábelské ódy", "cp1250"),
+        ("Jó napot, a szállítás időpontja megváltozott, köszönjük a türelmét", "cp1250"),
+        ("Şirketimizin yeni ürünleri için görüşmek üzere, iyi günler dileğiyle", "cp1254"),
+        ("Ačiū už laišką, susitiksime šeštadienį", "cp1257"),
+        ("Καλημέρα σας, η παράδοση θα γίνει αύριο", "cp1253"),
+        ("שלום רב, החשבונית מצורפת להודעה זו", "cp1255"),
+        ("مرحبا، نرفق لكم الفاتورة الخاصة بالطلب", "cp1256"),
+        ("สวัสดีครับ ใบแจ้งหนี้อยู่ในเอกสารแนบ", "cp874"),
+        ("Добрый день, счёт во вложении", "cp1251"),
+        ("Добрый день, счёт во вложении", "koi8_r"),
+        ("Доброго дня, їхній рахунок у вкладенні є", "koi8_u"),
+        ("Le café est fermé à Noël, déjà prévenu", "cp1252"),
+        ("Grüße aus Köln, schöne Straße", "cp1252"),
+        ("eine Fläche von 100 m² und 40 m³", "cp1252"),
+        ("Þór á Íslandi", "cp1252"),
+    ],
+)
+def test_text_without_a_label_is_read_by_how_frequent_its_letters_are(text: str, charset: str) -> None:
+    octets = text.encode(charset)
+    found = guess(octets)
+    assert found.text == text
+    assert found.guessed
+    assert not found.damaged
+    assert guess(octets * 3_000).text[: len(text)] == text
+
+
+def test_one_odd_octet_does_not_make_a_western_text_polish() -> None:
+    assert guess(b"40 m\xb3").text == "40 m³"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import email
 import io
 import mmap
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -430,3 +432,17 @@ def test_anything_is_read_and_kept(pieces: list[bytes]) -> None:
     _ = message.links, message.codes, message.root.parts
     for attachment in message.attachments:
         assert attachment.filename
+
+
+@pytest.mark.parametrize("source", [None, 5, email.message_from_string("Subject: x\n\nhi")])
+def test_what_has_no_octets_is_told_what_can_be_read(source: Any) -> None:
+    with pytest.raises(LocalError, match="is no message that can be read; give its octets"):
+        read(source)
+
+
+def test_a_message_and_its_parts_are_shown_by_name() -> None:
+    message = read(b"From: a@x.test\nMessage-ID: <1@x.test>\nContent-Type: text/x; name=a.b\n\n")
+    assert repr(message) == "<ReadMessage 1@x.test from a@x.test>"
+    assert repr(message.root) == "<ReadPart 1: text/x 'a.b'>"
+    assert repr(message.attachments) == "(<ReadAttachment 1: text/x 'a.b'>,)"
+    assert repr(read(b"")) == "<ReadMessage (no id) from (no author)>"

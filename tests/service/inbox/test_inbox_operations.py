@@ -172,16 +172,44 @@ def test_a_final_deletion_leaves_nothing_in_the_spool() -> None:
 def test_limits_remove_the_oldest(more: str, left: Sequence[str]) -> None:
     async def scenario() -> None:
         desk = await desk_with(more)
+        tidy = keeper(desk)
+        await tidy.tidy()
         for number in range(5):
             await keep(desk, f"m{number}")
             await desk.clock.advance(60)
-        tidy = keeper(desk)
         while await tidy.index():
             pass
         while await tidy.tidy():
             pass
         assert list(reversed(await subjects(desk))) == list(left)
         assert len(await desk.queue.queries.inbox()) == len(left)
+
+    run(scenario)
+
+
+def test_a_clock_that_is_ahead_at_the_start_takes_no_mail() -> None:
+    """Not within the hour in which a time server sets it right; an hour later it is believed."""
+
+    async def scenario() -> None:
+        desk = await desk_with('keep_for = "90s"')
+        await keep(desk, "one")
+        desk.clock.set_calendar(desk.clock.time() + 365 * 86_400)
+        tidy = keeper(desk)
+        while await tidy.index():
+            pass
+        assert not await tidy.tidy()
+        await desk.clock.advance(80)
+        assert not await tidy.tidy()
+        await desk.clock.advance(20)
+        assert await tidy.tidy(), "90 s have certainly passed"
+
+        await keep(desk, "two")
+        while await tidy.index():
+            pass
+        desk.clock.set_calendar(desk.clock.time() + 365 * 86_400)
+        assert not await tidy.tidy()
+        await desk.clock.advance(3_601)
+        assert await tidy.tidy()
 
     run(scenario)
 

@@ -95,7 +95,7 @@ def test_the_default_place_is_that_of_the_configuration(tmp_path: Path, monkeypa
         ("spool:/x?mode=fast", {}, "no parameter mode"),
         ("spool:/x", {"key": "k" * 2000}, "longer than 1000"),
         ("smtp://127.0.0.1:1", {"key": "a"}, 'leave key out, or send by via="spool:"'),
-        ("spool:/x", {"timeout": 3}, "leave timeout out"),
+        ("spool:/x", {"ca": "x.pem"}, "leave ca out"),
     ],
 )
 def test_what_is_wrong_is_said(url: str, options: dict[str, Any], said: str) -> None:

@@ -24,9 +24,9 @@ _WAYS: Final = ("reply", "all", "forward")
 
 async def _show(page: PageRequest) -> Shown:
     values = {name: page.query.get(name, "")[:2000] for name in ("from", "to", "cc", "subject", "text")}
-    way = next((each for each in _WAYS if page.query.get(each, "").isdigit()), "")
+    way = next((each for each in _WAYS if page.query.get(each)), "")
     if way:
-        values |= await _answer(page, int(page.query[way]), way)
+        values |= await _answer(page, page.number(way, 0, most=(1 << 63) - 1), way)
     elif not values["from"]:
         values["from"] = f"postmaster@{page.runner.config.postmaster.domain}"
     raw = page.query.get("raw") == "1"

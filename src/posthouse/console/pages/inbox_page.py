@@ -147,7 +147,9 @@ async def _places(page: PageRequest, numbers: list[int], view: str) -> list[int]
 
 async def _undo(page: PageRequest) -> Done:
     number = _field(await page.form(), "deletion")
-    answer = await page.run("inbox undo", deletion=int(number) if number.isascii() and number.isdigit() else 0)
+    answer = await page.run(
+        "inbox undo", deletion=int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0
+    )
     return Done("/inbox", page.text("inbox.done.undo", number=-answer.deleted), answer)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.requests import Request
@@ -18,6 +20,7 @@ from posthouse.console.problems import NotFound, RequestRefused
 
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
+    from posthouse.message.reading.read_part import ReadPart
     from posthouse.service.operations.inboxes.mail_answers import MailRead
 
 __all__ = ["BODY_LIMITS", "ROUTES", "segments"]
@@ -56,7 +59,8 @@ async def _show(page: PageRequest) -> Shown:
     read: MailRead = await page.run("inbox read", number=number)
     if page.wants_json:
         return Shown("message_show.html", read)
-    if read.entry.unread and page.visitor.may_change and page.query.get("keep") != "1":
+    by_a_reader = not page.is_led_here or page.request.headers.get("sec-fetch-user") == "?1"
+    if read.entry.unread and page.visitor.may_change and page.query.get("keep") != "1" and by_a_reader:
         await page.run("inbox mark", numbers=[read.entry.number])
     tab = page.query.get("tab", "")
     if tab not in _TABS or (tab == "html" and not read.html):
@@ -106,24 +110,45 @@ async def _frame(request: Request) -> Response:
     read: MailRead = await page.run("inbox read", number=number)
     if not read.html:
         raise NotFound(f"message {number} has no HTML")
-    loop = asyncio.get_running_loop()
-
-    def content(part: str) -> bytes:
-        asked = asyncio.run_coroutine_threadsafe(page.run("inbox part", number=number, part=part), loop)
-        octets: bytes = asked.result(60).content
-        return octets
-
-    pictures = {
-        each.content_id.lower(): (each.type, lambda part=each.number: content(part))
-        for each in read.parts
-        if each.content_id
-    }
+    named = {each.content_id.lower(): (each.type, each.number) for each in read.parts if each.content_id}
+    octets = await _octets(page, number) if named else b""
     dark = page.query.get("dark") == "1"
-    document = await asyncio.to_thread(lambda: safe_document(read.html, pictures, dark=dark))
-    remote = page.query.get("remote") == "1"
+    document = await asyncio.to_thread(lambda: safe_document(read.html, _pictures(octets, named), dark=dark))
+    remote = page.query.get("remote") == "1" and not page.is_led_here  # the reader asks, and no message or other site
     return Response(
         document, media_type="text/html", headers={"content-security-policy": REMOTE_POLICY if remote else HTML_POLICY}
     )
+
+
+async def _octets(page: PageRequest, number: int) -> bytes:
+    """A message as it was delivered."""
+    shown = await page.run("inbox show", number=number)
+    octets: bytes = shown.raw if shown.raw is not None else shown.text.encode()
+    return octets
+
+
+def _pictures(octets: bytes, named: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, Callable[[], bytes]]]:
+    """Content-ID → type and content; ``named`` has type and number of each part.
+
+    The message is read once, in the thread that writes the document: a thread that waited for other threads could wait
+    for ever, since there are few.
+    """
+    from posthouse.message.reading import read_octets
+
+    @cache
+    def parts() -> dict[str, ReadPart]:
+        found, waiting = {}, [read_octets(octets).root]
+        while waiting:
+            part = waiting.pop()
+            found[part.number] = part
+            waiting += part.parts
+        return found
+
+    def content(number: str) -> bytes:
+        part = parts().get(number)
+        return b"" if part is None else part.content
+
+    return {cid: (kind, partial(content, number)) for cid, (kind, number) in named.items()}
 
 
 async def _wanted(page: PageRequest) -> int:
@@ -162,8 +187,7 @@ async def _part(request: Request) -> Response:
 async def _source(request: Request) -> Response:
     page = _page(request)
     number = _number(page.args["number"])
-    shown = await page.run("inbox show", number=number)
-    octets = shown.raw if shown.raw is not None else shown.text.encode()
+    octets = await _octets(page, number)
     headers = {"content-disposition": attachment_header(f"{number}.eml"), "content-security-policy": "sandbox"}
     return Response(octets, media_type="message/rfc822", headers=headers)
 

@@ -120,7 +120,11 @@ async def _begin(page: PageRequest) -> Done:
 async def _occasion(page: PageRequest) -> Done:
     form = await page.form()
     code, verb = str(form.get("code", "")), str(form.get("command", "")).upper()
-    found = CODE_OCCASIONS.get(int(code)) if code.isdigit() and len(code) == 3 else COMMAND_OCCASIONS.get(verb)
+    found = (
+        CODE_OCCASIONS.get(int(code))
+        if code.isascii() and code.isdigit() and len(code) == 3
+        else COMMAND_OCCASIONS.get(verb)
+    )
     if found is None:
         raise NotFound(f'there is no occasion for "{(code or verb)[:20]}"; /speak/codes has the list')
     key = secrets.token_urlsafe(16)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import quote
+from weakref import WeakValueDictionary
 
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
@@ -24,6 +25,7 @@ from posthouse.service.accounts.operators import OperatorFile
 from posthouse.service.config.console_settings import ConsoleSettings, needs_login
 from posthouse.service.config.model import Config
 from posthouse.service.daemon.protection import accounts_of
+from posthouse.service.policy.client_limits import host_of
 from posthouse.service.policy.login_failures import LoginFailures
 
 __all__ = ["COOKIE", "ConsoleLogins", "LoginGate", "login_path"]
@@ -63,6 +65,8 @@ class ConsoleLogins:
         self._store = accounts_of(config)
         self._file = OperatorFile(config.data_dir)
         self._failures = LoginFailures()
+        #: The passwords of one network are checked one after the other.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def visitor(self, headers: Headers, client: str) -> Visitor | None:
         """The one who asks; None without a valid login.  Raises ``RequestRefused`` (401, 429) for a wrong password."""
@@ -84,16 +88,18 @@ class ConsoleLogins:
 
     async def checked(self, user: str, password: str, client: str) -> str:
         """The name of the operator with this password.  Raises ``RequestRefused`` (401, 429)."""
-        now = self._stopwatch()
-        if self._failures.is_barred(client, now):
-            raise RequestRefused("too many wrong passwords came from there; try again in an hour", 429)
-        answer = await self._store.check_password(user, password)
-        name = answer if isinstance(answer, str) else user
-        right = answer is True or isinstance(answer, str)
-        if right and await asyncio.to_thread(self._file.is_operator, name):
-            self._failures.succeeded(user, client, now)
-            return name
-        await _delay(self._failures.failed(user, client, now))
+        async with self._turns.setdefault(host_of(client), asyncio.Lock()):  # or all guesses of a flood pass at once
+            now = self._stopwatch()
+            if self._failures.is_barred(client, now):
+                raise RequestRefused("too many wrong passwords came from there; try again in an hour", 429)
+            answer = await self._store.check_password(user, password)
+            name = answer if isinstance(answer, str) else user
+            right = answer is True or isinstance(answer, str)
+            if right and await asyncio.to_thread(self._file.is_operator, name):
+                self._failures.succeeded(user, client, now)
+                return name
+            pause = self._failures.failed(user, client, now)
+        await _delay(pause)
         raise RequestRefused(
             "no operator has this name and password; an account becomes one by: posthouse user operator NAME", 401
         )

@@ -5,13 +5,16 @@ own that resolves there (DNS rebinding).  So a request is answered only if
 
 * its Host is a loopback literal, ``localhost`` or a configured name (421 otherwise), which defeats rebinding;
 * it comes from no other origin, if it changes something or opens a stream: by ``Sec-Fetch-Site`` where the browser
-  sends it, and by ``Origin``, compared with scheme, host and port (403 otherwise).
+  sends it, and by ``Origin``, compared with scheme, host and port (403 otherwise);
+* a page of another site leads to it by a link, and does not load it as a picture, script, frame or by ``fetch``: what
+  takes long or is an error would tell such a page which mail there is.
 
 Programs send neither field, and pass.  The size of bodies is limited here, for every route, before anything reads them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 from collections.abc import Collection, Mapping
 from typing import Final
@@ -43,6 +46,8 @@ _HEADERS: Final = (
     ("cache-control", "no-store"),
 )
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
+#: Values of Sec-Fetch-Site of requests that no other site's page makes.
+_OWN: Final = ("", "same-origin", "none")
 
 
 class Guard:
@@ -86,7 +91,8 @@ class Guard:
             await self._app(scope, receive, send)
             return
         limit = self._limit(_path(scope))
-        if headers.get("content-length", "").isdigit() and int(headers["content-length"]) > limit:
+        length = headers.get("content-length", "")
+        if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > limit):
             await _refuse(_too_large(limit), scope, receive, send)
             return
         await self._app(scope, _limited(receive, limit), _with_headers(send))
@@ -100,7 +106,7 @@ class Guard:
                 socket = scope["type"] == "websocket"
                 scope["scheme"] = {"http": "ws", "https": "wss"}[scheme] if socket else scheme
             if forwarded := _last(headers, "x-forwarded-for"):
-                scope["client"] = (forwarded[:100], 0)
+                scope["client"] = (_address(forwarded), 0)
         elif self._only_proxies:
             raise RequestRefused("this console is asked through its reverse proxy only")
         if self._base:
@@ -119,10 +125,12 @@ class Guard:
                 421,
             )
         stream = scope["type"] == "websocket" or _path(scope) in self._streams
-        if not stream and scope["method"] in _SAFE:
-            return
         site = headers.get("sec-fetch-site", "")
-        if site not in ("", "same-origin", "none"):
+        if not stream and scope["method"] in _SAFE:
+            if site not in _OWN and headers.get("sec-fetch-dest", "document") != "document":
+                raise RequestRefused("a page of another site may lead here, and load nothing of this console")
+            return
+        if site not in _OWN:
             raise RequestRefused("a page of another site may change nothing here and read no stream")
         origin = headers.get("origin", "")
         if origin and origin.lower() != f"{_scheme(scope)}://{host.lower()}":
@@ -135,6 +143,15 @@ class Guard:
 def _last(headers: Headers, name: str) -> str:
     """The last value of a field that proxies add to: what the nearest one has seen itself."""
     return ",".join(headers.getlist(name)).rpartition(",")[2].strip()
+
+
+def _address(forwarded: str) -> str:
+    """The address in a value of X-Forwarded-For, which may have a port; "unknown" where there is none."""
+    bare = forwarded[1:].partition("]")[0] if forwarded.startswith("[") else forwarded
+    for each in (bare, bare.rpartition(":")[0]):
+        with contextlib.suppress(ValueError):
+            return str(ipaddress.ip_address(each))
+    return "unknown"
 
 
 def host_name(host: str) -> str:

@@ -133,15 +133,18 @@ class MessageHasher:
             self._bodies.write(chunk)
             return
         head = self._head
+        if not head and b"\r\n\r\n" in chunk:  # the common case: no copy is made of it
+            self._begin_body(chunk)
+            return
         start = max(0, len(head) - 3)
         head += chunk
         if head.startswith(b"\r\n") or head.find(b"\r\n\r\n", start) >= 0 or len(head) > self._limit:
-            self._begin_body()
+            self._begin_body(bytes(head))
 
     def finish(self) -> None:
         """The message has ended."""
         if self._bodies is None:
-            self._begin_body()
+            self._begin_body(bytes(self._head))
         assert self._bodies is not None
         self._bodies.finish()
 
@@ -151,8 +154,8 @@ class MessageHasher:
             raise KeyError(form)
         return self._bodies.of(form)
 
-    def _begin_body(self) -> None:
-        data = bytes(self._head)
+    def _begin_body(self, data: bytes) -> None:
+        """``data`` has the whole header section, or begins with as much of it as is read."""
         self._head = bytearray()
         found = split(data, self._limit)
         self.header = HeaderSection(found)

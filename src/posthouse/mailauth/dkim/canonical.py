@@ -51,13 +51,14 @@ class BodyCanonicalizer:
         emit: Called with each part of the canonical body, which is never empty.
     """
 
-    __slots__ = ("_carry", "_emit", "_empty", "_lines", "_relaxed")
+    __slots__ = ("_carry", "_emit", "_empty", "_ended", "_lines", "_relaxed")
 
     def __init__(self, canonicalization: Canonicalization, emit: Callable[[bytes], object]) -> None:
         self._relaxed = canonicalization is Canonicalization.RELAXED
         self._emit = emit
         self._carry = b""  # b"", b" ", b"\r" or b" \r": its meaning depends on what follows
         self._lines = 0  # line ends not emitted: of empty lines, and before them the one of the last line
+        self._ended = False  # the line end of the last line was emitted with it
         self._empty = True
 
     def write(self, chunk: bytes) -> None:
@@ -67,6 +68,11 @@ class BodyCanonicalizer:
             data = reduced(data)
             if b" \r\n" in data:
                 data = data.replace(b" \r\n", b"\r\n")
+        if data.endswith(b"\r\n") and data[-3:-2] not in b"\r\n":  # the common case: it ends with one line
+            self._carry = b""
+            self._pass_on(data)
+            self._ended = True
+            return
         content = data.rstrip(b" \r\n" if self._relaxed else b"\r\n")
         keep = _pending_from(data, len(content))
         carry = data[keep:].lstrip(b"\r\n") if self._relaxed else b""
@@ -80,14 +86,14 @@ class BodyCanonicalizer:
         """The body has ended: emit what is held, and the last CRLF."""
         if self._carry.endswith(b"\r"):  # a bare CR is content; white space at the end is not
             self._pass_on(self._carry)
-        if not (self._relaxed and self._empty):
+        if not self._ended and not (self._relaxed and self._empty):
             self._emit(b"\r\n")
         self._carry, self._lines = b"", 0
 
     def _pass_on(self, content: bytes) -> None:
         if not content:
             return
-        self._empty = False
+        self._empty = self._ended = False
         lines, self._lines = self._lines, 0
         while lines > 0:
             self._emit(_LINES[: 2 * lines])
@@ -102,8 +108,6 @@ def _pending_from(data: bytes, start: int) -> int:
     the form does not have.
     """
     end = len(data)
-    if end - start == 2 and data.endswith(b"\r\n"):
-        return start  # the common case: a chunk that ends with one line
     # Relaxed data has no "  " and no " \r\n", and simple data has no space here.
     for pair, width in _NOT_PENDING:
         found = data.rfind(pair, start, end)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from posthouse.mailauth.dkim.body_hash import BodyForm
 from posthouse.mailauth.dkim.canonical import Canonicalization
@@ -39,6 +39,7 @@ _LONGEST_IDENTITY: Final = 1_024
 #: Names in h=; signers write 10 to 40.
 MOST_NAMES: Final = 1_000
 
+_REQUIRED: Final = ("a", "b", "bh", "d", "h", "s")
 _CANONICALIZATIONS: Final = {each.value: each for each in Canonicalization}
 _ALGORITHM = re.compile(r"[A-Za-z][A-Za-z0-9]*+-[A-Za-z][A-Za-z0-9]*+")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?+")
@@ -48,7 +49,7 @@ _LENGTH = re.compile(r"[0-9]{1,76}+")
 # dkim-quoted-printable (RFC 6376 §2.11) once its white space is gone, and what RFC 8616 adds to it.
 _QUOTED = re.compile(r"(?:[!-:<>-~]|=[0-9A-F]{2}|[^\x00-\x7f])*+")
 #: Characters of values that are kept once read: the same ones come with every message of a signer.
-_SHORT: Final = 512
+_SHORT: Final = 1_024
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HEX = re.compile(rb"=([0-9A-F]{2})")
 
@@ -118,11 +119,16 @@ def signature_tags(tags: Mapping[str, str], *, dkim: bool = False) -> SignatureT
 
     Raises ``SignatureFault``.
     """
-    for name in ("a", "b", "bh", "d", "h", "s"):
-        _demand(tags, name)
-    algorithm = signature_algorithm(tags)
-    header, body = _canonicalizations(tags)
-    domain, selector = signature_names(tags)
+    for name in _REQUIRED:
+        if name not in tags:
+            _demand(tags, name)
+    algorithm, canonicalization, names = tags["a"], tags.get("c", "simple/simple"), tags["h"]
+    domain, selector = tags["d"], tags["s"]
+    length, identity = tags.get("l"), tags.get("i") if dkim else None
+    parts = (algorithm, canonicalization, names, domain, selector, length, identity, dkim)
+    size = len(algorithm) + len(canonicalization) + len(names) + len(domain) + len(selector)
+    size += len(length or "") + len(identity or "")
+    terms = _known_terms(parts) if size < _SHORT else _terms(parts)
     time, expires = signature_seconds(tags, "t"), signature_seconds(tags, "x")
     if time is not None and expires is not None and expires <= time:
         raise SignatureFault("permerror", f"x= ({expires}) is not later than t= ({time})")
@@ -130,18 +136,54 @@ def signature_tags(tags: Mapping[str, str], *, dkim: bool = False) -> SignatureT
     if len(body_hash) != 32:
         raise SignatureFault("permerror", f"bh= holds {len(body_hash)} octets, and SHA-256 has 32")
     return SignatureTags(
-        algorithm=algorithm,
-        signature=base64_tag(tags, "b"),
-        body_hash=body_hash,
-        header=header,
-        body=BodyForm(body, _length(tags)),
-        domain=domain,
-        selector=selector,
-        fields=_short_fields(tags["h"]) if len(tags["h"]) < _SHORT else _fields(tags["h"]),
-        time=time,
-        expires=expires,
-        identity=_identity(tags, domain) if dkim else "",
+        terms.algorithm,
+        base64_tag(tags, "b"),
+        body_hash,
+        terms.header,
+        terms.body,
+        terms.domain,
+        terms.selector,
+        terms.fields,
+        time,
+        expires,
+        terms.identity,
     )
+
+
+class _SignerTerms(NamedTuple):
+    """What all signatures of a signer say alike; each field has the meaning of ``SignatureTags``."""
+
+    algorithm: str
+    header: Canonicalization
+    body: BodyForm
+    domain: str
+    selector: str
+    fields: tuple[str, ...]
+    identity: str
+
+
+#: a=, c=, h=, d=, s=, l= and i= (None for what is not there), and whether they are those of a DKIM-Signature.
+_TermParts: TypeAlias = tuple[str, str, str, str, str, str | None, str | None, bool]
+
+
+def _terms(parts: _TermParts) -> _SignerTerms:
+    """The terms in the values of their tags.  Raises ``SignatureFault``."""
+    algorithm, canonicalization, names, domain, selector, length, identity, dkim = parts
+    found = signature_algorithm({"a": algorithm})
+    header, body = _canonicalizations(canonicalization)
+    domain, selector = signature_names({"d": domain, "s": selector})
+    return _SignerTerms(
+        found,
+        header,
+        BodyForm(body, _length(length)),
+        domain,
+        selector,
+        _fields(names),
+        _identity(identity, domain) if dkim else "",
+    )
+
+
+_known_terms = lru_cache(maxsize=512)(_terms)
 
 
 def _demand(tags: Mapping[str, str], name: str) -> None:
@@ -194,8 +236,7 @@ def signature_seconds(tags: Mapping[str, str], name: str) -> int | None:
     return int(value)
 
 
-def _length(tags: Mapping[str, str]) -> int | None:
-    value = tags.get("l")
+def _length(value: str | None) -> int | None:
     if value is None:
         return None
     if _LENGTH.fullmatch(value) is None:
@@ -203,18 +244,13 @@ def _length(tags: Mapping[str, str]) -> int | None:
     return int(value)
 
 
-def _canonicalizations(tags: Mapping[str, str]) -> tuple[Canonicalization, Canonicalization]:
-    value = tags.get("c", "simple/simple").lower()
+def _canonicalizations(text: str) -> tuple[Canonicalization, Canonicalization]:
+    value = text.lower()
     header, slash, body = value.partition("/")
     found = _CANONICALIZATIONS.get(header), _CANONICALIZATIONS.get(body if slash else "simple")
     if found[0] is None or found[1] is None:
         raise SignatureFault("neutral", f"c={value!r:.40} is not known; known are simple and relaxed")
     return found[0], found[1]
-
-
-@lru_cache(maxsize=512)
-def _short_fields(value: str) -> tuple[str, ...]:
-    return _fields(value)
 
 
 def _fields(value: str) -> tuple[str, ...]:
@@ -267,9 +303,8 @@ def _read_domain(value: str) -> str | None:
     return name if len(name) <= 253 and all(map(_LABEL.fullmatch, name.split("."))) else None
 
 
-def _identity(tags: Mapping[str, str], domain: str) -> str:
+def _identity(value: str | None, domain: str) -> str:
     """``i=`` with its domain in A-labels; that must be ``d=`` or below it (§6.1.1)."""
-    value = tags.get("i")
     if value is None:
         return f"@{domain}"
     if len(value) > _LONGEST_IDENTITY:

@@ -40,7 +40,11 @@ class ListFields(NamedTuple):
 
 def checked_urls(given: str | Iterable[str], what: str) -> tuple[str, ...]:
     """The URLs, each once.  Raises ``LocalError`` for what is no http, https or mailto URL in ASCII."""
-    found = tuple(dict.fromkeys([given] if isinstance(given, str) else given))
+    listed = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    odd = next((each for each in listed if not isinstance(each, str)), None)
+    if odd is not None:
+        raise LocalError(f"{what} has a {type(odd).__name__} in the place of a URL; write it as a str")
+    found = tuple(dict.fromkeys(listed))
     for url in found:
         check_text(what, url)
         if _URL.fullmatch(url) is None:
@@ -65,6 +69,8 @@ def unsubscribe_fields(urls: tuple[str, ...], one_click: bool) -> list[tuple[str
 
 def list_id_fields(given: ListFields) -> list[tuple[str, str]]:
     """The List-… fields of a mailing list but List-Unsubscribe."""
+    if not isinstance(given, ListFields):
+        raise LocalError(f"mailing_list is ListFields('news.example.org') and not {type(given).__name__}")
     if _LIST_ID.fullmatch(given.id) is None:
         raise LocalError(f"{given.id!r} is not the id of a mailing list; write it like a host name: news.example.org")
     name = check_text("List-Id", given.name)
@@ -87,7 +93,7 @@ def priority_fields(priority: str) -> list[tuple[str, str]]:
     """
     if priority in ("", "normal"):
         return []
-    if priority not in _PRIORITIES:
+    if not isinstance(priority, str) or priority not in _PRIORITIES:
         raise LocalError(f"the priority {priority!r} is unknown; write 'high', 'normal' or 'low'")
     return [("Importance", priority), ("X-Priority", _PRIORITIES[priority])]
 
@@ -96,6 +102,6 @@ def automatic_fields(auto_submitted: str) -> list[tuple[str, str]]:
     """Auto-Submitted: other programs then send no automatic reply (RFC 3834 §5)."""
     if not auto_submitted:
         return []
-    if _AUTOMATIC.fullmatch(auto_submitted) is None:
+    if not isinstance(auto_submitted, str) or _AUTOMATIC.fullmatch(auto_submitted) is None:
         raise LocalError(f"{auto_submitted!r} is no value of Auto-Submitted; write 'auto-generated' or 'auto-replied'")
     return [("Auto-Submitted", auto_submitted)]

@@ -199,6 +199,8 @@ def _named(one: Attachment, number: int) -> Attachment:
 
 def inlined(given: InlineLike) -> tuple[Attachment, ...]:
     """The parts that HTML shows, each with a content id: its key in a mapping, else its own or its name."""
+    if not isinstance(given, Iterable):
+        raise LocalError(f"inline is a mapping of names to pictures and not {type(given).__name__}; give {{'logo': …}}")
     pairs: Iterable[tuple[str, Attachable]]
     pairs = given.items() if isinstance(given, Mapping) else (("", each) for each in given)
     found: list[Attachment] = []

@@ -12,15 +12,17 @@ __all__ = ["Addressee", "Addressees", "given_mailboxes", "one_mailbox"]
 #: One mailbox: ``"Ann <ann@x.example>"``, ``Address("ann", "x.example")``, ``Address("Ann", "ann@x.example")``,
 #: ``("Ann", "ann@x.example")``, or one that ``posthouse.read`` gave: its name, address and group.
 Addressee = str | Address | Mailbox | tuple[str, str | Address] | tuple[str, Address | None, str]
-#: One mailbox, a text with several that commas separate, or an iterable of single ones.
-Addressees = Addressee | Iterable[Addressee]
+#: One mailbox, a text with several that commas separate, an iterable of single ones, or None for none.
+Addressees = Addressee | Iterable[Addressee] | None
 
 
 def given_mailboxes(given: Addressees, what: str) -> tuple[Mailbox, ...]:
-    """The mailboxes in their order; ``what`` names the field in errors.
+    """The mailboxes in their order, none for None; ``what`` names the field in errors.
 
     Raises ``LocalError`` for what is no mailbox, and for a list within an item of a sequence.
     """
+    if given is None:
+        return ()
     if isinstance(given, str):
         return tuple(parse_mailboxes(given, what))
     if isinstance(given, Address) or _is_pair(given):

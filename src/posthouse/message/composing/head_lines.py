@@ -10,7 +10,15 @@ from posthouse.core import LocalError
 from posthouse.message.dates import format_date
 from posthouse.message.mailboxes import Mailbox, check_text
 
-__all__ = ["checked_fields", "checked_ids", "checked_message_id", "checked_text", "date_text", "foreign_address"]
+__all__ = [
+    "checked_date",
+    "checked_fields",
+    "checked_ids",
+    "checked_message_id",
+    "checked_text",
+    "date_text",
+    "foreign_address",
+]
 
 _FIELD_NAME = r"[!-9;-~]{1,60}"
 _MESSAGE_ID = r"<?([^\s<>@\"()\[\],;:\\]+@(?:[^\s<>@\"()\[\],;:\\]+|\[[^\s<>@\"()\[\],\\]+\]))>?"
@@ -21,13 +29,13 @@ _OURS = frozenset(
 )
 
 
-def checked_fields(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Further header fields in order.
+def checked_fields(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> tuple[tuple[str, str], ...]:
+    """Further header fields in order; None: there are none.
 
     Raises ``LocalError`` for a name that is none, a field that only Posthouse writes, and a value with a line end.
     """
     found = []
-    for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+    for name, value in _pairs(headers):
         if not (isinstance(name, str) and isinstance(value, str)):
             raise LocalError(
                 f"the header field {name!r} is not a name and a text, each a str; write {{'X-Note': 'hello'}}"
@@ -44,6 +52,33 @@ def checked_fields(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> tu
     return tuple(found)
 
 
+def _pairs(headers: object) -> Iterable[tuple[object, object]]:
+    """The fields as pairs, whatever was given."""
+    if headers is None:
+        return ()
+    if isinstance(headers, Mapping):
+        return headers.items()
+    found: list[tuple[object, object]] = []
+    for each in headers if isinstance(headers, Iterable) and not isinstance(headers, str | bytes) else [headers]:
+        if not isinstance(each, tuple | list) or len(each) != 2:
+            raise LocalError(
+                f"headers has a {type(each).__name__} in the place of a name and its text; write {{'X-Note': 'hello'}} "
+                "or a list of pairs"
+            )
+        found.append((each[0], each[1]))
+    return found
+
+
+def checked_date(date: datetime) -> datetime:
+    """The time in whole seconds.  Raises ``LocalError`` for another type, such as a ``date`` or a text."""
+    if not isinstance(date, datetime):
+        raise LocalError(
+            f"date is a datetime with a time zone, such as datetime(2026, 11, 30, 9, 0, tzinfo=UTC), and not "
+            f"{type(date).__name__}"
+        )
+    return date.replace(microsecond=0)
+
+
 def checked_message_id(text: str, *, utf8: bool) -> str:
     """A Message-ID in angle brackets.  Raises ``LocalError`` if the text is none."""
     check_text("Message-ID", text)
@@ -53,11 +88,11 @@ def checked_message_id(text: str, *, utf8: bool) -> str:
     return f"<{match.group(1)}>"
 
 
-def checked_ids(given: str | Iterable[str], what: str) -> tuple[str, ...]:
+def checked_ids(given: str | Iterable[str] | None, what: str) -> tuple[str, ...]:
     """Message identifiers without angle brackets, also those that other programs wrote against RFC 5322 §3.6.4.
 
     Args:
-        given: One text with any number of them, or each by itself.
+        given: One text with any number of them, or each by itself; None: there are none.
         what: Names the field in errors.
 
     Raises:
@@ -65,6 +100,8 @@ def checked_ids(given: str | Iterable[str], what: str) -> tuple[str, ...]:
     """
     if not given:
         return ()
+    if not isinstance(given, Iterable):
+        raise LocalError(f"{what} is a Message-ID, or a list of them, and not {type(given).__name__}")
     words = re.sub(r">\s*<", "> <", given).split() if isinstance(given, str) else list(given)
     found = []
     for word in words:

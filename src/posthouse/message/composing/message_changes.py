@@ -25,10 +25,10 @@ class MessageOptions(TypedDict, total=False):
     attachments: AttachmentsLike
     inline: InlineLike
     calendar: str | CalendarEvent
-    headers: Mapping[str, str] | Iterable[tuple[str, str]]
-    in_reply_to: str | Iterable[str]
-    references: str | Iterable[str]
-    date: datetime
+    headers: Mapping[str, str] | Iterable[tuple[str, str]] | None
+    in_reply_to: str | Iterable[str] | None
+    references: str | Iterable[str] | None
+    date: datetime | None
     message_id: str
     priority: str
     auto_submitted: str

@@ -18,6 +18,7 @@ __all__ = [
     "CHUNK",
     "Part",
     "Piece",
+    "PieceContent",
     "Source",
     "chunked",
     "file_state",
@@ -129,6 +130,27 @@ def file_state(content: object) -> object:
 def size_of(pieces: Iterable[Piece]) -> int:
     """The number of octets."""
     return sum(len(piece) if isinstance(piece, bytes) else piece.size for piece in pieces)
+
+
+class PieceContent:
+    """Content that is written from pieces at each reading; what a source has is not held."""
+
+    __slots__ = ("_pieces", "size")
+
+    def __init__(self, pieces: Iterable[Piece]) -> None:
+        self._pieces = join(pieces)
+        #: Length in octets.
+        self.size = size_of(self._pieces)
+
+    @property
+    def is_ascii(self) -> bool:
+        """Whether no octet is above 127."""
+        return all(piece.isascii() for piece in self._pieces if isinstance(piece, bytes))
+
+    def chunks(self, at_most: int = CHUNK) -> Iterator[bytes]:
+        """The octets in chunks of ``at_most``, the last one shorter.  Raises ``LocalError`` if a source cannot be read,
+        or has changed."""
+        return chunked(self._pieces, at_most)
 
 
 def _octets(pieces: Iterable[Piece]) -> Iterator[bytes]:

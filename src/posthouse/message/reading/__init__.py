@@ -2,6 +2,8 @@
 
 ``read`` takes a message from a file, a path or octets.  Stored mail has LF, CRLF or both as line ends, and may begin
 with the line of an mbox.
+
+Over budget: one module for each thing that is read, and the charset of text without a label takes two.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ def read(source: Source) -> ReadMessage:
 
     Raises:
         OSError: The file cannot be read.
-        LocalError: The source is text and not octets.
+        LocalError: The source is text, or nothing that has octets.
     """
     if isinstance(source, (bytes, bytearray, memoryview)):
         return read_octets(bytes(source))
@@ -57,6 +59,11 @@ def read(source: Source) -> ReadMessage:
         raise _LocalError("a text is no message: give its octets, as text.encode() makes them, or the path of a file")
     if isinstance(source, (str, os.PathLike)):
         return _read_path(source)
+    if not hasattr(source, "read"):
+        raise _LocalError(
+            f"{type(source).__name__} is no message that can be read; give its octets (bytes), the path of a file, or "
+            "a file that is open as 'rb'"
+        )
     octets = source.read()
     if not isinstance(octets, bytes):
         raise _LocalError("the file is open as text; open it with the mode 'rb'")

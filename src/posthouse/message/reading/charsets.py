@@ -15,9 +15,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+from posthouse.message.reading.letter_frequencies import likely_charset
+
 __all__ = ["Decoded", "codec_of", "decode", "guess"]
 
 _LOOKED_AT: Final = 65_536
+#: Bits for each letter at which a text of one octet for each letter is no text of two, whatever its pairs look like.
+_CERTAIN_BITS: Final = 5.3
 #: Python's codecs in the order in which they are tried, by label: its letters and digits, in lower case.
 _CODECS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("utf8", "xutf8", "utf8mb4", "unicode20utf8", "unicode11utf8", "utf8sig"), ("utf-8",)),
@@ -214,7 +218,8 @@ def _likely(octets: bytes) -> str:
     ):
         if score > most:
             best, most = codec, score
-    return best or _likely_of_one_octet(octets)
+    charset, bits = likely_charset(octets)
+    return charset if not best or bits <= _CERTAIN_BITS else best
 
 
 def _whole_pairs(octets: bytes, codec: str) -> bytes | None:
@@ -248,16 +253,3 @@ def _score_japanese(octets: bytes, codec: str) -> float:
     kana = sum("\u3041" <= character <= "\u30fe" for character in beyond)
     others = sum("\u4e00" <= character <= "\u9fff" or "\u3000" <= character <= "\u3002" for character in beyond)
     return (kana + 0.9 * others) / len(beyond) if kana * 8 > len(beyond) else 0.0
-
-
-def _likely_of_one_octet(octets: bytes) -> str:
-    """windows-1251 or KOI8-R for words of Cyrillic letters, else windows-1252.
-
-    Letters in a row beyond ASCII are rare in western languages.  Most letters are small; the halves of the two Cyrillic
-    charsets are the other way round.
-    """
-    runs = sum(len(run) for run in re.findall(rb"[\xc0-\xff]{3,}", octets))
-    if runs * 2 < len(_HIGH.findall(octets)):
-        return "cp1252"
-    low = len(re.findall(rb"[\xc0-\xdf]", octets))
-    return "koi8_r" if low > len(re.findall(rb"[\xe0-\xff]", octets)) else "cp1251"

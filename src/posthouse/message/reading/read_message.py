@@ -109,6 +109,10 @@ class ReadMessage:
         self._tree = self._source.tree
         self._found = self._source.defects
 
+    def __repr__(self) -> str:
+        author = None if self.sender is None else self.sender.address
+        return f"<ReadMessage {self.message_id or '(no id)'} from {author or '(no author)'}>"
+
     # -- octets --------------------------------------------------------------------------------------------------------
 
     def as_bytes(self) -> bytes:

@@ -153,6 +153,10 @@ class ReadPart:
         #: if it is no multipart, else "".
         self.number = number or ("" if node.multipart else "1")
 
+    def __repr__(self) -> str:
+        name = self.filename_raw
+        return f"<{type(self).__name__} {self.number or '(all)'}: {self.type}{f' {name!r}' if name else ''}>"
+
     @property
     def type(self) -> str:
         """Its type in lower case, for example ``text/html``."""

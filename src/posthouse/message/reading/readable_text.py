@@ -27,7 +27,9 @@ _PARAGRAPHS: Final = frozenset(["h1", "h2", "h3", "h4", "h5", "h6", "ol", "p", "
 _TAG: Final = re.compile(r"(/?)([a-zA-Z][a-zA-Z0-9]*)")
 # A quotation is looked for within 1,000 characters, so that many that do not close take no long time.
 _WHOLE_TAG: Final = re.compile(r"""(?s)<[^"'>]*+(?:(?:"[^"]{0,1000}+"|'[^']{0,1000}+')[^"'>]*+)*+>""")
-_ATTRIBUTE: Final = re.compile(r"""(?s)([a-zA-Z_:][a-zA-Z0-9_:.-]*+)\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s"'>]++))""")
+_ATTRIBUTE: Final = re.compile(
+    r"""(?s)(?<![a-zA-Z0-9_:.-])([a-zA-Z_:][a-zA-Z0-9_:.-]*+)\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s"'>]++))"""
+)
 _URL: Final = re.compile(r"""(?i)\b(?:https?://|www\.)[^\s<>"'\u3000-\u303f\uff00-\uffef]{1,2000}""")
 _NOT_AT_THE_END: Final = ".,;:!?'\"*_"
 #: What stands near a one-time code.
@@ -153,8 +155,9 @@ def links_in_text(text: str) -> list[str]:
     for match in _URL.finditer(text):
         url = match[0].rstrip(_NOT_AT_THE_END)
         for opening, closing in ("()", "[]"):
-            while url.endswith(closing) and url.count(opening) < url.count(closing):
-                url = url[:-1].rstrip(_NOT_AT_THE_END)
+            unopened = url.count(closing) - url.count(opening)
+            while unopened > 0 and url.endswith(closing):
+                url, unopened = url[:-1].rstrip(_NOT_AT_THE_END), unopened - 1
         if "://" in url and not url.endswith("://"):
             found[url] = None
         elif url.lower().startswith("www.") and "." in url[4:]:

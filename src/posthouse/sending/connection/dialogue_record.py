@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from posthouse.core import Phase, Reply
 from posthouse.protocol.tap import heard_lines, said_lines
@@ -21,50 +21,71 @@ _TAIL: Final = 20
 #: The most that a transcript keeps.
 _MOST: Final = 20_000
 
+_T = TypeVar("_T", bytes, Reply)
+
 #: True for a transcript in the result; or a function that is called with each line, and with ``"S"`` for one that was
 #: sent or ``"R"`` for one that was received before it.
 TranscriptLike = bool | Callable[[str, str], object]
 
 
 class DialogueRecord:
-    """The dialogue of one connection, a ``protocol.Tap``."""
+    """The dialogue of one connection, a ``protocol.Tap``.
 
-    def __init__(self, transcript: TranscriptLike = False, peer: str = "") -> None:
+    ``also`` is a second record that hears of everything, for a connection that several calls use one after another:
+    that of the call which uses it now, if it wants a transcript.  ``logs=False`` for such a record, because the first
+    one logs already.
+    """
+
+    def __init__(self, transcript: TranscriptLike = False, peer: str = "", *, logs: bool = True) -> None:
         self._call = transcript if callable(transcript) else None
         self._last: deque[bytes | Reply] = deque(maxlen=_TAIL)
         self._all: deque[bytes | Reply] | None = deque(maxlen=_MOST) if transcript is True else None
-        self._log = _logger()
+        self._log = _logger() if logs else None
         self._peer = peer
         self._said = b""
         self._heard: Reply | None = None
+        self._also: DialogueRecord | None = None
+        #: Something else than the last lines is wanted.
+        self._more = self._call is not None or self._all is not None or self._log is not None
+
+    @property
+    def also(self) -> DialogueRecord | None:
+        """The second record; None if there is none."""
+        return self._also
+
+    @also.setter
+    def also(self, record: DialogueRecord | None) -> None:
+        self._also = record
+        self._more = self._call is not None or self._all is not None or self._log is not None or self._also is not None
 
     def said(self, wire: bytes) -> None:
         """Lines that leave together."""
         if not wire.startswith(b"QUIT"):
             self._said = wire
-        self._keep(wire)
-        if self._call is not None or self._log is not None:
-            for line in said_lines(wire):
-                self._tell("S", line)
+        self._last.append(wire)
+        if self._more:
+            self._pass_on(wire, "S", said_lines)
+            if self._also is not None:
+                self._also.said(wire)
 
     def heard(self, reply: Reply) -> None:
         """A reply arrived."""
         self._heard = reply
-        self._keep(reply)
-        if self._call is not None or self._log is not None:
-            for line in heard_lines(reply):
-                self._tell("R", line)
+        self._last.append(reply)
+        if self._more:
+            self._pass_on(reply, "R", heard_lines)
+            if self._also is not None:
+                self._also.heard(reply)
 
-    def _keep(self, what: bytes | Reply) -> None:
-        self._last.append(what)
+    def _pass_on(self, what: _T, who: str, lines: Callable[[_T], Iterable[str]]) -> None:
         if self._all is not None:
             self._all.append(what)
-
-    def _tell(self, who: str, line: str) -> None:
-        if self._call is not None:
-            self._call(who, line)
-        if self._log is not None:
-            self._log.debug("%s %s: %s", self._peer, who, line)
+        if self._call is not None or self._log is not None:
+            for line in lines(what):
+                if self._call is not None:
+                    self._call(who, line)
+                if self._log is not None:
+                    self._log.debug("%s %s: %s", self._peer, who, line)
 
     @property
     def tail(self) -> tuple[str, ...]:

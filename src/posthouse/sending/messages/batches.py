@@ -7,6 +7,7 @@ where its text does not: ``bounces+ann=example.org@lists.example.com`` for ann@e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from posthouse.client.features import check_addresses
 from posthouse.core import Address, Envelope, LocalError, Recipient
@@ -26,12 +27,13 @@ def transactions(
     ``by_recipient`` is ``True`` or a template, as ``verp`` takes it.  Raises ``LocalError`` for an address that cannot
     be sent, and as ``outgoing``: then nothing has been begun.
     """
-    if isinstance(envelope, Sequence) and not isinstance(envelope, tuple):
-        if not envelope or not all(isinstance(each, Envelope) for each in envelope):
-            raise LocalError("a list in envelope= must hold at least one Envelope, and nothing else")
-        made = [outgoing(message, each) for each in envelope]
+    if envelope is None or isinstance(envelope, tuple | str | bytes) or not isinstance(envelope, Sequence):
+        made = [outgoing(message, cast("EnvelopeLike | None", envelope))]
     else:
-        made = [outgoing(message, envelope)]
+        envelopes = cast("Sequence[Envelope]", envelope)
+        if not envelopes or not all(isinstance(each, Envelope) for each in envelopes):
+            raise LocalError("a list in envelope= must hold at least one Envelope, and nothing else")
+        made = [outgoing(message, each) for each in envelopes]
     if by_recipient:
         made = [part for each in made for part in _by_recipient(each, by_recipient)]
     for each in made:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import IO, Any, Final, NamedTuple, Protocol, cast, runtime_checkable
 
 from posthouse.core import Address, Body, Bytes, Content, Envelope, LocalError, Recipient
+from posthouse.protocol.readers import only_crlf
 
 __all__ = ["EnvelopeLike", "MessageLike", "Outgoing", "OutgoingMessage", "envelope_of", "outgoing"]
 
@@ -225,8 +226,7 @@ def _octets_of(message: object) -> Content:
 
 
 def _with_crlf(data: bytes) -> bytes:
-    ends = data.count(b"\n")
-    if ends != data.count(b"\r") or ends != data.count(b"\r\n"):
+    if not only_crlf(data):
         from posthouse.message.compose import to_crlf
 
         data = to_crlf(data)
@@ -292,7 +292,8 @@ def _raw(content: Content, given: Envelope | None) -> Outgoing:
     body = Body.BINARYMIME if nul else Body.EIGHTBITMIME if eightbit else Body.SEVENBIT
     if envelope.body is not Body.SEVENBIT:
         body = envelope.body
-    return Outgoing(envelope._replace(body=body, smtputf8=utf8, size=clean.size), clean)
+    declared = Envelope(envelope.sender, envelope.recipients, body, utf8, clean.size, *envelope[5:])
+    return Outgoing(declared, clean)
 
 
 def _needs_utf8(envelope: Envelope) -> bool:

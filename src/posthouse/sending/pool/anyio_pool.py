@@ -30,11 +30,11 @@ from posthouse.core import NetworkError, RemoteError
 from posthouse.net.system_clock import SystemClock
 from posthouse.protocol import Noop, Quit
 from posthouse.sending.connection.blocking_driver import open_blocking_session
+from posthouse.sending.connection.dialogue_record import DialogueRecord
 from posthouse.sending.options import ServerTarget
 from posthouse.sending.pool.burst import Line
 from posthouse.sending.pool.pool_base import PoolCall, most_messages_of
 from posthouse.sending.pool.pool_engine import IDLE_BEFORE_NOOP, PoolRequest
-from posthouse.sending.pool.pooled_record import PooledRecord
 from posthouse.sending.pool.pooled_sending import Delivered, PooledSending, SessionSending
 from posthouse.sending.pool.send_many import SendMany
 from posthouse.sending.pool.socket_wait import earliest
@@ -49,7 +49,7 @@ class _AnyioConnection:
 
     __slots__ = ("_clock", "channel", "record", "session")
 
-    def __init__(self, session: BlockingSession, record: PooledRecord, clock: SystemClock) -> None:
+    def __init__(self, session: BlockingSession, record: DialogueRecord, clock: SystemClock) -> None:
         self.session = session
         self.channel = session.channel
         self.record = record
@@ -67,7 +67,7 @@ class _AnyioConnection:
         self.session.look()
         if not self.session.usable or idle < IDLE_BEFORE_NOOP:
             return self.session.usable
-        self.record.current = call.record
+        self.record.also = call.record
         self.session.limit(Deadline(self._clock, min(NOOP_SECONDS, call.deadline.left)))
         step = say(self.channel, Noop())
         self.channel.write(step.wire)
@@ -92,7 +92,7 @@ class _AnyioConnection:
             self.session.limit(None)
 
     def begin(self, call: PoolCall) -> PooledSending:
-        self.record.current = call.record
+        self.record.also = call.record
         self.session.cautious = True
         return SessionSending(self.session, call)
 
@@ -140,7 +140,8 @@ class AnyioPool(TaskPool[_Connection]):
         return _AnyioSource(messages)
 
     async def _open_session(self, target: ServerTarget, call: PoolCall) -> _Connection:
-        record = PooledRecord(call.record)
+        record = DialogueRecord(peer=str(target))
+        record.also = call.record
         opening = _Opening(target, record, call.deadline, self._clock)
         try:
             await anyio.to_thread.run_sync(opening.run, abandon_on_cancel=True)
@@ -158,16 +159,8 @@ class AnyioPool(TaskPool[_Connection]):
         with anyio.move_on_after(seconds):
             await woken.wait()
 
-    async def _wait_for_lines(self, lines: list[Line[_Connection]], seconds: float) -> None:
-        wanted: dict[BlockingChannel, int] = {}
-        for line in lines:
-            connection = line.connection
-            assert isinstance(connection, _AnyioConnection), "a transport is awaited"
-            events = connection.channel.advance(lambda: line.ended)  # noqa: B023 (called here)
-            if not events:
-                return
-            wanted[connection.channel] = events
-        await _wait_for_any(wanted, seconds)
+    def _burst_wait(self) -> _AnyioWait:
+        return _AnyioWait()
 
     def _tell_less_busy(self) -> None:
         if self._less_busy is not None and not self._engine.busy:
@@ -182,10 +175,26 @@ class AnyioPool(TaskPool[_Connection]):
                 await self._less_busy.wait()
 
 
+class _AnyioWait:
+    """The waits of one burst."""
+
+    async def for_lines(self, lines: list[Line[_Connection]], seconds: float) -> None:
+        """As ``BurstWait.for_lines``."""
+        wanted: dict[BlockingChannel, int] = {}
+        for line in lines:
+            connection = line.connection
+            assert isinstance(connection, _AnyioConnection), "a transport is awaited"
+            events = connection.channel.advance(lambda: line.ended)  # noqa: B023 (called here)
+            if not events:
+                return
+            wanted[connection.channel] = events
+        await _wait_for_any(wanted, seconds)
+
+
 class _Opening:
     """The opening of a session by a worker thread, which may be given up."""
 
-    def __init__(self, target: ServerTarget, record: PooledRecord, deadline: Deadline, clock: SystemClock) -> None:
+    def __init__(self, target: ServerTarget, record: DialogueRecord, deadline: Deadline, clock: SystemClock) -> None:
         credentials = target.credentials
         if callable(credentials):
             target = target._replace(credentials=_from_thread(credentials))

@@ -23,11 +23,11 @@ from posthouse.net import SocketNetwork
 from posthouse.net.system_clock import SystemClock
 from posthouse.protocol import Noop
 from posthouse.sending.connection.async_driver import deliver_async, open_async_session
+from posthouse.sending.connection.dialogue_record import DialogueRecord
 from posthouse.sending.options import ServerTarget
 from posthouse.sending.pool.burst import Line
 from posthouse.sending.pool.pool_base import PoolCall, most_messages_of
 from posthouse.sending.pool.pool_engine import IDLE_BEFORE_NOOP, PoolRequest
-from posthouse.sending.pool.pooled_record import PooledRecord
 from posthouse.sending.pool.pooled_sending import Delivered, PooledSending, SessionSending
 from posthouse.sending.pool.send_many import SLOW, SendMany
 from posthouse.sending.pool.task_pool import NOOP_SECONDS, TaskPool, TaskTransport
@@ -43,7 +43,7 @@ class _AsyncConnection:
 
     __slots__ = ("_clock", "record", "session")
 
-    def __init__(self, session: Session, record: PooledRecord, clock: SystemClock) -> None:
+    def __init__(self, session: Session, record: DialogueRecord, clock: SystemClock) -> None:
         self.session = session
         self.record = record
         self._clock = clock
@@ -65,7 +65,7 @@ class _AsyncConnection:
             await asyncio.sleep(0)  # … and before what is ready then
         if not session.usable or idle < IDLE_BEFORE_NOOP:
             return session.usable
-        self.record.current = call.record
+        self.record.also = call.record
         try:
             async with asyncio.timeout(min(NOOP_SECONDS, call.deadline.left)):
                 return (await session.command(Noop())).positive and session.usable
@@ -73,12 +73,12 @@ class _AsyncConnection:
             return False
 
     async def deliver(self, call: PoolCall) -> Delivered:
-        self.record.current = call.record
+        self.record.also = call.record
         outcomes = await deliver_async(self.session, call.message, call.deadline, call.began, self._clock)
         return Delivered(outcomes, "", self.session.fault)
 
     def begin(self, call: PoolCall) -> PooledSending:
-        self.record.current = call.record
+        self.record.also = call.record
         self.session.cautious = True
         return SessionSending(self.session, call)
 
@@ -144,7 +144,8 @@ class AsyncPool(TaskPool[_Connection]):
         return _AsyncioSource(messages)
 
     async def _open_session(self, target: ServerTarget, call: PoolCall) -> _Connection:
-        record = PooledRecord(call.record)
+        record = DialogueRecord(peer=str(target))
+        record.also = call.record
         session = await open_async_session(target, record, call.deadline, self._clock, self._network)
         return _AsyncConnection(session, record, self._clock)
 
@@ -161,22 +162,8 @@ class AsyncPool(TaskPool[_Connection]):
         finally:
             timer.cancel()
 
-    async def _wait_for_lines(self, lines: list[Line[_Connection]], seconds: float) -> None:
-        loop = asyncio.get_running_loop()
-        woken: asyncio.Future[None] = loop.create_future()
-        wake = partial(_set, woken)
-        for line in lines:
-            if line.ended:
-                return
-            sending = line.under_way[0].sending
-            if sending is not None:
-                sending.tell(wake)
-        timer = loop.call_later(seconds, wake) if seconds < math.inf else None
-        try:
-            await woken
-        finally:
-            if timer is not None:
-                timer.cancel()
+    def _burst_wait(self) -> _AsyncWait:
+        return _AsyncWait()
 
     # -- the end of connections ----------------------------------------------------------------------------------------
 
@@ -213,6 +200,41 @@ class AsyncPool(TaskPool[_Connection]):
                     waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                     self._less_busy.append(waiter)
                     await waiter
+
+
+class _AsyncWait:
+    """The waits of one burst: every message in line tells when it has ended, also one that ends between two waits."""
+
+    __slots__ = ("_watched", "_woken")
+
+    def __init__(self) -> None:
+        self._watched: set[PooledSending] = set()
+        self._woken: asyncio.Future[None] | None = None
+
+    def _wake(self) -> None:
+        woken = self._woken
+        if woken is not None and not woken.done():
+            woken.set_result(None)
+
+    async def for_lines(self, lines: list[Line[_Connection]], seconds: float) -> None:
+        """As ``BurstWait.for_lines``."""
+        loop = asyncio.get_running_loop()
+        heads: set[PooledSending] = set()
+        for line in lines:
+            head = line.under_way[0].sending if line.under_way else None
+            if head is None or head.done:
+                return
+            heads.add(head)
+        for head in heads - self._watched:
+            head.tell(self._wake)
+        self._watched = heads
+        self._woken = woken = loop.create_future()
+        timer = loop.call_later(seconds, self._wake) if seconds < math.inf else None
+        try:
+            await woken
+        finally:
+            if timer is not None:
+                timer.cancel()
 
 
 class _AsyncioSource:

@@ -8,9 +8,9 @@ from posthouse.core import NetworkError, RemoteError
 from posthouse.net.system_clock import SystemClock
 from posthouse.protocol import Noop
 from posthouse.sending.connection.blocking_driver import deliver_blocking
+from posthouse.sending.connection.dialogue_record import DialogueRecord
 from posthouse.sending.pool.pool_base import PoolCall, most_messages_of
 from posthouse.sending.pool.pool_engine import IDLE_BEFORE_NOOP
-from posthouse.sending.pool.pooled_record import PooledRecord
 from posthouse.sending.pool.pooled_sending import (
     Delivered,
     PooledSending,
@@ -30,7 +30,7 @@ class BlockingConnection:
 
     __slots__ = ("_clock", "record", "session")
 
-    def __init__(self, session: BlockingSession, record: PooledRecord, clock: SystemClock) -> None:
+    def __init__(self, session: BlockingSession, record: DialogueRecord, clock: SystemClock) -> None:
         self.session = session
         self.record = record
         self._clock = clock
@@ -50,7 +50,7 @@ class BlockingConnection:
         session.look()
         if not session.usable or idle < IDLE_BEFORE_NOOP:
             return session.usable
-        self.record.current = call.record
+        self.record.also = call.record
         session.limit(Deadline(self._clock, min(_NOOP_SECONDS, call.deadline.left)))
         try:
             return session.command(Noop()).positive and session.usable
@@ -61,7 +61,7 @@ class BlockingConnection:
 
     def deliver(self, call: PoolCall) -> Delivered:
         """Send one message.  If it raises, the connection has ended."""
-        self.record.current = call.record
+        self.record.also = call.record
         try:
             outcomes = deliver_blocking(self.session, call.message, call.deadline, call.began, self._clock)
             return Delivered(outcomes, "", self.session.fault)
@@ -69,7 +69,7 @@ class BlockingConnection:
             self.session.limit(None)
 
     def begin(self, call: PoolCall) -> PooledSending:
-        self.record.current = call.record
+        self.record.also = call.record
         self.session.cautious = True
         return SessionSending(self.session, call)
 

@@ -14,23 +14,22 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
-from posthouse.client.model import Deadline
+from posthouse.client.blocking_channel import BlockingChannel
 from posthouse.sending.connection.blocking_driver import open_blocking_session
+from posthouse.sending.connection.dialogue_record import DialogueRecord, TranscriptLike
 from posthouse.sending.options import ServerTarget
 from posthouse.sending.pool.blocking_connection import BlockingConnection, BlockingTransport
 from posthouse.sending.pool.burst import BurstItem, Line, ReplaceStep, TakeStep, WaitStep, burst
-from posthouse.sending.pool.pool_base import BasePool, NoneFree, PoolCall, length_of, may_try_again
+from posthouse.sending.pool.pool_base import BasePool, NoneFree, PoolCall, length_of, may_try_again, transcript_of
 from posthouse.sending.pool.pool_engine import PATIENCE, PoolRequest, RequestState
 from posthouse.sending.pool.pool_limits import Duration, read_seconds
-from posthouse.sending.pool.pooled_record import PooledRecord
 from posthouse.sending.pool.pooled_sending import Delivered
 from posthouse.sending.pool.send_many import SendMany, SendManyOptions
-from posthouse.sending.pool.socket_wait import LONGEST_WAIT, earliest, socket_wait
+from posthouse.sending.pool.socket_wait import LONGEST_WAIT, SocketWait
 from posthouse.sending.results import SendResult
 from posthouse.sending.transports.schemes import Transport
 
 if TYPE_CHECKING:
-    from posthouse.sending.connection.dialogue_record import TranscriptLike
     from posthouse.sending.messages.batches import EnvelopesLike
     from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
     from posthouse.sending.pool.async_pool import AsyncPool
@@ -94,7 +93,7 @@ class Pool(BasePool[_Connection]):
         calls = self.calls_of(message, envelope, timeout, transcript, verp)
         found = [self._send_one(each) for each in calls]
         outcomes = found[0].outcomes if len(found) == 1 else [each for one in found for each in one.outcomes]
-        return SendResult(outcomes, queue_id=found[0].queue_id, transcript=calls[0].record.take())
+        return SendResult(outcomes, queue_id=found[0].queue_id, transcript=transcript_of(calls))
 
     def _send_one(self, call: PoolCall) -> Delivered:
         request = self._take(call, PATIENCE)
@@ -159,7 +158,7 @@ class Pool(BasePool[_Connection]):
         steps = burst(self, items)
         answer: Line[_Connection] | None = None
         error: Exception | None = None
-        with contextlib.closing(steps):
+        with contextlib.closing(steps), SocketWait() as wait:
             while True:
                 try:
                     step = steps.send(answer) if error is None else steps.throw(error)
@@ -172,42 +171,13 @@ class Pool(BasePool[_Connection]):
                     elif isinstance(step, ReplaceStep):
                         self._replace(step.line.request, step.call)
                     else:
-                        self._wait_for_one(step)
+                        _wait_for_one(step, wait)
                 except NoneFree:
                     answer = None
                 except Exception as found:
                     error = found
 
-    def _wait_for_one(self, step: WaitStep[_Connection]) -> None:
-        """Send and receive on the connections of a burst until one of its first messages may have ended."""
-        wanted: dict[Any, int] = {}
-        for line in step.lines:
-            if line.ended:
-                continue
-            connection = line.connection
-            assert isinstance(connection, BlockingConnection), "a transport ends its messages at once"
-            channel = connection.session.channel
-            channel.deadline = line.deadline
-            events = channel.advance(lambda: line.ended)  # noqa: B023 (called here)
-            if events:
-                wanted[channel] = events
-            else:
-                return
-        socket_wait(wanted, earliest(wanted, step.seconds, time.monotonic()))
-        now = time.monotonic()
-        for channel in wanted:
-            if channel.due <= now:
-                channel.expired()
-
     # -- what a burst asks for -----------------------------------------------------------------------------------------
-
-    def now(self) -> float:
-        """Seconds on the monotonic clock."""
-        return time.monotonic()
-
-    def renewed(self, call: PoolCall) -> PoolCall:
-        """The call as if it began now."""
-        return call._replace(deadline=Deadline(self._clock, call.deadline.seconds), began=time.monotonic())
 
     def another(self, line: Line[_Connection]) -> float:
         """Whether the connection of the line may carry one more message; as ``PoolEngine.another``."""
@@ -215,9 +185,8 @@ class Pool(BasePool[_Connection]):
             return self._engine.another(line.request, time.monotonic(), len(line.under_way))
 
     def carried(self, line: Line[_Connection]) -> None:
-        """A message on the connection of the line has ended."""
-        with self._lock:
-            self._engine.carried(line.request)
+        """A message on the connection of the line has ended.  Nothing else reads the count while the line has it."""
+        self._engine.carried(line.request)
 
     def give_back(self, line: Line[_Connection]) -> None:
         """The burst needs the connection no more."""
@@ -301,7 +270,8 @@ class Pool(BasePool[_Connection]):
     def _connect(self, call: PoolCall) -> _Connection:
         route = self._route
         if isinstance(route, ServerTarget):
-            record = PooledRecord(call.record)
+            record = DialogueRecord(peer=str(route))
+            record.also = call.record
             session = open_blocking_session(route, record, call.deadline, self._clock)
             session.limit(None)
             return BlockingConnection(session, record, self._clock)
@@ -370,6 +340,24 @@ class Pool(BasePool[_Connection]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._twin.close()
+
+
+def _wait_for_one(step: WaitStep[_Connection], wait: SocketWait) -> None:
+    """Send and receive on the connections of a burst until one of its first messages may have ended."""
+    wanted: dict[BlockingChannel, int] = {}
+    for line in step.lines:
+        head = line.under_way[0].sending if line.under_way else None
+        if head is None or head.done:
+            continue
+        connection = line.connection
+        assert isinstance(connection, BlockingConnection), "a transport ends its messages at once"
+        channel = connection.session.channel
+        channel.deadline = line.deadline
+        events = channel.advance(lambda: line.ended)  # noqa: B023 (called here)
+        if not events:
+            return
+        wanted[channel] = events
+    wait.for_any(wanted, step.seconds)
 
 
 @contextlib.contextmanager

@@ -103,6 +103,10 @@ class BurstPool(Protocol[C]):
         """End the connection of a line at once."""
         ...
 
+    def limit_of(self, call: PoolCall) -> Deadline | None:
+        """The time limit of a call that begins now; None for none."""
+        ...
+
     def now(self) -> float:
         """Seconds on the monotonic clock."""
         ...
@@ -193,7 +197,7 @@ class Burst(Generic[C]):
             return
         item.tried = True
         if not line.under_way:
-            line.deadline = self._pool.renewed(item.call).deadline
+            line.deadline = self._pool.limit_of(item.call)
         line.under_way.append(item)
 
     def _take(self) -> _Steps[C]:
@@ -233,7 +237,7 @@ class Burst(Generic[C]):
                     again.append(item)
                 first = False
                 self._pool.carried(line)
-                line.deadline = self._pool.renewed(line.under_way[0].call).deadline if line.under_way else None
+                line.deadline = self._pool.limit_of(line.under_way[0].call) if line.under_way else None
             if again:
                 yield from self._replace(line, again)
 

@@ -45,6 +45,7 @@ __all__ = [
     "may_try_again",
     "most_messages_of",
     "too_many_sessions",
+    "transcript_of",
 ]
 
 #: Seconds that a call without a time limit waits for a connection: as long as one message may take to the reply to its
@@ -82,12 +83,13 @@ C = TypeVar("C", bound=OpenConnection)
 
 
 class PoolCall(NamedTuple):
-    """One call of ``send``: the message, its time limit, when it began on the monotonic clock, and its record."""
+    """One call of ``send``: the message, its time limit, when it began on the monotonic clock, and the record for its
+    transcript, if one is wanted."""
 
     message: Outgoing
     deadline: Deadline
     began: float
-    record: DialogueRecord
+    record: DialogueRecord | None = None
 
     @property
     def waits_until(self) -> float:
@@ -173,8 +175,21 @@ class BasePool(Generic[C]):
         if seconds is None and isinstance(self._route, ServerTarget):
             seconds = self._route.timeout
         deadline = Deadline(self._clock, seconds)
-        record = DialogueRecord(transcript, str(self._route))
+        record = DialogueRecord(transcript, str(self._route), logs=False) if transcript else None
         return [PoolCall(each, deadline, began, record) for each in transactions(message, envelope, verp)]
+
+    def now(self) -> float:
+        """Seconds on the monotonic clock."""
+        return self._clock.monotonic()
+
+    def limit_of(self, call: PoolCall) -> Deadline | None:
+        """The time limit of a call that begins now; None for none."""
+        seconds = call.deadline.seconds
+        return None if seconds is None else Deadline(self._clock, seconds)
+
+    def renewed(self, call: PoolCall) -> PoolCall:
+        """The call as if it began now."""
+        return call._replace(deadline=Deadline(self._clock, call.deadline.seconds), began=self._clock.monotonic())
 
     def _ask(self, call: PoolCall, patience: float) -> PoolRequest[C]:
         engine = self._engine
@@ -241,6 +256,12 @@ class BasePool(Generic[C]):
                 each.forget()
 
 
+def transcript_of(calls: list[PoolCall]) -> tuple[str, ...]:
+    """The lines of the dialogues of one call of ``send``, whose parts share a record; none without one."""
+    record = calls[0].record
+    return () if record is None else record.take()
+
+
 class NoneFree(Exception):
     """No connection can be had without waiting."""
 
@@ -257,7 +278,7 @@ def may_try_again(outcomes: tuple[Outcome, ...], fault: BaseException | None) ->
     """Whether a message on a connection that was used before may be tried once on a fresh one: the server ended the
     session instead of beginning the transaction, for all recipients.  ``fault``: what ended the connection; a server
     that is silent has not ended it."""
-    if not outcomes or isinstance(fault, TimedOut):
+    if not outcomes or outcomes[0].result is not Result.DEFERRED or isinstance(fault, TimedOut):
         return False
     return all(_session_was_over(each) for each in outcomes)
 

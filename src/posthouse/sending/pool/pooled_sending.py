@@ -9,9 +9,11 @@ from typing import NamedTuple, Protocol
 from posthouse.client.transfer import Transfer
 from posthouse.core import Content, Envelope, LocalError, Outcome
 from posthouse.protocol import Capabilities
+from posthouse.sending.connection.failures import completed
 from posthouse.sending.messages.fitting import Fitted, fit
 from posthouse.sending.pool.pool_base import PoolCall
 from posthouse.sending.results import SendResult
+from posthouse.sending.transports.handing_over import begun
 from posthouse.sending.transports.schemes import Transport
 
 __all__ = ["Delivered", "PooledSending", "SessionSending", "TransportConnection", "TransportSending"]
@@ -101,7 +103,7 @@ class SessionSending:
             given = transfer.outcomes
         outcomes = self._fitted.join(given, self._call.message.envelope.recipients)
         elapsed = now - self._call.began
-        return Delivered(tuple([each._replace(elapsed=elapsed) for each in outcomes]), "", self._session.fault)
+        return Delivered(tuple([completed(each, elapsed) for each in outcomes]), "", self._session.fault)
 
 
 class TransportSending:
@@ -113,7 +115,8 @@ class TransportSending:
         self.pending: Awaitable[SendResult] | None = None
         self._result: SendResult | Exception | None = None
         try:
-            result = transport.deliver(*call.message)
+            seconds = None if call.deadline.seconds is None else call.deadline.left
+            result = begun(transport, call.message, seconds, False)
         except Exception as error:
             self._result = error
             return

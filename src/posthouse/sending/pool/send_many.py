@@ -3,13 +3,15 @@ as results; journal and progress.
 
 Messages are taken in bursts and sent together (``burst``), then their results are given one by one.  The first burst
 has one message, each further one twice as many, up to ``ahead`` more than one.  A source that takes its time (50 ms for
-one message) ends the burst, so that nothing that was taken waits long for what is not there yet.
+one message) ends the burst, so that nothing that was taken waits long for what is not there yet.  At the end of a burst
+the connections have no work for a moment; where a burst is sent within 0.1 s this counts, so the next one is longer.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict
@@ -30,8 +32,13 @@ __all__ = ["SLOW", "SendMany", "SendManyOptions"]
 
 #: Seconds after which a source counts as slow.
 SLOW: Final = 0.05
-#: Messages for each connection that are taken ahead of the one whose result is awaited.
+#: Messages for each connection that are taken ahead of the one whose result is awaited, and how many if so many are
+#: sent within ``_QUICK`` seconds.
 _AHEAD: Final = 4
+_QUICK_AHEAD: Final = 32
+_QUICK: Final = 0.1
+#: Octets of content with which a burst has enough, if it has as many messages as ``_AHEAD`` allows.
+_ENOUGH: Final = 16_777_216
 _MOST_AHEAD: Final = 10_000
 _NO_RECIPIENT: Final = Recipient(Address("unknown", "invalid"))  # RFC 2606 §2
 
@@ -44,7 +51,8 @@ class SendManyOptions(TypedDict, total=False):
     ``key``: the name of a message in the journal, as a function of it; without it, its place among ``messages``, which
     must be the same then in every run.
     ``ahead``: messages that are taken and sent before the result of the one before them is given; without it, 4 for
-    each connection.  0 for a source whose next message comes when the result of the last is known.
+    each connection, and up to 32 if so many are sent within 0.1 s, there is no journal, and they have less than 16 MiB
+    together.  0 for a source whose next message comes when the result of the last is known.
     ``progress``: a function that is called with a ``Progress`` after each message; or True for a line on standard
     error, if that is a terminal.
     ``timeout``: the time limit of each message.
@@ -92,7 +100,9 @@ class SendMany:
             raise LocalError(f"ahead={ahead!r}: a number of messages, 0 to {_MOST_AHEAD:,}")
         path = options.get("journal")
         self._pool = pool
-        self._most = 1 + (_AHEAD * size if ahead is None else ahead)
+        self._most = self._usual = 1 + (_AHEAD * size if ahead is None else ahead)
+        if ahead is None and path is None:  # what a crash leaves ambiguous shall be few messages
+            self._most = 1 + _QUICK_AHEAD * size
         self._key = options.get("key")
         self._timeout = options.get("timeout")
         self._journal = None if path is None else Journal(path)
@@ -101,6 +111,8 @@ class SendMany:
         self._taken: list[_Member] = []
         self._count = 0
         self._limit = 1  # of the burst that is gathered
+        self._octets = 0  # of its content
+        self._began = 0.0  # the burst, on the monotonic clock
         self._full = False
         self._over = False
 
@@ -134,7 +146,8 @@ class SendMany:
         except _SkipMessage:
             taken.skipped = True
         self._taken.append(taken)
-        if len(self._taken) >= self._limit or seconds > SLOW:
+        count = len(self._taken)
+        if count >= self._limit or seconds > SLOW or (count >= self._usual and self._octets > _ENOUGH):
             self._full = True
 
     def gathered(self) -> None:
@@ -158,6 +171,7 @@ class SendMany:
             return
         if self._journal is not None:
             call = self._by_journal(self._journal, taken, call)
+        self._octets += call.message.content.size
         taken.item = BurstItem(call)
 
     def _by_journal(self, journal: Journal, taken: _Member, call: PoolCall) -> PoolCall:
@@ -186,13 +200,16 @@ class SendMany:
         items = [each.item for each in sent if each.item is not None]
         for item in items:
             item.begun = True
+        self._began = time.monotonic()
         return items
 
     def results(self) -> Iterator[SendResult]:
         """The results of the burst, in order; their outcomes are in the journal before the first is given.  Raises the
         exception of a burst that found no connection, behind the results of what was tried."""
         taken, self._taken = self._taken, []
-        self._limit = min(2 * self._limit, self._most)
+        quick = time.monotonic() - self._began < _QUICK
+        self._limit = min(2 * self._limit, self._most if quick else self._usual)
+        self._octets = 0
         self._full = False
         failure: Exception | None = None
         untried: list[_Member] = []

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, Unpack
 from posthouse.client.model import Deadline
 from posthouse.sending.options import ServerTarget
 from posthouse.sending.pool.burst import BurstConnection, BurstItem, Line, ReplaceStep, TakeStep, WaitStep, burst
-from posthouse.sending.pool.pool_base import BasePool, NoneFree, PoolCall, length_of, may_try_again
+from posthouse.sending.pool.pool_base import BasePool, NoneFree, PoolCall, length_of, may_try_again, transcript_of
 from posthouse.sending.pool.pool_engine import PATIENCE, PoolRequest, RequestState
 from posthouse.sending.pool.pool_limits import Duration, read_seconds
 from posthouse.sending.pool.pooled_sending import Delivered, PooledSending, TransportConnection, TransportSending
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from posthouse.sending.messages.batches import EnvelopesLike
     from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
 
-__all__ = ["MessageSource", "NOOP_SECONDS", "TaskConnection", "TaskPool", "TaskTransport"]
+__all__ = ["BurstWait", "MessageSource", "NOOP_SECONDS", "TaskConnection", "TaskPool", "TaskTransport"]
 
 #: Seconds that are waited for the reply to NOOP.
 NOOP_SECONDS = 10.0
@@ -99,6 +99,14 @@ class MessageSource(Protocol):
 C = TypeVar("C", bound=TaskConnection)
 
 
+class BurstWait(Protocol[C]):
+    """The waits of one burst."""
+
+    async def for_lines(self, lines: list[Line[C]], seconds: float) -> None:
+        """Return when the first message of a line may have ended, or after some seconds."""
+        ...
+
+
 class TaskPool(BasePool[C]):
     """A pool for tasks, without the ways in which a task waits."""
 
@@ -121,7 +129,7 @@ class TaskPool(BasePool[C]):
         calls = self.calls_of(message, envelope, timeout, transcript, verp)
         found = [await self._send_one(each) for each in calls]
         outcomes = found[0].outcomes if len(found) == 1 else [each for one in found for each in one.outcomes]
-        return SendResult(outcomes, queue_id=found[0].queue_id, transcript=calls[0].record.take())
+        return SendResult(outcomes, queue_id=found[0].queue_id, transcript=transcript_of(calls))
 
     async def _send_one(self, call: PoolCall) -> Delivered:
         request = await self._take(call, PATIENCE)
@@ -174,6 +182,7 @@ class TaskPool(BasePool[C]):
         steps = burst(self, items)
         answer: Line[C] | None = None
         error: Exception | None = None
+        wait = self._burst_wait()
         with contextlib.closing(steps):
             while True:
                 try:
@@ -187,38 +196,13 @@ class TaskPool(BasePool[C]):
                     elif isinstance(step, ReplaceStep):
                         await self._replace(step.line.request, step.call)
                     else:
-                        await self._wait_for_one(step)
+                        await _wait_for_one(step, wait)
                 except NoneFree:
                     answer = None
                 except Exception as found:
                     error = found
 
-    async def _wait_for_one(self, step: WaitStep[C]) -> None:
-        """Wait until the first message of a line has ended."""
-        for line in step.lines:
-            head = line.under_way[0].sending if line.under_way else None
-            if head is not None and head.pending is not None:
-                try:
-                    head.answered(await head.pending)
-                except Exception as error:
-                    head.answered(error)
-                return
-        limits = [each.deadline.left for each in step.lines if each.deadline is not None]
-        await self._wait_for_lines(step.lines, min([*limits, math.inf if step.seconds is None else step.seconds]))
-        for line in step.lines:
-            limit = line.deadline
-            if limit is not None and limit.left <= 0 and not line.ended:
-                line.connection.expire(limit)
-
     # -- what a burst asks for -----------------------------------------------------------------------------------------
-
-    def now(self) -> float:
-        """Seconds on the monotonic clock."""
-        return time.monotonic()
-
-    def renewed(self, call: PoolCall) -> PoolCall:
-        """The call as if it began now."""
-        return call._replace(deadline=Deadline(self._clock, call.deadline.seconds), began=time.monotonic())
 
     def another(self, line: Line[C]) -> float:
         """Whether the connection of the line may carry one more message; as ``PoolEngine.another``."""
@@ -360,8 +344,8 @@ class TaskPool(BasePool[C]):
         """Return when the request is woken, or after some seconds."""
 
     @abstractmethod
-    async def _wait_for_lines(self, lines: list[Line[C]], seconds: float) -> None:
-        """Return when the first message of a line may have ended, or after some seconds."""
+    def _burst_wait(self) -> BurstWait[C]:
+        """The waits of one burst."""
 
     @abstractmethod
     def _tell_less_busy(self) -> None:
@@ -370,3 +354,27 @@ class TaskPool(BasePool[C]):
     @abstractmethod
     async def _end_within(self, seconds: float, leaving: list[C]) -> None:
         """Let these connections say QUIT, and wait until none is in use, for so long."""
+
+
+async def _wait_for_one(step: WaitStep[C], wait: BurstWait[C]) -> None:
+    """Wait until the first message of a line has ended."""
+    seconds = math.inf if step.seconds is None else step.seconds
+    limited = False
+    for line in step.lines:
+        head = line.under_way[0].sending if line.under_way else None
+        if head is not None and head.pending is not None:
+            try:
+                head.answered(await head.pending)
+            except Exception as error:
+                head.answered(error)
+            return
+        if line.deadline is not None:
+            limited = True
+            seconds = min(seconds, line.deadline.left)
+    await wait.for_lines(step.lines, seconds)
+    if not limited:
+        return
+    for line in step.lines:
+        limit = line.deadline
+        if limit is not None and limit.left <= 0 and not line.ended:
+            line.connection.expire(limit)

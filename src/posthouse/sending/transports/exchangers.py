@@ -8,13 +8,19 @@ call.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from typing import Final
 
 from posthouse.core import Content, Envelope, LocalError, SettingError
 from posthouse.net import Resolver
+from posthouse.sending.connection.dialogue_record import TranscriptLike
 from posthouse.sending.direct import deliver_direct
 from posthouse.sending.results import SendResult
 
 __all__ = ["AsyncMxTransport", "MxTransport"]
+
+#: The most that a transcript keeps.
+_MOST_LINES: Final = 20_000
 
 
 class AsyncMxTransport:
@@ -32,10 +38,30 @@ class AsyncMxTransport:
 
     async def deliver(self, envelope: Envelope, content: Content) -> SendResult:
         """One session for each domain; one outcome for each recipient."""
+        return await self.deliver_within(envelope, content, None, False)
+
+    async def deliver_within(
+        self, envelope: Envelope, content: Content, seconds: float | None, transcript: TranscriptLike
+    ) -> SendResult:
+        """``deliver`` within so many seconds.  The transcript has the lines of all sessions, one after another."""
+        lines: deque[str] = deque(maxlen=_MOST_LINES)
+
+        def hear(who: str, text: str) -> None:
+            if callable(transcript):
+                transcript(who, text)
+            else:
+                lines.append(f"{who}: {text}")
+
         outcomes = await deliver_direct(
-            envelope, content, resolver=self._resolver, port=self._port, loopback=self._loopback
+            envelope,
+            content,
+            transcript=hear if transcript else None,
+            resolver=self._resolver,
+            port=self._port,
+            loopback=self._loopback,
+            timeout=seconds,
         )
-        return SendResult(outcomes)
+        return SendResult(outcomes, transcript=lines)
 
 
 class MxTransport:
@@ -48,8 +74,14 @@ class MxTransport:
 
     def deliver(self, envelope: Envelope, content: Content) -> SendResult:
         """As ``AsyncMxTransport.deliver``.  Raises ``LocalError`` in a running event loop, which it would block."""
+        return self.deliver_within(envelope, content, None, False)
+
+    def deliver_within(
+        self, envelope: Envelope, content: Content, seconds: float | None, transcript: TranscriptLike
+    ) -> SendResult:
+        """As ``AsyncMxTransport.deliver_within``."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
-            return asyncio.run(self._transport.deliver(envelope, content))
+            return asyncio.run(self._transport.deliver_within(envelope, content, seconds, transcript))
         raise LocalError("an event loop is running here, and this call would block it; use posthouse.asend")

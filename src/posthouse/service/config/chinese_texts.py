@@ -34,7 +34,8 @@ TEXTS: Final[dict[str, str]] = {
     "listener[].tls_cert": "证书（PEM）及其证书链；不写时，用第一个 `[[certificate]]`，若也没有，则在 "
     "`data_dir` 里生成自签名证书。文件改变后会重新读取。",
     "listener[].tls_key": _PEM_KEY,
-    "listener[].tls_client_ca": "签发客户端证书的 CA 证书（PEM）；持有这种证书的客户端可以用 EXTERNAL 登录。",
+    "listener[].tls_client_ca": "签发客户端证书的 CA 证书（PEM），可附其吊销列表；"
+    "持有这种证书的客户端可以用 EXTERNAL 登录。",
     "listener[].tls_client_name": "客户端证书中用什么指明账户：`email` 地址（subjectAltName），没有地址时可用 "
     "`common_name`。缺少该字段的证书不能登录。",
     "listener[].auth": "用 AUTH 登录（RFC 4954）：`off` 不提供；`offered` 提供；`required` 要求登录，在此之前拒"
@@ -42,7 +43,7 @@ TEXTS: Final[dict[str, str]] = {
     "能使用 `submission`。",
     "listener[].mechanisms": "提供哪些 SASL 机制；不写时，为 SCRAM-SHA-256、PLAIN、LOGIN、OAUTHBEARER、XOAUTH2 "
     "之中账户支持的那些。会暴露密码的机制只在 TLS 之下和回环地址上提供。",
-    "listener[].complete_messages": "是否为提交的邮件补上缺少的 Date 和 Message-ID，并去掉 Bcc（RFC 6409 §8）。"
+    "listener[].complete_messages": "是否为提交的邮件补上缺少的 Date、From 和 Message-ID，并去掉 Bcc（RFC 6409 §8）。"
     "发往 `submission` 监听器的、已登录账户发来的、以及可信网络发来而没有 Received 字段的邮件，都算提交的邮件。",
     "listener[].check_from": "邮件头的 From 和 Sender 是否也必须是已登录账户自己的地址（553 5.7.1），而不只检查"
     " MAIL 中的发件人。",
@@ -144,7 +145,7 @@ TEXTS: Final[dict[str, str]] = {
     "route[].tls": "到下一跳的加密：`off` 不加密；`opportunistic` 对方提供时加密，失败则用明文；`require` 没有 "
     "TLS 就不投递；`verify` 还要求证书证明对方的名称。不写时，有 `user` 以及用 `smtps://`、`smtp+starttls://` 时为 "
     "`verify`，其余为 `opportunistic`；`lmtp` 为 `off`。",
-    "route[].ca": "`verify` 时代替系统证书而信任的证书（PEM 文件）。",
+    "route[].ca": "`verify` 时代替系统证书而信任的证书（PEM 文件），可附其吊销列表。",
     "route[].tls_cert": "对方要求证书时出示的证书（PEM）；不写时不出示。",
     "route[].tls_key": _PEM_KEY,
     "route[].user": "登录对方主机（smarthost）所用的名称。",

@@ -86,7 +86,10 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
     tls_client_ca: Annotated[
         str,
         security_types.FILE,
-        Meta(description="Certificates (PEM) whose clients may log in with one of their own, by EXTERNAL."),
+        Meta(
+            description="Certificates (PEM) whose clients may log in with one of their own, by EXTERNAL; with their "
+            "revocation lists, if any."
+        ),
     ] = ""
     tls_client_name: Annotated[
         Literal["email", "common_name"],
@@ -115,8 +118,8 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
     complete_messages: Annotated[
         bool,
         Meta(
-            description="Whether a submitted message gets Date and Message-ID if they are missing, and loses Bcc (RFC "
-            "6409 §8). Submitted is what comes to a `submission` listener, from an account, or without a Received "
+            description="Whether a submitted message gets Date, From and Message-ID if they are missing, and loses Bcc "
+            "(RFC 6409 §8). Submitted is what comes to a `submission` listener, from an account, or without a Received "
             "field from trusted networks."
         ),
     ] = True
@@ -397,7 +400,10 @@ class RouteSettings(Struct, frozen=True, kw_only=True):
     ca: Annotated[
         str,
         security_types.FILE,
-        Meta(description="Certificates (PEM file) to trust in place of the system's, to `verify`."),
+        Meta(
+            description="Certificates (PEM file) to trust in place of the system's, to `verify`; with their "
+            "revocation lists, if any."
+        ),
     ] = ""
     tls_cert: Annotated[
         str,

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from posthouse.core import StorageError
 from posthouse.net import Clock
 from posthouse.service.config.model import Config
 from posthouse.service.operations.inboxes.indexed import digest_for
+from posthouse.spool.certain_time import CertainTime
 from posthouse.spool.interface import Spool
 from posthouse.spool.mail_index import ALL_MAIL, MailRow
 
@@ -54,6 +56,7 @@ class InboxKeeper:
         self._arrived = arrived
         self._log = log
         self._complained = ""
+        self._certain_time: CertainTime | None = None  # by it the age of a message is told
         self._task: asyncio.Task[None] | None = asyncio.ensure_future(self._run())
 
     async def stop(self) -> None:
@@ -113,6 +116,7 @@ class InboxKeeper:
         """Remove some of what was deleted or is beyond the limits; whether there may be more."""
         now = self._clock.time()
         index = self._spool.index
+        certain_time = await self._certain()
         final = await index.final(now=now, limit=_REMOVED)
         if final:
             first = final[0][0]
@@ -120,7 +124,7 @@ class InboxKeeper:
             await self._spool.discard(places, now=now, who=first.who, audited=False)  # it was, when it was made
             await index.forget(places)
             return True
-        rows = await self._beyond(now)
+        rows = await self._beyond(certain_time())
         places = [place for row in rows for place in row.places]
         if places:
             await self._spool.discard(places, now=now, who=_WHO)
@@ -128,18 +132,26 @@ class InboxKeeper:
         return bool(places)
 
     async def _beyond(self, now: float) -> Sequence[MailRow]:
-        """The oldest messages that are beyond a limit."""
+        """The oldest messages that are beyond a limit at a time that has certainly come."""
         limits = self._config().inbox
         if not (limits.keep_for or limits.keep_messages or limits.keep_size):
             return ()
         counts = await self._spool.index.view(ALL_MAIL)
+        too_old = now - limits.keep_for if limits.keep_for else -inf
         too_many = max(0, counts.messages - limits.keep_messages) if limits.keep_messages else 0
         too_large = counts.octets - limits.keep_size if limits.keep_size else 0
         beyond: list[MailRow] = []
         for row in await self._spool.index.oldest(limit=_REMOVED):
-            too_old = limits.keep_for > 0 and row.received < now - limits.keep_for
-            if not (too_old or len(beyond) < too_many or too_large > 0):
+            if not (row.received < too_old or len(beyond) < too_many or too_large > 0):
                 break
             beyond.append(row)
             too_large -= row.size
         return beyond
+
+    async def _certain(self) -> CertainTime:
+        """The time by which the age of a message is told; from the first call on it runs."""
+        if self._certain_time is None:
+            page = await self._spool.index.search(ALL_MAIL, limit=1)
+            newest = page.rows[0].received if page.rows else inf
+            self._certain_time = CertainTime(newest, self._clock.time, self._clock.monotonic)
+        return self._certain_time

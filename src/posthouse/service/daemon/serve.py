@@ -243,11 +243,12 @@ def _spare_what_stays() -> None:
     """Let the garbage collector pass over what lives as long as the process: modules, settings, the daemon itself.
 
     A message for 1,000 recipients makes thousands of objects, and each collection used to look through all modules for
-    it: a seventh of the time of such messages.
+    it: a seventh of the time of such messages.  The middle generation is small, because a collection stops all
+    sessions: at ten times the youngest, as Python has it, one took 25 ms while 10,000 sessions were opened.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(5_000)
+    gc.set_threshold(5_000, 3)
 
 
 async def _end_the_rest(log: EventSink, code: int) -> None:

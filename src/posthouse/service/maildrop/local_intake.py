@@ -136,7 +136,7 @@ async def _stored(
     terms = SubmissionTerms(
         policy.config.hostname, settings.max_message_size, settings.max_header_size, "", None, True, True, False
     )
-    intake = SubmittedIntake(terms, inner, policy.clock, shared.offset)
+    intake = SubmittedIntake(terms, envelope.sender, inner, policy.clock, shared.offset)
     ends = LineEnds()
     try:
         while piece := await asyncio.to_thread(file.read):

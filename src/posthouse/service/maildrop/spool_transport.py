@@ -57,6 +57,12 @@ class SpoolTransport:
 
     def deliver(self, envelope: Envelope, content: Content) -> SendResult:
         """Leave one message; delivered means that it is on stable storage."""
+        return self.deliver_within(envelope, content, None, False)
+
+    def deliver_within(
+        self, envelope: Envelope, content: Content, seconds: float | None, transcript: object
+    ) -> SendResult:
+        """``deliver``; the queue id is waited for no longer than ``seconds``.  There is no dialogue to record."""
         largest = self._maildrop.terms().max_message_size
         if largest and content.size > largest:
             reply = Reply(552, "5.3.4", f"Message too large; the daemon takes {largest} octets at most")
@@ -67,7 +73,7 @@ class SpoolTransport:
             content,
             message_id=_message_id(content),
             key=self._key,
-            patience=self._patience,
+            patience=self._patience if seconds is None else min(self._patience, seconds),
         )
         text = f"Ok: queued as {left.id}" if left.queue_id else f"Ok: waits for the daemon as {left.id}"
         reply = Reply(250, "2.0.0", text)
@@ -86,7 +92,13 @@ class AsyncSpoolTransport:
 
     async def deliver(self, envelope: Envelope, content: Content) -> SendResult:
         """``SpoolTransport.deliver``, awaited.  A message whose caller is cancelled is sent all the same."""
-        return await asyncio.to_thread(self._blocking.deliver, envelope, content)
+        return await self.deliver_within(envelope, content, None, False)
+
+    async def deliver_within(
+        self, envelope: Envelope, content: Content, seconds: float | None, transcript: object
+    ) -> SendResult:
+        """``SpoolTransport.deliver_within``, awaited."""
+        return await asyncio.to_thread(self._blocking.deliver_within, envelope, content, seconds, transcript)
 
 
 def _found(find: Callable[[], Maildrop]) -> Maildrop:

@@ -275,7 +275,7 @@ class SessionPolicy:
         terms = self._terms
         if terms is None:
             terms = self._terms = self._submission_terms()
-        return SubmittedIntake(terms, inner, shared.clock, shared.intake.offset)
+        return SubmittedIntake(terms, envelope.sender, inner, shared.clock, shared.intake.offset)
 
     def _may_be_author(self, author: Address) -> bool:
         return may_send_as(author, self._identities)

@@ -1,8 +1,8 @@
 """Intake of a submitted message (RFC 6409): its header section is completed and checked, its body streams through.
 
 The header section is kept until it has ended, at most ``max_header_size`` octets.  Then the authors are checked if the
-listener says so, Date and Message-ID are put in front if they are missing, and Bcc is taken out.  A message that needs
-no change passes as it came, without a copy.
+listener says so, Date, From and Message-ID are put in front if they are missing, and Bcc is taken out.  A message that
+needs no change passes as it came, without a copy.
 
 What comes from a trusted network without a login and has a Received field was submitted elsewhere: it passes as it is.
 Sizes are those of the message as the client sent it; ``with_room`` allows for what is added to it.
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
-from posthouse.core import Remark, Reply, Verdict
+from posthouse.core import Address, Remark, Reply, Verdict
 from posthouse.message.authors import Unreadable, authors
 from posthouse.message.dates import date_of
 from posthouse.message.headers import gap, received_in_lines, split
@@ -27,8 +27,8 @@ from posthouse.service.policy.verdicts import TOO_LARGE
 
 __all__ = ["SubmissionTerms", "SubmittedIntake", "with_room"]
 
-#: Octets that Date and Message-ID have at most.
-_ROOM: Final = 1_024
+#: Octets that Date, From and Message-ID have at most.
+_ROOM: Final = 2_048
 _FIRST_LINE: Final = 1_000  # octets that show whether the first line is a field
 _NOT_YOURS: Final = Reply(553, "5.7.1", "The account may not send as the author that the message names")
 
@@ -60,11 +60,19 @@ class SubmissionTerms(NamedTuple):
 class SubmittedIntake:
     """An ``Intake`` that gives the changed message to another."""
 
-    __slots__ = ("_clock", "_head", "_inner", "_offset", "_passes", "_refused", "_size", "_terms")
+    __slots__ = ("_clock", "_head", "_inner", "_offset", "_passes", "_refused", "_sender", "_size", "_terms")
 
-    def __init__(self, terms: SubmissionTerms, inner: SpoolIntake, clock: Clock, offset: Callable[[int], int]) -> None:
-        """``offset`` as in ``IntakeContext``."""
+    def __init__(
+        self,
+        terms: SubmissionTerms,
+        sender: Address | None,
+        inner: SpoolIntake,
+        clock: Clock,
+        offset: Callable[[int], int],
+    ) -> None:
+        """``sender`` is the reverse-path that the client gave, ``offset`` as in ``IntakeContext``."""
         self._terms = terms
+        self._sender = sender
         self._inner = inner
         self._clock = clock
         self._offset = offset
@@ -127,7 +135,7 @@ class SubmittedIntake:
         headers = split(data, len(data)).headers
         rest = data[len(headers) :]
         between = b"" if headers else gap(rest)
-        return self._inner.write(completed(headers, self._now(), self._message_id()) + between + rest)
+        return self._inner.write(completed(headers, self._now(), self._message_id(), self._sender) + between + rest)
 
     def _judge(self, section: bytes, identities: Sequence[str]) -> Verdict | None:
         user = self._terms.user

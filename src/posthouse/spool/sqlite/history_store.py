@@ -4,11 +4,11 @@ The beginning of a history is one row in ``story``, inserted with those of its w
 message that is settled at its first attempt has its whole history in that row.  What happens later is a row in
 ``event``, of which a message keeps the first few and the last.
 
-Histories are kept for a time, counted from the message's arrival (queue ids sort by time), and as long as they are no
-more than so many rows and octets; those of messages that still wait are never removed.  Removing costs a bounded step
-at a time: behind every few hundred rows that were added, about twice as many, in the same transaction; and when the
-writer has nothing else to do.  A position that goes round remembers where the next step begins, so that the histories
-of a backlog are stepped over once a round.
+Histories are kept for a time, counted from the message's arrival (queue ids sort by time) to the time that has
+certainly come, and as long as they are no more than so many rows and octets; those of messages that still wait are
+never removed.  Removing costs a bounded step at a time: behind every few hundred rows that were added, about twice as
+many, in the same transaction; and when the writer has nothing else to do.  A position that goes round remembers where
+the next step begins, so that the histories of a backlog are stepped over once a round.
 """
 
 from __future__ import annotations
@@ -138,6 +138,8 @@ class HistoryWriter:
         self._most_rows = rows
         self._most_octets = octets
         self._time = time
+        #: By it the age of a history is told; the spool that opens sets a ``CertainTime``.
+        self.certain_time = time
         self._rows = self._octets = 0  # added by committed transactions, and not yet in the tally
         #: The transaction under way has added something, or has written to the tally.
         self.added = False
@@ -235,10 +237,10 @@ class HistoryWriter:
             connection.execute(_TALLY, (rows, octets))
 
     def _step(self, connection: sqlite3.Connection, at_most: int) -> bool:
-        now = self._time()
+        too_old = earliest(self.certain_time() - self._history)
         rows, octets = connection.execute(_TOTAL).fetchone()
         crowded = rows > self._most_rows or octets > self._most_octets
-        end = earliest(now) if crowded else earliest(now - self._history)
+        end = earliest(self._time()) if crowded else too_old
         found = connection.execute(_OLD, (self._position, end, at_most)).fetchall()
         last = found[-1][0] if len(found) == at_most else -1
         less_rows = less_octets = 0
@@ -247,7 +249,7 @@ class HistoryWriter:
                 continue
             if crowded and rows - less_rows <= self._most_rows and octets - less_octets <= self._most_octets:
                 crowded = False
-                end = earliest(now - self._history)
+                end = too_old
             if not crowded and number >= end:
                 last = -1
                 break

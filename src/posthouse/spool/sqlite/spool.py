@@ -24,8 +24,9 @@ from typing import Any, Self, TypeVar
 
 from posthouse.core import AttemptTrace, Bytes, Content, LocalError, StorageCorrupt
 from posthouse.core._mypyc import mypyc_attr
+from posthouse.spool.certain_time import CertainTime
 from posthouse.spool.filters import Condition, text_of_conditions
-from posthouse.spool.ids import QueueIds, number_of, text_of
+from posthouse.spool.ids import QueueIds, made_at, number_of, text_of
 from posthouse.spool.interface import Compose
 from posthouse.spool.model import (
     DueDestination,
@@ -225,7 +226,10 @@ class SqliteSpool:
                 adoption = partial(adopt, kind=self._kind, leases=self._leases, now=now)
                 said.extend(in_transaction(connection, self._durable, adoption))
                 self._place.open()
-                self._ids = QueueIds(owner.slot, random=self._random, time=self._time, after=greatest_id(connection))
+                greatest = greatest_id(connection)
+                self._ids = QueueIds(owner.slot, random=self._random, time=self._time, after=greatest)
+                newest = made_at(greatest) if greatest else inf
+                history_writer.certain_time = CertainTime(newest, self._time, self._stopwatch)
                 make_operation(connection, history_writer.writes)
                 connection.execute("PRAGMA busy_timeout = 0")  # from here on the writer waits in its own way
             except BaseException:

@@ -192,7 +192,9 @@ class _SlowWriter(InlineWriter):
             self._settle_group(self._connection, group)
 
     def drop(self) -> None:
-        """Close the connection; what waits is never written."""
+        """Close the connection; what waits is never written, and nothing is looked at any more."""
+        if self._look_due is not None:
+            self._look_due.cancel()
         self._connection.close()
 
 

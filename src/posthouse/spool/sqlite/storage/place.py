@@ -10,9 +10,9 @@ right files at that time.
 A look costs two calls of ``stat``, of the spool's directory, whose change time moves with every entry that is made,
 renamed or removed in it, and of the database, and three calls for the log.  Only if the change time has moved, or is
 younger than its own resolution can tell, each path is looked at.  Each of these calls also gives other threads the
-interpreter's lock, which with small groups of messages took 4 % of their time.  So while more is being committed, and
-another look is sure to come, the database and the log are looked at once in 20 ms.  A file that is cut in place has
-lost what was promised before, and a look only ends it; a file that is replaced is seen by each look.
+interpreter's lock, which with small groups of messages took 4 % of their time.  So the database and the log are looked
+at once in 20 ms, and the writer sees to it that a look follows the last commit.  A file that is cut in place has lost
+what was promised before, and a look only ends it; a file that is replaced is seen by each look.
 
 SQLite goes on writing behind the end of a log that was cut, and so leaves a hole.  The log's header, and the frame that
 was its last at the look before, show it.  SQLite itself cuts the log too: it is empty then, or begins anew with another
@@ -30,10 +30,12 @@ from typing import Final, NamedTuple
 
 from posthouse.spool.sqlite.storage.layout import Layout
 
-__all__ = ["OpenPlace"]
+__all__ = ["LOOKS_APART", "OpenPlace"]
+
+#: Seconds between two looks at what changes in place, where a later look is sure to come.
+LOOKS_APART: Final = 0.02
 
 _SETTLED: Final = 2_000_000_000  # ns after which a change time that is seen cannot hide a later change
-_IN_PLACE_EVERY: Final = 0.02  # seconds between two looks at what changes in place, while more is committed
 _Known = tuple[int, int]  # device and inode
 _MAGIC: Final = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")  # at the begin of a log, by its byte order
 _HEADER: Final = 32  # octets of a log's header
@@ -103,14 +105,14 @@ class OpenPlace:
     def complaint(self, more_follows: bool = False) -> str:
         """What is wrong with the place, in a clause; "" if the paths lead to the files that are open.
 
-        ``more_follows``: another commit is under way, after which this is asked again.
+        ``more_follows``: this is asked again within ``LOOKS_APART``, without more to follow.
         """
         now = time.monotonic()
         try:
             root = os.stat(self._root_path)
             if _identity(root) != self._root.known:
                 return f"{self._root_path} is another directory than the one that was opened"
-            if more_follows and now - self._looked_at < _IN_PLACE_EVERY and root.st_ctime_ns == self._root.changed:
+            if more_follows and now - self._looked_at < LOOKS_APART and root.st_ctime_ns == self._root.changed:
                 return ""
             self._looked_at = now
             database = os.stat(self._database)

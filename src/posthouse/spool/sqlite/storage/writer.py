@@ -37,6 +37,7 @@ from posthouse.core._mypyc import mypyc_attr
 from posthouse.spool.model import SpoolEvent
 from posthouse.spool.sqlite.storage.durability import Durable, NotSynced, damaged, is_damage, storage_error
 from posthouse.spool.sqlite.storage.operations import Op
+from posthouse.spool.sqlite.storage.place import LOOKS_APART
 from posthouse.spool.sqlite.storage.thread_pool import no_threads
 
 __all__ = ["History", "REPLACED", "Writer"]
@@ -81,7 +82,7 @@ class Writer:
 
     ``connect`` opens the connection, in the writer's thread, and ``disconnect`` closes it; ``complaint`` says what is
     wrong with the place of the spool's files ("" for nothing), and is asked on the loop after each commit, with True
-    if another is sure to follow.  ``run`` runs a group within its transaction; ``at_once`` may give a group that begins
+    if it is asked again soon.  ``run`` runs a group within its transaction; ``at_once`` may give a group that begins
     with a ``fresh`` operation as one statement instead, with its values, which is a transaction then.  ``at_most``
     operations may wait, more are refused with ``StorageBusy``; so is an operation that finds the spool locked by
     another process for ``patience`` seconds.  When there is nothing to write, ``history`` is tidied.  ``events`` are
@@ -120,6 +121,7 @@ class Writer:
         self._gathered: list[Op] = []
         self._soon = False  # the gathered operations are handed over at the end of this turn
         self._later = False  # they are handed over when the 2 ms of the first patient one have ended
+        self._look_due: asyncio.TimerHandle | None = None  # a look at the place, whether or not more is committed
         self._inbound: queue.SimpleQueue[list[Op] | None] = queue.SimpleQueue()
         self._spool_thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -379,14 +381,28 @@ class Writer:
 
     def look(self) -> None:
         """Put the writer out of order if the spool's files are not in their place; on the loop."""
+        if self._look_due is not None:
+            self._look_due.cancel()
+            self._look_due = None
+        self._look(False)
+
+    def _look(self, more_follows: bool) -> None:
         if self._complaint is None or self.out_of_order:
             return
-        if complaint := self._complaint(self._pending > 0):
+        if complaint := self._complaint(more_follows):
             self.break_off(f"{complaint}; {REPLACED}")
+
+    def _looks_later(self) -> bool:
+        """See to it that a look follows, whether or not more is committed; False if the writer is about to end."""
+        if self._stopping.is_set():
+            return False
+        if self._look_due is None and self._complaint is not None:
+            self._look_due = self._loop.call_later(LOOKS_APART, self.look)
+        return True
 
     def _tell(self, group: list[Op]) -> None:
         self._pending -= len(group)
-        self.look()
+        self._look(self._looks_later())
         for op in group:
             if op.check is not None and op.error is None and not self.out_of_order and (complaint := op.check()):
                 self.break_off(f"{complaint}; {REPLACED}")
