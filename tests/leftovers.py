@@ -17,6 +17,7 @@ import importlib
 import locale
 import logging
 import os
+import re
 import resource
 import signal
 import socket
@@ -151,7 +152,7 @@ def _values() -> Iterator[tuple[tuple[str, str], object]]:
     yield ("interpreter", "default timeout of sockets"), socket.getdefaulttimeout()
     for name, module in list(sys.modules.items()):
         # Packages in other languages have inner modules without a specification, too.
-        if module is not None and getattr(module, "__spec__", None) is None and name[0] != "_" and "." not in name:
+        if module is not None and getattr(module, "__spec__", None) is None and re.fullmatch("[a-z][^.]*", name):
             yield ("stand-in for a module", name), id(module)
     yield ("logger", "all, switched off up to level"), logging.root.manager.disable
     for name, logger in [("root", logging.root), *logging.root.manager.loggerDict.items()]:
@@ -161,8 +162,9 @@ def _values() -> Iterator[tuple[tuple[str, str], object]]:
             state = (logger.level, logger.disabled, handlers)
             if state != (logging.NOTSET, False, []):
                 yield ("logger", name), state
-    policy = asyncio.events._event_loop_policy  # type: ignore[attr-defined]  # to ask for it would make one
-    yield ("asyncio", "policy"), type(policy or asyncio.DefaultEventLoopPolicy())
+    policy = getattr(asyncio.events, "_event_loop_policy", None)  # to ask for it would make one
+    if policy is not None and "DefaultEventLoopPolicy" not in type(policy).__name__:
+        yield ("asyncio", "policy"), type(policy)
     django = sys.modules.get("django.conf")
     yield ("Django", "settings are configured"), django is not None and django.settings.configured
 
@@ -186,13 +188,13 @@ def _objects() -> Iterator[tuple[tuple[str, str], object]]:
 
 
 def _descriptors() -> Iterator[str]:
-    for number in os.listdir("/proc/self/fd"):
+    for number in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
         with contextlib.suppress(OSError):  # that of the listing itself
             yield f"{number} -> {os.readlink(f'/proc/self/fd/{number}')}"
 
 
 def _children() -> Iterator[int]:
-    for thread in os.listdir("/proc/self/task"):
+    for thread in os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else ():
         with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/children") as file:
             yield from map(int, file.read().split())
 

@@ -135,6 +135,6 @@ def test_the_nearest_proxy_tells_who_asks(tmp_path: Path, token: str, monkeypatc
     "forwarded", ["198.51.100.4:5678", "[2001:db8::1]:443", "2001:db8::1", "unknown", "a:b:c", "_hidden", "", "\xb2"]
 )
 def test_a_client_is_told_in_any_form(tmp_path: Path, token: str, forwarded: str) -> None:
-    with made(tmp_path, "192.0.2.7") as client:
+    with made(CONFIG.format(path=tmp_path), "192.0.2.7") as client:
         headers = {**FORWARDED, "x-forwarded-for": forwarded.encode("latin-1"), "authorization": "Basic YW5uOng="}
         assert client.get("/configuration", headers=headers).status_code == 401  # type: ignore[arg-type]
