@@ -24,6 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from console_paint import MAILDEV, beside_maildev, paint, served
 from starlette.testclient import TestClient
 
 from posthouse.console.app import Console
@@ -64,6 +65,9 @@ _PATHS = {
     "search, Chinese": "/inbox.json?q=%E9%A9%BF%E7%AB%99",
     "search, nothing": "/inbox.json?q=nothinglikeit",
     "search, unread and size": "/inbox.json?q=is:unread+size%3E1M",
+    "search, read": "/inbox.json?q=is:read",
+    "search, with a file": "/inbox.json?q=has:attachment",
+    "search, by Message-ID": "/inbox.json?q=message-id:77@x.test",
     "open": "/message/{last}.json",
     "open, page": "/message/{last}",
 }
@@ -185,15 +189,25 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=8.0)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", choices=["questions", "intake"])
+    parser.add_argument("--maildev-for", type=float, default=120.0, help="seconds that maildev is filled for")
+    parser.add_argument("--only", choices=["questions", "paint", "maildev", "intake"])
     given = parser.parse_args()
-    if given.only != "intake":
+    if given.only in (None, "paint"):
+        with served(parse(_CONFIG), lambda spool: _fill(spool, given.messages)) as address:
+            for name, milliseconds in paint(address).items():
+                print(f"{name:30} {milliseconds:8.1f} ms")
+    if given.only == "maildev" or (given.only is None and MAILDEV.exists()):
+        with _daemon() as (smtp, web), tempfile.TemporaryDirectory() as directory:
+            ours = int(smtp.rpartition(":")[2]), web
+            for name, value in beside_maildev(directory, ours, given.messages, _message, given.maildev_for).items():
+                print(f"{name:30} {value}")
+    if given.only in (None, "questions"):
         found = _questions(given.messages)
         each, octets = found.pop("index"), found.pop("index_octets")
         print(f"{given.messages:,} messages: {each:.2f} ms to index one, {octets:,.0f} octets of index")
         for name, milliseconds in found.items():
             print(f"{name:30} {milliseconds:8.1f} ms")
-    if given.only != "questions":
+    if given.only in (None, "intake"):
         for name, value in _intake(given.seconds, given.rounds).items():
             print(f"{name:30} {value:8.2f}" + ("" if name == "ratio" else " messages/s"))
 

@@ -218,3 +218,10 @@ def test_lazy_names_are_those_of_the_type_checker(init: Path) -> None:
             package.__getattr__(name)
     with pytest.raises(AttributeError, match="no attribute 'horse'"):
         package.horse  # noqa: B018
+
+
+@pytest.mark.parametrize("package", ["mailauth", "message", "sending", "testing"])
+def test_dir_lists_what_is_imported_at_its_first_use(package: str) -> None:
+    """Shells and editors complete the names that ``dir`` has."""
+    module = importlib.import_module(f"{PACKAGE}.{package}")
+    assert set(module.__all__) <= set(dir(module))

@@ -210,8 +210,7 @@ class MailHandler(logging.Handler):
         for name in _NEEDED:
             import_module(name)
         self._via = via
-        self._prefix = subject or socket.gethostname()
-        self._intervals = intervals
+        self._prefix, self._intervals = subject or socket.gethostname(), intervals
         self._timeout, self._flush_timeout = timeout, flush_timeout
         self._start_afresh()
 
@@ -221,9 +220,8 @@ class MailHandler(logging.Handler):
         self._digests = Digests(self._intervals)
         self._changed = threading.Condition(threading.Lock())
         self._thread: threading.Thread | None = None
-        self._flushes = 0  # that were asked for; ``_flushed`` have ended
-        self._flushed = 0
-        self._closed = False
+        self._flushes = self._flushed = 0  # that were asked for, and that have ended
+        self._closed = self._fresh = False  # ``_fresh``: a record has come since the last flush
 
     def emit(self, record: logging.LogRecord) -> None:
         """Count a record."""
@@ -239,7 +237,7 @@ class MailHandler(logging.Handler):
             exc_info = record.exc_info if record.exc_info and record.exc_info[0] is not None else None
             key = (record.pathname, record.lineno, exc_info[0] if exc_info else None)
             with self._changed:
-                before = self._digests.due
+                before, self._fresh = self._digests.due, True
                 self._digests.add(key, lambda: _sample(record, exc_info), record.created, time.monotonic())
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._work, daemon=True, name="posthouse-log-mail")
@@ -252,7 +250,7 @@ class MailHandler(logging.Handler):
         thread = self._thread
         if self._closed or os.getpid() != self._pid or thread is None or threading.get_ident() == thread.ident:
             return
-        end = time.monotonic() + self._flush_timeout
+        end, self._fresh = time.monotonic() + self._flush_timeout, False
         with self._changed:
             self._flushes += 1
             wanted = self._flushes
@@ -261,7 +259,9 @@ class MailHandler(logging.Handler):
                 self._changed.wait(left)
 
     def close(self) -> None:
-        """End the thread; what waits is dropped unless ``flush`` was called before, as ``logging.shutdown`` does."""
+        """Send what has come since the last ``flush``, waiting as that does, and end the thread."""
+        if self._fresh:
+            self.flush()
         with self._changed:
             self._closed = True
             self._changed.notify_all()

@@ -462,7 +462,7 @@ def test_bare_line_feeds_are_refused_unless_the_application_is_lenient(strict: b
         (lambda app: app.recipient("{a}@x.example")(_wrong_type), "no part of an address can have"),
         (lambda app: app.middleware(_generator), "no coroutine function"),
         (lambda app: app.serve(), "no handler"),
-        (lambda app: App(concurrency=0), "give a number from 1"),
+        (lambda app: App(concurrency=0), "give a whole number from 1"),
         (lambda app: App(handler_seconds=0), "above 0"),
         (lambda app: App(tls_required=True), "needs a certificate"),
     ],
@@ -483,3 +483,23 @@ _two_ways.__annotations__["stream"] = "MessageStream"
 
 
 def _wrong_type(a: bytes, message: ReadMessage) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"max_size": "10MB"}, r"App\(max_size='10MB'\) takes no mail; give a whole number from 1"),
+        ({"threads": 0}, "give a whole number from 1"),
+        ({"handler_seconds": "1m"}, "lets no handler run"),
+        ({"tls": "cert.pem"}, r"a pair of files, \(certificate, key\)"),
+        ({"tls": ("cert.pem",)}, r"a pair of files, \(certificate, key\)"),
+    ],
+)
+def test_a_setting_of_a_wrong_type_is_told_at_once(given: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(LocalError, match=sentence):
+        App(**given)
+
+
+def test_a_handler_of_recipients_without_a_pattern_is_told_what_one_is() -> None:
+    with pytest.raises(LocalError, match="needs a pattern"):
+        App().recipient(lambda message: None)  # type: ignore[arg-type]

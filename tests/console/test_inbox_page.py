@@ -420,6 +420,25 @@ def test_ten_thousand_parts_and_a_large_text_are_shown_in_bounds(mailbox: Mailbo
     assert mailbox.client.get("/view/2.html").status_code == 200
 
 
+def test_of_a_huge_html_only_the_beginning_is_made_into_text_and_links(mailbox: Mailbox) -> None:
+    """Making text and links of HTML takes its time: the work for 50 MiB took half a minute, and has a bound."""
+    filling = (b"<p>%s</p>\r\n" % (b"no more " * 60)) * (9 * (1 << 20) // 489)
+    html = b"<a href='https://first.test/'>a</a>%s<a href='https://last.test/'>z</a>\r\n" % filling
+    mailbox.keep(b"Subject: huge\r\nContent-Type: text/html\r\n\r\n" + html)
+    read = mailbox.json("/message/1.json")
+    assert read["links"] == ["https://first.test/"]
+    assert len(read["html"]) == 2 << 20
+    assert 500_000 < len(read["text"]) < 1 << 19
+    assert read["cut"]
+    for path in ("/message/1?tab=text", "/view/1.html"):
+        assert len(mailbox.page(path)) < 4 << 20
+    (finding,) = mailbox.json("/api/inbox/check?number=1")
+    assert finding["text"] == "The message has more than 8 MiB, and is not checked here."
+    assert mailbox.json("/api/inbox/extract?number=1")["links"] == ["https://first.test/"]
+    assert mailbox.client.get("/message/1/source.eml").content.endswith(html)
+    assert len(mailbox.json("/inbox.json?q=subject:huge")["messages"]) == 1
+
+
 BOMBS = [
     "<div>" * 400_000,
     "<p>" * 600_000,
@@ -484,3 +503,25 @@ def test_the_example_finds_the_code_of_the_newest_message() -> None:
         command = [sys.executable, str(example), live.address, "renping@sina.com"]
         assert subprocess.run(command, capture_output=True, text=True, timeout=90).stdout == "482913\n"
         assert live.faults == []
+
+
+def test_links_are_asked_for_on_demand_and_not_on_this_machine(mailbox: Mailbox) -> None:
+    mailbox.keep(
+        b"From: a@x.test\r\nSubject: links\r\nContent-Type: text/html\r\n\r\n"
+        b"<a href='http://127.0.0.1:8025/inbox/act'>a</a><a href='http://[::1]/'>b</a><a href='mailto:a@x.test'>c</a>"
+        b"<img src='http://169.254.169.254/latest'><img src='http://10.0.0.1/p.gif'>\r\n"
+    )
+    assert 'action="/message/1/links"' in mailbox.page("/message/1?tab=links")
+    assert mailbox.client.get("/message/1/links").status_code == 405
+    status, report = mailbox.post("/message/1/links")
+    assert status == 200
+    assert (report["works"], report["broken"], report["unclear"]) == (0, 0, 5)
+    assert [each["kind"] for each in report["links"]] == ["private", "private", "scheme", "private", "private"]
+    headers = {"accept": "text/html", "accept-language": "zh"}
+    token = re.search(r'name="csrf" value="([^"]+)"', mailbox.page("/message/1?tab=links"))
+    assert token is not None
+    shown = mailbox.client.post("/message/1/links", data={"csrf": token[1]}, headers=headers).text
+    assert "127.0.0.1 不是公网地址" in shown
+    assert "href='http://127" not in shown
+    assert mailbox.client.get("/api/inbox/links?number=1").status_code == 405  # a page elsewhere could make a GET
+    assert mailbox.client.post("/api/inbox/links", json={"number": 1}).json() == report

@@ -166,7 +166,7 @@ def test_what_is_no_login_is_none(client: TestClient, header: str) -> None:
 
 def test_tokens_have_names(operators: OperatorFile) -> None:
     operators.add_token("ci", read_only=True, now=5.0)
-    assert operators.tokens() == [("ci", True, 5.0)]
+    assert operators.tokens() == [("ci", True, 5.0, None)]
     for name, problem in (("ci", "there is a token ci already"), ("", "1 to 100"), ("a\nb", "1 to 100")):
         with pytest.raises(SettingError, match=problem):
             operators.add_token(name, read_only=True, now=5.0)

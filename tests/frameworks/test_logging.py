@@ -316,6 +316,22 @@ def test_the_end_of_the_program_does_not_wait_for_a_silent_server() -> None:
     subprocess.run([sys.executable, "-c", END, ""], capture_output=True, timeout=PATIENCE, check=True)
 
 
+def test_closing_sends_what_waits_and_waits_once(here: Logging) -> None:
+    here.log.error("one")
+    here.handler.close()
+    (text,) = here.kept.texts
+    assert "one" in text
+
+    other = Logging()
+    other.kept.fails = True
+    other.log.error("two")
+    other.handler.flush()
+    tries = other.kept.tried.acquire(timeout=PATIENCE)
+    other.handler.close()
+    assert tries
+    assert not other.kept.tried.acquire(blocking=False), "nothing has come since it was tried"
+
+
 def test_a_handler_that_was_closed_is_not_waited_for(here: Logging) -> None:
     here.log.error("one")
     here.handler.flush()

@@ -562,3 +562,18 @@ def test_any_line_is_a_command_or_a_command_error(line: bytes, accepts: frozense
         assert command == parse_command(line, accepts)
         if not isinstance(command, Greet):  # read more freely than written
             assert parse_command(write_command(command)[:-2], accepts) == command
+
+
+@pytest.mark.parametrize(
+    ("command", "end"),
+    [
+        (Rcpt(Address("c", "xn--zz.test")), r"\('c@xn--zz.test'\)"),
+        (Mail(Address("c", "[1.2.3]")), r"\('c@\[1.2.3\]'\)"),
+        (Rcpt(Address("a\r\nDATA", "x.test")), r"\(.*\\r\\nDATA.*x.test'\)"),
+        (Rcpt(Address("a" * 5_000, "x.test")), r"\('a{100}'\)"),
+    ],
+)
+def test_an_address_that_cannot_be_sent_is_named_on_one_line(command: Mail | Rcpt, end: str) -> None:
+    with pytest.raises(LocalError, match=rf"{command.verb} cannot be sent: .* {end}$") as raised:
+        write_command(command)
+    assert "\n" not in str(raised.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import lzma
+import re
 import sqlite3
 import tarfile
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +18,8 @@ from posthouse.spool.history import Event
 from posthouse.spool.interface import StoredMessage
 from posthouse.spool.mail_index import MailDigest, MailTerm, MailView
 from posthouse.spool.model import InboxMessage
+from posthouse.spool.sqlite.indexing.index_schema import open_index
+from posthouse.spool.sqlite.indexing.index_search import _IndexSearch
 
 NOW = 1_800_000_000.0
 DATA = Path(__file__).parent / "data"
@@ -298,3 +301,57 @@ def test_inboxes_of_older_spools_are_indexed(tmp_path: Path, name: str) -> None:
             assert expected
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("terms", "tree"),
+    [
+        ([MailTerm("unread", "=", 1)], "mail_flags"),
+        ([MailTerm("unread", "=", 0), MailTerm("size", ">", 1e6)], "mail_flags"),
+        ([MailTerm("attachment", "=", 1), MailTerm("received", "<", 1.0)], "mail_flags"),
+        ([MailTerm("queue", "=", "x")], "mail_queue"),
+        ([MailTerm("message-id", "=", "x@y")], "mail_message_id"),
+        ([MailTerm("number", "=", 7.0)], "INTEGER PRIMARY KEY"),
+        ([MailTerm("number", "=", 7.0, negated=True)], "mail_flags"),
+    ],
+)
+def test_conditions_without_text_are_answered_by_a_narrow_tree(
+    tmp_path: Path, terms: list[MailTerm], tree: str
+) -> None:
+    connection = open_index(str(tmp_path / "index"))
+    try:
+        for view in ("", "bob@x.test"):
+            statement, values = _IndexSearch(view, terms).select("m.subject", 1, 1000)
+            plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+            (step,) = [each for each in plan if re.search(r"\bm\b", each) and "SUBQUERY" not in each]
+            assert tree in step, plan
+    finally:
+        connection.close()
+
+
+def test_an_older_index_gets_its_tree_of_narrow_rows(tmp_path: Path) -> None:
+    path = str(tmp_path / "index")
+    connection = open_index(path)
+    connection.execute("DROP INDEX mail_flags")
+    connection.close()
+    connection = open_index(path)
+    assert connection.execute("SELECT count(*) FROM sqlite_schema WHERE name = 'mail_flags'").fetchone() == (1,)
+    connection.close()
+
+
+def test_several_views_at_one_time_and_nothing_that_is_deleted() -> None:
+    async def scenario(filled: Filled) -> None:
+        for inbox in ("a@x.test", "b@x.test", "c@y.test"):
+            await filled.keep(inbox, inbox)
+        await filled.keep("both", "a@x.test", "c@y.test")
+        await filled.follow()
+        views = MailTerm("views", "=", "a@x.test\n@y.test")
+        assert await filled.subjects("", views) == ["both", "c@y.test", "a@x.test"]
+        assert await filled.subjects("b@x.test", views) == []
+        assert (await filled.index.count("", [views]))[0][1:] == (3, 3, 20)
+        await filled.index.delete([1], now=NOW, final=NOW + 60)
+        assert await filled.subjects("", views) == ["both", "c@y.test"]
+        for term in (MailTerm("unread", "=", 1), MailTerm("size", ">", 0), MailTerm("number", "=", 1.0)):
+            assert "a@x.test" not in await filled.subjects("", term)
+
+    run(scenario)

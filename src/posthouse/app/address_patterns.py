@@ -44,11 +44,13 @@ class _Side(NamedTuple):
 class AddressPattern:
     """One pattern.
 
-    ``names`` are its parameters.  A pattern without "@" matches any domain.  Raises ``LocalError`` for a text that is
-    no pattern.
+    ``names`` are its parameters.  A pattern without "@" matches any domain.  Raises ``LocalError`` for what is no
+    pattern.
     """
 
     def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise LocalError('a handler of recipients needs a pattern: @app.recipient("orders+{number}@example.com")')
         self.text = text
         local, at, domain = _parted(text)
         self._local = _side(local, text)

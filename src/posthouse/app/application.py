@@ -85,10 +85,12 @@ class App:
         numbers = {"max_size": max_size, "max_recipients": max_recipients, "connections": connections}
         numbers |= {"concurrency": concurrency, "threads": threads}
         for name, value in numbers.items():
-            if value < 1:
-                raise LocalError(f"App({name}={value}) takes no mail; give a number from 1")
-        if not handler_seconds > 0:
+            if not isinstance(value, int) or value < 1:
+                raise LocalError(f"App({name}={value!r}) takes no mail; give a whole number from 1")
+        if not isinstance(handler_seconds, int | float) or not handler_seconds > 0:
             raise LocalError(f"App(handler_seconds={handler_seconds}) lets no handler run; give seconds above 0")
+        if not (tls is None or isinstance(tls, ssl.SSLContext) or (isinstance(tls, tuple | list) and len(tls) == 2)):
+            raise LocalError("App(tls=…) is a pair of files, (certificate, key), or an ssl.SSLContext")
         if tls_required and tls is None:
             raise LocalError("App(tls_required=True) needs a certificate; give tls=(certificate, key)")
         settings = AppSettings(

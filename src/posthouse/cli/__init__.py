@@ -85,6 +85,7 @@ ACTS = frozenset(
         "sink",
         "user add",
         "user change",
+        "user inboxes",
         "user operator",
         "user passwd",
         "user remove",

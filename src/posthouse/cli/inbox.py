@@ -11,7 +11,7 @@ import click
 from posthouse.cli import exit_codes, language
 from posthouse.cli.context import DaemonOptions, not_empty, operate, with_daemon
 from posthouse.cli.inboxes.mail_changes import again, deletions, import_, mark, rebuild, release, send, tag, undo
-from posthouse.cli.inboxes.mail_search import check, count, export, extract, part, read, search, source, views
+from posthouse.cli.inboxes.mail_search import check, count, export, extract, links, part, read, search, source, views
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, cut_off, safe, say, table, with_json, with_lang
 from posthouse.core.units import size_in_words
@@ -309,7 +309,7 @@ def delete(
     return 0 if found.deleted or not number else 65
 
 
-_SEARCHES = (search, count, views, read, source, part, extract, check, export)
+_SEARCHES = (search, count, views, read, source, part, extract, links, check, export)
 _CHANGES = (mark, tag, undo, deletions, rebuild, release, again, send, import_)
 for _command in (*_SEARCHES, *_CHANGES):
     inbox.add_command(_command)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from posthouse.cli import exit_codes, language
+from posthouse.cli import exit_codes
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import say, with_json, with_lang
 from posthouse.cli.server_options import chosen_server, with_login
@@ -42,7 +42,12 @@ def probe(**given: Any) -> int:
     plain = "://" not in text and not text.startswith("lmtp:")
     server = chosen_server(_as_url(text) if plain else text, given)
     said: list[Said] = []
-    report = asyncio.run(_probe(server, _listener(given, said) if given["transcript"] else None))
+    hear = None
+    if given["transcript"]:
+        from posthouse.cli.transcript import listener
+
+        hear = listener(given["lang"], said, shows=not given["as_json"])
+    report = asyncio.run(_probe(server, hear))
     if given["as_json"]:
         print_json(_facts(report, said if given["transcript"] else None))
     else:
@@ -68,21 +73,6 @@ async def _probe(server: Any, transcript: Callable[[str, str], None] | None) -> 
     from posthouse.sending import probe as examine
 
     return await examine(server, transcript=transcript)
-
-
-def _listener(given: dict[str, Any], said: list[Said]) -> Callable[[str, str], None]:
-    from posthouse.cli.transcript import show
-    from posthouse.codes import Live
-
-    explain = Live(language(given["lang"]))
-
-    def hear(who: str, text: str) -> None:
-        line = explain(who, text)
-        said.append(line)
-        if not given["as_json"]:
-            show(line)
-
-    return hear
 
 
 # Output --------------------------------------------------------------------------------------------------------------

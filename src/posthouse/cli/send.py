@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from posthouse.cli import exit_codes, language
+from posthouse.cli import exit_codes
 from posthouse.cli.context import not_empty
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import live, safe, say, with_json, with_lang
@@ -103,7 +103,11 @@ async def _send(
     from posthouse.sending import check_addresses, submit
 
     check_addresses(envelope)
-    transcript = _listener(given, said) if given["transcript"] else None
+    transcript = None
+    if given["transcript"]:
+        from posthouse.cli.transcript import listener
+
+        transcript = listener(given["lang"], said, shows=not given["as_json"])
     with _progress(content) as watched:
         if server is None:
             from posthouse.sending import deliver_direct  # imports the DNS resolver and the delivery package
@@ -116,22 +120,6 @@ async def _send(
                 raise
             hint = "start the local daemon with `posthouse run`, or name a server with --server"
             raise exit_codes.CommandFailed(f"{error}; {hint}", exit_codes.UNAVAILABLE) from error
-
-
-def _listener(given: dict[str, Any], said: list[Said]) -> Callable[[str, str], None]:
-    """Show each line of the dialogue with its explanation, and keep it in ``said``."""
-    from posthouse.cli.transcript import show
-    from posthouse.codes import Live
-
-    explain = Live(language(given["lang"]))
-
-    def hear(who: str, text: str) -> None:
-        line = explain(who, text)
-        said.append(line)
-        if not given["as_json"]:
-            show(line)
-
-    return hear
 
 
 # What is sent --------------------------------------------------------------------------------------------------------

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
+from posthouse.cli import language
 from posthouse.cli.output import coloured, safe, width_of, wrapped
-from posthouse.codes import Said
+from posthouse.codes import Live, Said
 
-__all__ = ["show"]
+__all__ = ["listener", "show"]
 
 #: Columns for what is said, and the least that an explanation beside it needs; with less it stands below.
 _SAID, _LEAST = 46, 40
@@ -37,3 +40,19 @@ def show(said: Said, *, width: int | None = None) -> None:
             row = click.style(row, fg="green" if said.who == "S" else "cyan") if row else row
             part = click.style(part, dim=True) if part else part
         click.echo(f"{row}{gap}{part}" if part else row, color=colours)
+
+
+def listener(lang: str | None, said: list[Said], *, shows: bool) -> Callable[[str, str], None]:
+    """What is called with each line of a dialogue: it keeps the line with its explanation in ``said``.
+
+    ``lang`` is the value of ``--lang``; ``shows``: each line is printed too.
+    """
+    explain = Live(language(lang))
+
+    def hear(who: str, text: str) -> None:
+        line = explain(who, text)
+        said.append(line)
+        if shows:
+            show(line)
+
+    return hear

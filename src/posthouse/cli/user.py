@@ -121,6 +121,34 @@ def operator(name: str, flag: bool, config_file: str | None, data_dir: str | Non
     _confirm(found, as_json, f"{name} may use the console" if flag else f"{name} may no longer use the console")
 
 
+@user.command("inboxes", short_help="Let an account use the console for some inboxes and nothing else.")
+@click.argument("name")
+@click.argument("views", nargs=-1)
+@with_daemon
+@with_json
+def inboxes(name: str, views: tuple[str, ...], config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Let the account NAME see the inboxes VIEWS in the web console and nothing else; without any, no longer.
+
+    A view is an address, @domain, login:NAME (messages of sessions that logged in so), box:NAME or tag:NAME.
+    """
+    found = operate("user inboxes", DaemonOptions(config_file, data_dir), account=name, views=",".join(views))
+    shown = ", ".join(found.views)
+    _confirm(found, as_json, f"{name} sees {shown} in the console" if shown else f"{name} sees no inbox in the console")
+
+
+@user.command("inbox-list", short_help="Show the accounts that see some inboxes only.")
+@with_daemon
+@with_json
+def inbox_list(config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Show the accounts that may use the console for some inboxes only, and these."""
+    found = operate("user inbox-list", DaemonOptions(config_file, data_dir))
+    if as_json:
+        print_json(found)
+        return
+    rows = ((each.name, " ".join(each.views)) for each in found)
+    table(("ACCOUNT", "INBOXES"), rows, empty="No account is limited to some inboxes.", styles="green -")
+
+
 @user.command("token-list", short_help="Show the API tokens.")
 @with_daemon
 @with_json
@@ -130,18 +158,31 @@ def token_list(config_file: str | None, data_dir: str | None, as_json: bool) -> 
     if as_json:
         print_json(found)
         return
-    rows = ((each.name, "read" if each.read_only else "everything", aware(each.made)) for each in found)
-    table(("TOKEN", "MAY", "MADE"), rows, empty="There are no tokens.", styles="green - dim")
+    rows = (
+        (each.name, "read" if each.read_only else "everything", " ".join(each.views) or "everything", aware(each.made))
+        for each in found
+    )
+    table(("TOKEN", "MAY", "SEES", "MADE"), rows, empty="There are no tokens.", styles="green - - dim")
 
 
 @user.command("token-add", short_help="Make an API token; it is shown this once.")
 @click.argument("name")
 @click.option("--read-only", is_flag=True, help="The token may read and change nothing.")
+@click.option(
+    "--inbox",
+    "views",
+    multiple=True,
+    metavar="VIEW",
+    help="The token sees this inbox (an address, @domain, login:NAME …) and nothing else; may be repeated.",
+)
 @with_daemon
 @with_json
-def token_add(name: str, read_only: bool, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+def token_add(
+    name: str, read_only: bool, views: tuple[str, ...], config_file: str | None, data_dir: str | None, as_json: bool
+) -> None:
     """Make an API token called NAME for programs that ask the console. It is printed this once, and kept nowhere."""
-    found = operate("user token-add", DaemonOptions(config_file, data_dir), token=name, read_only=read_only)
+    given = {"token": name, "read_only": read_only, "inboxes": ",".join(views)}
+    found = operate("user token-add", DaemonOptions(config_file, data_dir), **given)
     if as_json:
         print_json(found)
     else:

@@ -24,11 +24,11 @@ from posthouse.console.assets import Assets
 from posthouse.console.change_feed import ChangeFeed, Topic
 from posthouse.console.declarations import NavEntry, Page, PageAction, Shown, json_path, sorted_nav
 from posthouse.console.operating import OperationRunner
-from posthouse.console.page_request import THEMES, PageRequest
+from posthouse.console.page_request import THEMES, PageRequest, Visitor
 from posthouse.console.pages import page_modules
 from posthouse.console.problems import PROBLEM_JSON, NotFound, Problem, RequestRefused, problem_of
 from posthouse.console.rendering import environment, page_context
-from posthouse.console.security.console_logins import ConsoleLogins, LoginGate, login_path
+from posthouse.console.security.console_logins import ConsoleLogins, LoginGate, is_of_inboxes, login_path
 from posthouse.console.security.guard import Guard
 from posthouse.console.texts import LANGUAGES
 from posthouse.core import PosthouseError
@@ -97,7 +97,10 @@ class Console:
         self._router = Router(routes, redirect_slashes=True, default=self._no_route)
         self.logins = ConsoleLogins(runner.config, self.settings)
         self.guarded = Guard(
-            LoginGate(self._serve, self.logins), settings=self.settings, body_limits=limits, streams=["/events"]
+            LoginGate(self._serve, self.logins),
+            settings=self.settings,
+            body_limits=limits,
+            streams=["/events", "/api/v1/events"],
         )
 
     def page_request(self, request: Request) -> PageRequest:
@@ -122,13 +125,24 @@ class Console:
     async def _events(self, request: Request) -> Response:
         """The stream of changes: ``?topics=inbox,spool`` chooses, and Last-Event-ID goes on."""
         topics = [each for each in request.query_params.get("topics", "").split(",") if each and each != "*"]
+        page = self.page_request(request)
+        own = page.visitor.views is not None
+        if own:  # is told of changes in its inboxes alone
+            topics = ["inbox"]
         events = self.feed.events(topics[:_TOPICS], request.headers.get("last-event-id", "")[:100])
         first = await anext(events)  # raises where too many listen
+        before = await _state_of_inboxes(page) if own else ""
 
         async def body() -> AsyncIterator[bytes]:
+            nonlocal before
             yield first
             async with contextlib.aclosing(events):
                 async for each in events:
+                    if own and b"event: change" in each:
+                        state = await _state_of_inboxes(page)
+                        if state == before:
+                            continue
+                        before = state
                     yield each
 
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -263,7 +277,7 @@ class Console:
                     **page_context(page, self.assets),
                     "data": shown.data,
                     "title": shown.title or (page.text(current.text) if current is not None else ""),
-                    "nav": self._nav if page.visitor.name else {},
+                    "nav": self._nav_for(page.visitor),
                     "current": current,
                     "badges": await self._badges(page) if asks else {},
                     "notices": notices,
@@ -275,8 +289,16 @@ class Console:
             )
         )
 
+    def _nav_for(self, visitor: Visitor) -> Mapping[str, Sequence[NavEntry]]:
+        """The navigation: nothing without a login, and for one who sees some inboxes only what is of these."""
+        if not visitor.name or visitor.views is None:
+            return self._nav if visitor.name else {}
+        found = {group: [each for each in entries if is_of_inboxes(each.path)] for group, entries in self._nav.items()}
+        return {group: entries for group, entries in found.items() if entries}
+
     async def _badges(self, page: PageRequest) -> Mapping[str, int]:
-        entries = [each for group in self._nav.values() for each in group if each.badge is not None]
+        shown = self._nav_for(page.visitor).values()
+        entries = [each for group in shown for each in group if each.badge is not None]
         found = {}
         for each in entries:
             with contextlib.suppress(PosthouseError):
@@ -332,6 +354,15 @@ class Console:
 
 def _is_catcher(config: Any) -> bool:
     return any(each.name == "*" for each in config.domain)
+
+
+async def _state_of_inboxes(page: PageRequest) -> str:
+    """A text that differs when something has changed in the inboxes that this visitor sees."""
+    with contextlib.suppress(PosthouseError):  # the daemon is busy, or starts
+        listing = await page.run("inbox search", limit=1)
+        newest = listing.messages[0].number if listing.messages else 0
+        return f"{newest} {listing.total} {listing.total_unread}"
+    return ""
 
 
 def _json(data: Any, status: int = 200) -> Response:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from starlette.responses import Response
 
-__all__ = ["INLINE_TYPES", "attachment_header", "part_response", "shown_as"]
+if TYPE_CHECKING:
+    from posthouse.console.page_request import PageRequest
+
+__all__ = ["INLINE_TYPES", "attachment_header", "octets_of", "part_response", "shown_as"]
 
 _PICTURES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp"})
 #: Type of a part → the type under which it may be shown; everything else is a file to save.
@@ -20,9 +23,21 @@ INLINE_TYPES: Final = {
     "text/csv": "text/plain; charset=utf-8",
     "message/rfc822": "text/plain; charset=utf-8",
 }
+_PIECE: Final = 8 << 20  # octets
 _POLICY: Final = "sandbox; default-src 'none'; frame-ancestors 'self'"
 #: A browser's viewer of PDF does not run in a sandbox; it is one itself.
 _PDF_POLICY: Final = "default-src 'none'; frame-ancestors 'self'"
+
+
+async def octets_of(page: PageRequest, number: int) -> bytes:
+    """A message as it was delivered, which is asked for in pieces and not read.  Raises as ``PageRequest.run``."""
+    pieces: list[bytes] = []
+    start, total = 0, 1
+    while start < total:
+        piece = await page.run("inbox source", number=number, start=start, octets=_PIECE)
+        pieces.append(piece.content)
+        start, total = start + max(1, len(piece.content)), piece.total
+    return b"".join(pieces)
 
 
 def shown_as(kind: str) -> str:

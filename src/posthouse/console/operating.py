@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any, Protocol
 
-from posthouse.console.problems import NotFound
+from posthouse.console.problems import NotFound, RequestRefused
 from posthouse.core import SettingError
 from posthouse.service.config.model import Config
 from posthouse.service.control.client import ask
@@ -33,11 +33,14 @@ class OperationRunner(Protocol):
         """A value that differs from an earlier one if the spool has changed between."""
         ...
 
-    async def run(self, operation: str, given: Mapping[str, Any], who: str) -> Any:
-        """The answer of an operation for ``who``.
+    async def run(
+        self, operation: str, given: Mapping[str, Any], who: str, views: tuple[str, ...] | None = None
+    ) -> Any:
+        """The answer of an operation for ``who``, who sees these views of the inboxes, or all.
 
         Raises ``SettingError`` if the request is wrong, ``StorageError`` if the spool fails, ``NotFound`` if there is
-        no such operation, and other kinds of ``PosthouseError`` if the daemon cannot answer.
+        no such operation, ``RequestRefused`` if it is not for one who sees some inboxes only, and other kinds of
+        ``PosthouseError`` if the daemon cannot answer.
         """
         ...
 
@@ -65,14 +68,19 @@ class ContextRunner:
     def token(self) -> Hashable:
         return self._changes.token()
 
-    async def run(self, operation: str, given: Mapping[str, Any], who: str) -> Any:
+    async def run(
+        self, operation: str, given: Mapping[str, Any], who: str, views: tuple[str, ...] | None = None
+    ) -> Any:
         found = operation_named(operation)
-        checked(found, given)
-        return await found.run(self._context(who) if found.needs_context else None, **given)
+        checked(found, given, views)
+        return await found.run(self._context(who)._replace(views=views) if found.needs_context else None, **given)
 
 
-def checked(operation: Operation, given: Mapping[str, Any]) -> None:
-    """Raise ``SettingError`` if a parameter is unknown, missing or of a wrong type."""
+def checked(operation: Operation, given: Mapping[str, Any], views: tuple[str, ...] | None = None) -> None:
+    """Raise ``SettingError`` if a parameter is unknown, missing or of a wrong type, and ``RequestRefused`` if the
+    operation shows more than ``views`` to one who sees only them."""
+    if views is not None and not operation.narrowed:
+        raise RequestRefused("this login sees its inboxes and nothing else")
     known = {each.name: each for each in operation.parameters}
     for name, value in given.items():
         if name not in known:
@@ -88,8 +96,8 @@ def checked(operation: Operation, given: Mapping[str, Any]) -> None:
 class DaemonRunner:
     """Operations of a console in a process of its own.
 
-    Those that only read the spool use a connection of this process, so mail never waits for them; every other is asked
-    of the daemon by its control socket, in the name of the one who asks.
+    Those that only read the spool, or ask other hosts, run in this process, so mail never waits for them; every other
+    is asked of the daemon by its control socket, in the name of the one who asks.
     """
 
     def __init__(self, reader: KeptReader) -> None:
@@ -103,11 +111,13 @@ class DaemonRunner:
     def token(self) -> Hashable:
         return self._changes.token()
 
-    async def run(self, operation: str, given: Mapping[str, Any], who: str) -> Any:
+    async def run(
+        self, operation: str, given: Mapping[str, Any], who: str, views: tuple[str, ...] | None = None
+    ) -> Any:
         found = operation_named(operation)
-        checked(found, given)
+        checked(found, given, views)
         if not found.needs_context:
             return await found.run(None, **given)
-        if found.reads and not found.live:
-            return await found.run(self._reader.context(who), **given)
-        return await ask(self.config.data_dir, found, given, who=who)
+        if (found.reads or found.outward) and not found.live:
+            return await found.run(self._reader.context(who)._replace(views=views), **given)
+        return await ask(self.config.data_dir, found, given, who=who, views=views)

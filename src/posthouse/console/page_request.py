@@ -28,12 +28,14 @@ _FILES, _FIELDS = 50, 2_000
 
 class Visitor(NamedTuple):
     """The one who asks: ``name`` as the audit log has it, ``account`` ("" without a login), whether changes are
-    allowed, and the ``session`` by which forms are protected."""
+    allowed, the ``session`` by which forms are protected, and the ``views`` of the inboxes that are all that this one
+    sees; None for everything."""
 
     name: str
     account: str = ""
     may_change: bool = True
     session: str = ""
+    views: tuple[str, ...] | None = None
 
 
 #: Anybody who can reach a console that asks for no login.
@@ -149,7 +151,8 @@ class PageRequest:
 
     async def run(self, operation: str, **given: Any) -> Any:
         """The answer of an operation; raises as ``OperationRunner.run`` does."""
-        return await self.runner.run(operation, given, self.visitor.name)
+        visitor = self.visitor
+        return await self.runner.run(operation, given, visitor.name, visitor.views)
 
     # -- how it is shown -------------------------------------------------------------------------------------------
 

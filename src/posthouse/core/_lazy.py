@@ -27,7 +27,7 @@ def lazily(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
         package: The ``__name__`` of the package, which may be nested.
         names: Module, relative to the package, → the names that it defines, separated by spaces.
 
-    The returned function raises ``AttributeError`` for every other name.
+    The returned function raises ``AttributeError`` for every other name.  ``dir`` of the package lists the names too.
     """
     modules = {name: f"{package}.{module}" for module, listed in names.items() for name in listed.split()}
 
@@ -38,4 +38,6 @@ def lazily(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
         setattr(sys.modules[package], name, found)
         return found
 
+    module = sys.modules[package]
+    module.__dict__["__dir__"] = lambda: sorted({*vars(module), *modules})  # so that shells complete the names
     return find

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from posthouse.message.reading.encoded_text import decode_words
-from posthouse.message.reading.read_message import read_octets
+from posthouse.message.reading.read_message import ReadMessage, read_octets
 from posthouse.message.reading.read_part import ReadPart
+from posthouse.message.reading.readable_text import links_in_html, links_in_text, text_of_html
 
-__all__ = ["MessagePart", "MessageView", "decoded_field", "view"]
+__all__ = ["MessagePart", "MessageView", "decoded_field", "links_within", "text_within", "view"]
 
 _MOST_PARTS: Final = 1000
 _LONGEST_FIELD: Final = 2000
@@ -46,8 +47,33 @@ class MessageView(NamedTuple):
         return next((value for each, value in self.fields if each == name), "")
 
 
-def view(octets: bytes) -> MessageView:
-    """The view of a whole message."""
+def text_within(message: ReadMessage, most: int, *, plain: int | None = None) -> str:
+    """What people read, within ``plain`` characters (without it, any number).
+
+    Of HTML only the first ``most`` characters are made into text: that takes its time, a second for 2 million.
+    """
+    parts = message.text_parts
+    if all(len(part.content) <= most for part in parts if part.type == "text/html"):
+        return message.text[:plain]
+    texts = [text_of_html(part.text[:most]) if part.type == "text/html" else part.text[:plain] for part in parts]
+    return "\n\n".join(each.strip("\n") for each in texts if each.strip())[:plain]
+
+
+def links_within(message: ReadMessage, most: int) -> tuple[str, ...]:
+    """The links in the first ``most`` characters of the HTML, and in as many of each plain text."""
+    html = message.html or ""
+    plain = [part for part in message.text_parts if part.type == "text/plain"]
+    if max(len(html), *(len(part.content) for part in plain), 0) <= most:
+        return message.links
+    found = dict.fromkeys(links_in_html(html[:most]))
+    for part in plain:
+        found.update(dict.fromkeys(links_in_text(part.text[:most])))
+    return tuple(found)
+
+
+def view(octets: bytes, *, most: int | None = None) -> MessageView:
+    """The view of a whole message; of its HTML only the first ``most`` characters are made into text, if that is
+    given."""
     message = read_octets(octets)
     fields = tuple(
         (name, _printable(message.header(name)))
@@ -59,7 +85,8 @@ def view(octets: bytes) -> MessageView:
         MessagePart(n, part.type, part.safe_name(n), part.content, part.number in texts)
         for n, part in enumerate(_leaves(message.root), 1)
     )
-    return MessageView(fields, message.text.strip("\n"), parts)
+    text = message.text if most is None else text_within(message, most)
+    return MessageView(fields, text.strip("\n"), parts)
 
 
 def decoded_field(value: str) -> str:

@@ -249,7 +249,13 @@ def write_command(command: Command) -> bytes:
             return _write_plain_rcpt(command.address)
         return _wire(write(command))
     except ValueError as error:  # a GrammarError, or a lone surrogate
-        raise LocalError(f"{command.verb} cannot be sent: {error}") from error
+        raise LocalError(f"{command.verb} cannot be sent: {error}{_named(command)}") from error
+
+
+def _named(command: Command) -> str:
+    """The address of MAIL or RCPT for the end of a sentence, on one line; "" for others."""
+    address = command.address if isinstance(command, Rcpt) else command.sender if isinstance(command, Mail) else None
+    return "" if address is None else f" ({str(address)[:100]!a})"
 
 
 def _wire(line: str) -> bytes:

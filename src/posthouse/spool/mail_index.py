@@ -128,9 +128,9 @@ class MailTerm(NamedTuple):
     """One term of a search; all terms of a search must hold, and ``negated`` ones must not.
 
     ``field`` is ``any`` (author, recipients, subject, text and names of attachments), ``from``, ``to``, ``subject``,
-    ``body``, ``header``, ``html``, ``view``, ``unread``, ``attachment``, ``size``, ``received``, ``number``,
-    ``message-id`` or ``queue``.  ``op`` is ``~`` (contains, without regard to case), ``=`` (is, without regard to
-    case; ``*`` stands for any characters in ``from`` and ``to``), ``<`` or ``>``.
+    ``body``, ``header``, ``html``, ``view``, ``views`` (any of several, each on a line), ``unread``, ``attachment``,
+    ``size``, ``received``, ``number``, ``message-id`` or ``queue``.  ``op`` is ``~`` (contains, without regard to
+    case), ``=`` (is, without regard to case; ``*`` stands for any characters in ``from`` and ``to``), ``<`` or ``>``.
     """
 
     field: str

@@ -99,6 +99,26 @@ class TestOtherSites:
         assert http.get("/api/v1/messages", headers={"host": "evil.example"}).status_code == 421
 
 
+class TestLinkCheck:
+    def test_it_answers_as_mailpit_does_and_asks_nothing_of_this_machine(
+        self, http: httpx.Client, catcher: ServedCatcher
+    ) -> None:
+        message = EmailMessage()
+        message.set_content(f"See {catcher.url}/livez and mailto:ann@a.example\n")
+        name = catcher.send(message, "ann@a.example")
+        found = http.get(f"/api/v1/message/{name}/link-check", params={"follow": "true"}).json()
+        text = "127.0.0.1 is not a public address; name its network in link_networks of [inbox] to have it asked."
+        assert found == {
+            "Errors": 1,
+            "Links": [{"URL": f"{catcher.url}/livez", "StatusCode": 0, "Status": text}],
+        }
+
+    def test_a_page_of_another_site_asks_for_no_links(self, http: httpx.Client, catcher: ServedCatcher) -> None:
+        name = catcher.send(written("Links"), "ann@a.example")
+        answer = http.get(f"/api/v1/message/{name}/link-check", headers={"sec-fetch-site": "cross-site"})
+        assert answer.status_code == 403
+
+
 class TestHostileMessages:
     def test_parts_do_not_run(self, http: httpx.Client, catcher: ServedCatcher) -> None:
         message = EmailMessage()
@@ -272,7 +292,7 @@ class TestTheMap:
         mapped = {each.call for each in API_MAP if each.tool != "smtp4dev"}
         served |= {f"GET /view/{{id}}{kind}" for kind in ("", ".html", ".txt")}  # of the pages of messages
         served.add("GET /readyz")  # of the console itself
-        assert served == mapped - {"GET /api/v1/events"}
+        assert served == mapped
         for each in API_MAP:
             if each.served:
                 assert each.call in served, each

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import httpx
+
 from .conftest import PATIENCE, ServedCatcher, written
 
 
@@ -82,3 +84,18 @@ def test_a_page_of_another_site_cannot_listen(catcher: ServedCatcher) -> None:
     for fields in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Host": "evil.example"}):
         with listening(catcher, "/api/events", **fields) as reader:
             assert reader.status == "403", fields
+
+
+def test_mailhogs_stream_of_version_1(catcher: ServedCatcher) -> None:
+    with httpx.stream("GET", f"{catcher.url}/api/v1/events", timeout=PATIENCE) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        for number in range(3):
+            catcher.send(written(f"event {number}"), "ann@a.example")
+        lines = (line for line in answer.iter_lines() if line.startswith("data: "))
+        found = [json.loads(next(lines).removeprefix("data: ")) for _ in range(3)]
+    assert [each["Content"]["Headers"]["Subject"] for each in found] == [["event 0"], ["event 1"], ["event 2"]]
+
+
+def test_a_page_of_another_site_reads_no_stream(catcher: ServedCatcher) -> None:
+    for fields in ({"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}):
+        assert httpx.get(f"{catcher.url}/api/v1/events", headers=fields, timeout=PATIENCE).status_code == 403

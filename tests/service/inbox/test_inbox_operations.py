@@ -298,3 +298,35 @@ def test_parts_source_and_extracts() -> None:
         assert any(each.rule == "missing-date" for each in await desk.do("inbox check", number=1))
 
     run(scenario)
+
+
+def test_the_links_of_a_message_are_asked_for_where_the_configuration_allows_it() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = await reader.readline()
+        asked.append(line)
+        replies = {b"/there": b"200 OK", b"/moved": b"302 Found\r\nLocation: /there", b"/gone": b"410 Gone"}
+        writer.write(b"HTTP/1.1 " + replies[line.split()[1]] + b"\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    asked: list[bytes] = []
+
+    async def go() -> None:
+        desk = await desk_with('link_networks = ["127.0.0.0/8"]')
+        async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+            base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+            await keep(desk, "links", text=f"{base}/there {base}/moved\r\n{base}/gone")
+            report = await desk.do("inbox links", number=1)
+        assert [(each.result, each.kind, each.status) for each in report.links] == [
+            ("works", "ok", 200),
+            ("works", "moved", 200),
+            ("broken", "gone", 410),
+        ]
+        assert report.links[1].place == f"{base}/there"
+        assert (report.works, report.broken, report.unclear) == (2, 1, 0)
+        with pytest.raises(SettingError):
+            await desk.do("inbox links", number=99)
+        assert [each.unread for each in (await desk.do("inbox search")).messages] == [True]
+
+    run(go)
+    assert sorted(asked)[0] == b"GET /gone HTTP/1.1\r\n"

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from posthouse.cli import exit_codes
+from posthouse.cli import exit_codes, language
 from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
-from posthouse.cli.output import aware, safe, say, table, with_json
+from posthouse.cli.output import aware, safe, say, table, with_json, with_lang
 from posthouse.core.units import size_in_words
 from posthouse.service.operations.spelling import as_written
 
 if TYPE_CHECKING:
     from posthouse.service.operations.inboxes.mail_answers import MailEntry
 
-__all__ = ["check", "count", "export", "extract", "part", "read", "search", "source", "views"]
+__all__ = ["check", "count", "export", "extract", "links", "part", "read", "search", "source", "views"]
 
 _PAGE = 200
 _VIEW = click.option(
@@ -226,6 +226,34 @@ def check(number: int, config_file: str | None, data_dir: str | None, as_json: b
         click.echo(f"{each.level} line {each.line} {each.rule}: {safe(each.text)}; {safe(each.remedy)}")
     if not found:
         click.echo("Nothing was found.")
+
+
+@click.command("links", short_help="Ask for the links of a message, and say which are broken.")
+@click.argument("number", type=click.IntRange(1))
+@with_lang
+@with_daemon
+@with_json
+def links(number: int, lang: str | None, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Ask for the links and pictures of a message, each once, and say which are broken.
+
+    A link that acts when it is visited, as one that confirms or unsubscribes, may act. Hosts that are not public are
+    asked only where link_networks of [inbox] names their network. The exit code is 1 if a link is broken.
+    """
+    from posthouse.service.inbox.link_words import LINK_RESULTS
+    from posthouse.service.operations.inboxes.linking import link_text
+
+    found = operate("inbox links", DaemonOptions(config_file, data_dir), number=number)
+    spoken = language(lang)
+    if as_json:
+        print_json(found)
+    else:
+        table(
+            ("RESULT", "LINK", ""),
+            ((LINK_RESULTS[each.result].said(spoken), each.url, link_text(each, spoken)) for each in found.links),
+            empty="The message has no links.",
+        )
+    if found.broken:
+        sys.exit(1)
 
 
 @click.command("source", short_help="Write a piece of a message as it was delivered.")

@@ -96,7 +96,12 @@ _MAILPIT: Final = (
     _served("Mailpit", "GET /readyz"),
     _served("Mailpit", "WebSocket /api/events", "new and stats only.", "只有 new 和 stats。"),
     ForeignCall("Mailpit", "GET /api/v1/message/{id}/html-check", "", Text("404.", "应答 404。")),
-    ForeignCall("Mailpit", "GET /api/v1/message/{id}/link-check", "", Text("404.", "应答 404。")),
+    _served(
+        "Mailpit",
+        "GET /api/v1/message/{id}/link-check",
+        "Redirects are always followed. Hosts that are not public are asked only in link_networks of [inbox].",
+        "总是跟随重定向；非公网主机只检查 [inbox] 的 link_networks 中的。",
+    ),
     ForeignCall("Mailpit", "GET /api/v1/message/{id}/sa-check", "", Text("404.", "应答 404。")),
 )
 _MAILHOG: Final = (
@@ -125,7 +130,7 @@ _MAILHOG: Final = (
         "GET /api/v2/messages",
         Text("The path answers in Mailpit's shape.", "该路径按 Mailpit 的格式应答。"),
     ),
-    ForeignCall("MailHog", "GET /api/v1/events", "WebSocket /api/v2/websocket"),
+    _served("MailHog", "GET /api/v1/events"),
 )
 _SMTP4DEV: Final = (
     ForeignCall("smtp4dev", "GET /api/messages?searchTerms=…", "GET /api/inbox/search?query=…"),

@@ -8,6 +8,7 @@ GET that another site's page makes marks nothing as read.  What is not served an
 from __future__ import annotations
 
 import base64
+import http
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,7 @@ from posthouse.console.compat.plain_answers import (
     answered,
     as_json,
     body_of,
+    changing,
     of_another_site,
     route,
     words,
@@ -241,7 +243,7 @@ async def _set_chaos(request: Request, mail: StoredMail) -> Response:
 async def _info(request: Request, mail: StoredMail) -> Response:
     counts = await mail.page.run("inbox count")
     tags = await mail.page.run("inbox views", prefix="tag:")
-    overview = await mail.page.run("monitor overview")
+    limited = mail.page.visitor.views is not None
     return as_json(
         {
             "Version": f"posthouse {__version__}",
@@ -251,7 +253,7 @@ async def _info(request: Request, mail: StoredMail) -> Response:
             "Messages": counts.messages,
             "Unread": counts.unread,
             "Tags": {each.label: each.messages for each in tags if each.messages},
-            "RuntimeStats": _runtime(overview),
+            "RuntimeStats": {} if limited else _runtime(await mail.page.run("monitor overview")),
         }
     )
 
@@ -271,7 +273,7 @@ def _runtime(overview: OverviewReport) -> dict[str, int]:
 
 async def _webui(request: Request, mail: StoredMail) -> Response:
     config = mail.page.runner.config
-    faults = await mail.page.run("fault list")
+    chaos = mail.page.visitor.views is None and (await mail.page.run("fault list")).possible
     return as_json(
         {
             "Label": config.hostname,
@@ -285,7 +287,7 @@ async def _webui(request: Request, mail: StoredMail) -> Response:
                 "PreserveMessageIDs": True,
             },
             "SpamAssassin": False,
-            "ChaosEnabled": faults.possible,
+            "ChaosEnabled": chaos,
             "DuplicatesIgnored": False,
             "HideDeleteAllButton": False,
         }
@@ -304,6 +306,30 @@ async def _alive(request: Request, mail: StoredMail) -> Response:
     return answered(OK)
 
 
+async def _link_check(request: Request, mail: StoredMail) -> Response:
+    """The links of a message, asked for; only for those who may change something, because a link may act."""
+    if of_another_site(request):
+        raise RequestRefused("a page of another site may not have links asked for")
+    changing(mail)
+    entry = await mail.entry(request.path_params["id"])
+    report = await mail.page.run("inbox links", number=entry.number)
+    links = [
+        {"URL": each.url, "StatusCode": each.status, "Status": _phrase(each.status) or each.text}
+        for each in report.links
+        if each.kind != "scheme"
+    ]
+    return as_json(
+        {"Errors": sum(not 0 < each.status < 400 for each in report.links if each.kind != "scheme"), "Links": links}
+    )
+
+
+def _phrase(status: int) -> str:
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
 async def _not_served(request: Request, mail: StoredMail) -> Response:
     await mail.entry(request.path_params["id"])
     return answered("this check is not served here; see /api-map for what is", 404)
@@ -320,7 +346,7 @@ MAILPIT_ROUTES: Final[tuple[BaseRoute, ...]] = (
     route("/api/v1/message/{id}/part/{part}/thumb", get=_part),
     route("/api/v1/message/{id}/release", post=_release),
     route("/api/v1/message/{id}/html-check", get=_not_served),
-    route("/api/v1/message/{id}/link-check", get=_not_served),
+    route("/api/v1/message/{id}/link-check", get=_link_check),
     route("/api/v1/message/{id}/sa-check", get=_not_served),
     route("/api/v1/send", post=_send),
     route("/api/v1/tags", get=_tags, put=_set_tags),

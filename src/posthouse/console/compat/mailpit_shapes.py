@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from posthouse.message.message_view import text_within
+
 if TYPE_CHECKING:
     from posthouse.console.compat.stored_mail import People
     from posthouse.message.reading.address_lists import ReadMailbox
@@ -17,6 +19,7 @@ __all__ = ["headers_of", "message_of", "rfc3339", "summary_of"]
 
 _SNIPPET: Final = 250
 _MOST_PARTS: Final = 1_000
+_MOST_HTML: Final = 1 << 19  # characters of HTML that are made into text
 
 
 def rfc3339(seconds: float) -> str:
@@ -77,7 +80,7 @@ def message_of(entry: MailEntry, people: People, message: ReadMessage) -> Mappin
         "Date": date.isoformat().replace("+00:00", "Z") if date is not None else rfc3339(entry.received),
         "Tags": sorted(entry.tags),
         "Username": entry.login,
-        "Text": message.text,
+        "Text": text_within(message, _MOST_HTML),
         "HTML": message.html or "",
         "Size": entry.size,
         "Inline": [_part(each) for each in attachments if each.inline],

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
+from posthouse.console.mail_parts import octets_of
 from posthouse.console.problems import NotFound, RequestRefused
 from posthouse.core import SettingError
 from posthouse.message.reading.read_message import ReadMessage, read_octets
@@ -46,7 +47,7 @@ class People(NamedTuple):
     hidden: tuple[str, ...]
 
 
-_people: WeakKeyDictionary[Console, OrderedDict[str, People]] = WeakKeyDictionary()
+_people: WeakKeyDictionary[Console, OrderedDict[tuple[str, tuple[str, ...]], People]] = WeakKeyDictionary()
 
 
 class StoredMail:
@@ -116,10 +117,7 @@ class StoredMail:
 
     async def octets(self, entry: MailEntry) -> bytes:
         """A message as it was delivered."""
-        shown = await self.page.run("inbox show", number=entry.number)
-        raw: bytes | None = shown.raw
-        text: str = shown.text
-        return raw if raw is not None else text.encode()
+        return await octets_of(self.page, entry.number)
 
     async def read(self, entry: MailEntry) -> ReadMessage:
         """A message, read."""
@@ -129,11 +127,12 @@ class StoredMail:
     async def people(self, entry: MailEntry) -> People:
         """The mailboxes of a message."""
         kept = _people.setdefault(self.page.request.scope["posthouse.console"], OrderedDict())
-        known = kept.get(entry.queue_id)
+        key = (entry.queue_id, tuple(entry.envelope))  # who sees some inboxes only sees fewer recipients
+        known = kept.get(key)
         if known is None:
             octets = await self.octets(entry)
             known = await asyncio.to_thread(_people_of, octets, tuple(entry.envelope))
-            kept[entry.queue_id] = known
+            kept[key] = known
             while len(kept) > _KEPT:
                 kept.popitem(last=False)
         return known
@@ -142,7 +141,7 @@ class StoredMail:
 def _read_whole(octets: bytes) -> ReadMessage:
     """Read what answers show, in a thread."""
     message = read_octets(octets)
-    _ = message.text, message.html, message.attachments
+    _ = message.html, message.attachments
     return message
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BODY_LIMITS", "NAV", "ROUTES"]
 
+#: Octets of a message that are read for a reply, whose quotation a person goes through.
+_MOST_READ: Final = 1 << 20
 _MOST: Final = 24 << 20  # octets of one message's files
 _LINES: Final = re.compile(r"\r\n|\r|\n")
 _WAYS: Final = ("reply", "all", "forward")
@@ -40,7 +42,7 @@ async def _answer(page: PageRequest, number: int, way: str) -> dict[str, str]:
     from posthouse.message.reading import read_octets
 
     shown = await page.run("inbox show", number=number)
-    octets = shown.raw if shown.raw is not None else shown.text.encode()
+    octets = (shown.raw if shown.raw is not None else shown.text.encode())[:_MOST_READ]
     me = shown.inbox
 
     def made() -> dict[str, str]:

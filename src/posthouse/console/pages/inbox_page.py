@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from posthouse.console.declarations import Done, NavEntry, Page, PageAction, Shown
-from posthouse.console.mail_parts import attachment_header
+from posthouse.console.mail_parts import attachment_header, octets_of
 from posthouse.console.problems import RequestRefused
 from posthouse.service.inbox.mbox import mbox_entry
 
@@ -175,8 +175,7 @@ async def _export(request: Request) -> StreamingResponse:
                 before=before,
             )
             for each in listing.messages:
-                content = await page.run("inbox show", number=each.number)
-                octets = content.raw if content.raw is not None else content.text.encode()
+                octets = await octets_of(page, each.number)
                 yield await asyncio.to_thread(mbox_entry, octets, each.sender, each.received)
             before = listing.before
             if not before:

@@ -14,9 +14,10 @@ from starlette.routing import Route
 
 from posthouse.console.declarations import Done, Page, PageAction, Shown
 from posthouse.console.mail_html import HTML_POLICY, REMOTE_POLICY, is_remote, safe_document
-from posthouse.console.mail_parts import attachment_header, part_response, shown_as
+from posthouse.console.mail_parts import attachment_header, octets_of, part_response, shown_as
 from posthouse.console.pages.inbox_page import list_address, listing_of
 from posthouse.console.problems import NotFound, RequestRefused
+from posthouse.service.operations.inboxes.linking import link_text
 
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
@@ -111,20 +112,13 @@ async def _frame(request: Request) -> Response:
     if not read.html:
         raise NotFound(f"message {number} has no HTML")
     named = {each.content_id.lower(): (each.type, each.number) for each in read.parts if each.content_id}
-    octets = await _octets(page, number) if named else b""
+    octets = await octets_of(page, number) if named else b""
     dark = page.query.get("dark") == "1"
     document = await asyncio.to_thread(lambda: safe_document(read.html, _pictures(octets, named), dark=dark))
     remote = page.query.get("remote") == "1" and not page.is_led_here  # the reader asks, and no message or other site
     return Response(
         document, media_type="text/html", headers={"content-security-policy": REMOTE_POLICY if remote else HTML_POLICY}
     )
-
-
-async def _octets(page: PageRequest, number: int) -> bytes:
-    """A message as it was delivered."""
-    shown = await page.run("inbox show", number=number)
-    octets: bytes = shown.raw if shown.raw is not None else shown.text.encode()
-    return octets
 
 
 def _pictures(octets: bytes, named: Mapping[str, tuple[str, str]]) -> dict[str, tuple[str, Callable[[], bytes]]]:
@@ -187,7 +181,7 @@ async def _part(request: Request) -> Response:
 async def _source(request: Request) -> Response:
     page = _page(request)
     number = _number(page.args["number"])
-    octets = await _octets(page, number)
+    octets = await octets_of(page, number)
     headers = {"content-disposition": attachment_header(f"{number}.eml"), "content-security-policy": "sandbox"}
     return Response(octets, media_type="message/rfc822", headers=headers)
 
@@ -212,6 +206,12 @@ async def _release(page: PageRequest) -> Done:
     return Done(f"/message/{number}", replies, answer)
 
 
+async def _links(page: PageRequest) -> Shown:
+    number = _number(page.args["number"])
+    report = await page.run("inbox links", number=number)
+    return Shown("message_links.html", report, {"link_text": link_text}, title=page.text("message.links.title"))
+
+
 ROUTES: Final = (
     Route("/view/{number}.html", _frame),
     Route("/view/{number}.txt", _text),
@@ -220,6 +220,7 @@ ROUTES: Final = (
     Route("/message/{number}/source.eml", _source),
     Page("/message/{number}", _show),
     PageAction("/message/{number}/again", _again),
+    PageAction("/message/{number}/links", _links),
     PageAction("/message/{number}/release", _release),
 )
 BODY_LIMITS: Final = {"/message/": 1 << 16}

@@ -28,12 +28,17 @@ from posthouse.service.daemon.protection import accounts_of
 from posthouse.service.policy.client_limits import host_of
 from posthouse.service.policy.login_failures import LoginFailures
 
-__all__ = ["COOKIE", "ConsoleLogins", "LoginGate", "login_path"]
+__all__ = ["COOKIE", "ConsoleLogins", "LoginGate", "is_of_inboxes", "login_path"]
 
 #: The cookie that has a session's secret.
 COOKIE: Final = "posthouse_session"
 #: Paths that nobody needs a login for.
 _FREE: Final = ("/login", "/login.json", "/healthz", "/readyz")
+#: What one who sees some inboxes only is answered; every other path is refused.
+_INBOX_PAGES: Final = frozenset(
+    {"/", "/index", "/inbox", "/events", "/search", "/logout", "/livez", "/api-map", "/speak", "/api/events"}
+)
+_INBOX_PATHS: Final = ("/inbox/", "/message/", "/view/", "//view/", "/speak/", "/api/inbox/", "/api/v1/", "/api/v2/")
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 
 
@@ -77,17 +82,23 @@ class ConsoleLogins:
             return await self._by_token(given.strip())
         if scheme.lower() == "basic":
             user, password = _basic(given)
-            return await self._by_token(password) or _of(await self.checked(user, password, client))
+            return await self._by_token(password) or await self._of(await self.checked(user, password, client))
         secret = cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
         account = await asyncio.to_thread(self._file.session, secret, self._now()) if secret else None
-        return None if account is None else _of(account, secret)
+        return None if account is None else await self._of(account, secret)
+
+    async def _of(self, account: str, secret: str = "") -> Visitor:
+        views = await asyncio.to_thread(self._file.views_of, account)
+        return Visitor(f"{account} (console)", account, True, secret, views)
 
     async def _by_token(self, text: str) -> Visitor | None:
         token = await asyncio.to_thread(self._file.token, text)
-        return None if token is None else Visitor(f"token {token.name}", token.name, not token.read_only)
+        if token is None:
+            return None
+        return Visitor(f"token {token.name}", token.name, not token.read_only, views=token.views)
 
     async def checked(self, user: str, password: str, client: str) -> str:
-        """The name of the operator with this password.  Raises ``RequestRefused`` (401, 429)."""
+        """The name of an account that may use the console, by its password.  Raises ``RequestRefused`` (401, 429)."""
         async with self._turns.setdefault(host_of(client), asyncio.Lock()):  # or all guesses of a flood pass at once
             now = self._stopwatch()
             if self._failures.is_barred(client, now):
@@ -95,13 +106,14 @@ class ConsoleLogins:
             answer = await self._store.check_password(user, password)
             name = answer if isinstance(answer, str) else user
             right = answer is True or isinstance(answer, str)
-            if right and await asyncio.to_thread(self._file.is_operator, name):
+            if right and await asyncio.to_thread(self._file.views_of, name) != ():
                 self._failures.succeeded(user, client, now)
                 return name
             pause = self._failures.failed(user, client, now)
         await _delay(pause)
         raise RequestRefused(
-            "no operator has this name and password; an account becomes one by: posthouse user operator NAME", 401
+            "no operator has this name and password; an account becomes one by: posthouse user operator NAME",
+            401,
         )
 
     async def begin(self, user: str, password: str, client: str) -> str:
@@ -141,6 +153,8 @@ class LoginGate:
             scope["posthouse.visitor"] = visitor
             if not visitor.may_change and scope["type"] == "http" and scope["method"] not in _SAFE:
                 scope["posthouse.refused"] = RequestRefused("this token may read and change nothing")
+            if visitor.views is not None and not (free or is_of_inboxes(path)):
+                scope["posthouse.refused"] = RequestRefused("this login sees its inboxes and nothing else")
         elif not free and "posthouse.refused" not in scope:
             scope["posthouse.refused"] = RequestRefused("log in first, or send an API token", 401)
         if free:
@@ -156,8 +170,10 @@ def login_path(scope: Scope) -> str:
     return f"{base}/login?next={quote(path)}"
 
 
-def _of(account: str, secret: str = "") -> Visitor:
-    return Visitor(f"{account} (console)", account, True, secret)
+def is_of_inboxes(path: str) -> bool:
+    """Whether a path is one of the inboxes, or shows nothing of this machine."""
+    path = path.removesuffix(".json")
+    return path in _INBOX_PAGES or path.startswith(_INBOX_PATHS)
 
 
 def _basic(given: str) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from posthouse.mailauth.arc.arc_fields import (
 from posthouse.mailauth.arc.arc_result import ArcResult
 from posthouse.mailauth.arc.arc_validation import ArcVerifier
 from posthouse.mailauth.dkim.body_hash import BodyForm, MessageHasher
-from posthouse.mailauth.dkim.canonical import Canonicalization, relaxed_field
+from posthouse.mailauth.dkim.canonical import Canonicalization, header_and_body, relaxed_field
 from posthouse.mailauth.dkim.header_section import HeaderSection
 from posthouse.mailauth.dkim.keys import DkimKey
 from posthouse.mailauth.dkim.signing import OVERSIGNED, SIGNED, folded_base64, folded_tags
@@ -86,13 +86,8 @@ class ArcSealer:
         options: SealingOptions = SealingOptions(),  # noqa: B008 — frozen
         now: float | None = None,
     ) -> None:
-        header, _, body = options.canonicalization.partition("/")
-        try:
-            self._header, self._body = Canonicalization(header), BodyForm(Canonicalization(body))
-        except ValueError:
-            raise SettingError(
-                f"{options.canonicalization!r:.40} is no canonicalization", remedy='write "relaxed/relaxed"'
-            ) from None
+        self._header, body = header_and_body(options.canonicalization)
+        self._body = BodyForm(body)
         for name in options.fields or ():
             if _NAME.fullmatch(name) is None or name.lower() in _UNSIGNABLE or ";" in name:
                 raise SettingError(f"ARC cannot sign the field {name!r:.40}", remedy="leave it out")

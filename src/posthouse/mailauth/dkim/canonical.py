@@ -12,7 +12,9 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-__all__ = ["BodyCanonicalizer", "Canonicalization", "reduced", "relaxed_field"]
+from posthouse.core import SettingError
+
+__all__ = ["BodyCanonicalizer", "Canonicalization", "header_and_body", "reduced", "relaxed_field"]
 
 _RUN = re.compile(rb"  ++")
 _LINES: Final = b"\r\n" * 4096
@@ -23,6 +25,15 @@ class Canonicalization(enum.StrEnum):
 
     SIMPLE = "simple"
     RELAXED = "relaxed"
+
+
+def header_and_body(option: str) -> tuple[Canonicalization, Canonicalization]:
+    """The algorithms of a text such as "relaxed/simple".  Raises ``SettingError`` for any other."""
+    header, _, body = option.partition("/")
+    try:
+        return Canonicalization(header), Canonicalization(body)
+    except ValueError:
+        raise SettingError(f"{option!r:.40} is no canonicalization", remedy='write "relaxed/relaxed"') from None
 
 
 def relaxed_field(raw: bytes) -> bytes:

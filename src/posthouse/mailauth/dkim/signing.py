@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from posthouse.core import LocalError, SettingError
 from posthouse.mailauth.dkim.body_hash import BodyForm, MessageHasher
-from posthouse.mailauth.dkim.canonical import Canonicalization
+from posthouse.mailauth.dkim.canonical import header_and_body
 from posthouse.mailauth.dkim.header_section import HeaderSection
 from posthouse.mailauth.dkim.keys import DkimKey
 from posthouse.mailauth.octets import MessageOctets, message_chunks
@@ -89,13 +89,8 @@ class DkimSigner:
         self._keys = keys
         self._options = options
         self._now = seconds_now(now)
-        header, _, body = options.canonicalization.partition("/")
-        try:
-            self._header, self._body = Canonicalization(header), BodyForm(Canonicalization(body))
-        except ValueError:
-            raise SettingError(
-                f"{options.canonicalization!r:.40} is no canonicalization", remedy='write "relaxed/relaxed"'
-            ) from None
+        self._header, body = header_and_body(options.canonicalization)
+        self._body = BodyForm(body)
         for name in (*options.oversigned, *options.signed):
             if _NAME.fullmatch(name) is None or name.lower() in _NEVER or ";" in name:
                 raise SettingError(f"the field {name!r:.40} cannot be signed", remedy="leave it out")

@@ -32,6 +32,7 @@ _IP4 = re.compile(r"(?:(?:0|[1-9][0-9]{0,2})\.){3}(?:0|[1-9][0-9]{0,2})")
 _IP6 = re.compile(r"[0-9A-Fa-f:.]{2,45}")
 _CACHED_AT_MOST = 2048  # octets; longer records are parsed each time, so that the cache stays small
 _CACHE_SIZE = 1024
+_LONGEST = 10_000  # octets; an answer has room for six times as many, and a check reads eleven records
 
 
 class Term(NamedTuple):
@@ -102,6 +103,10 @@ def parse_record(text: bytes) -> SpfRecord | SyntaxFault:
 
 
 def _parse(text: bytes) -> SpfRecord | SyntaxFault:
+    if len(text) > _LONGEST:
+        return SyntaxFault(
+            text[:20].decode("ascii", "replace"), f"the record is longer than {_LONGEST:,} octets; split it by include"
+        )
     try:
         words = text.decode("ascii").split(" ")
     except UnicodeDecodeError as error:

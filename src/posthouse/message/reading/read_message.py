@@ -311,7 +311,9 @@ class ReadMessage:
     @property
     def defects(self) -> tuple[Defect, ...]:
         """What the message breaks, by place.  All of it is looked at now."""
-        _ = self.headers, self.addresses, self.date, self.message_id, self.text, self.html, self.attachments
+        _ = self.headers, self.addresses, self.date, self.message_id, self.html, self.attachments
+        for node in self._bodies.text:
+            _ = self._source.text_of(node)
         for each in self.attachments:
             _ = each.filename_raw, each.content
         return tuple(sorted(self._found.found, key=lambda defect: defect.offset))

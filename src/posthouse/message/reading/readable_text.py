@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["codes_in", "links_in_html", "links_in_text", "text_of_html"]
+__all__ = ["codes_in", "links_in_html", "links_in_text", "pictures_in_html", "text_of_html"]
 
 _SILENT: Final = frozenset({"head", "script", "style", "template", "title", "noscript"})
 #: Elements whose content is no HTML: it ends at their end tag alone.
@@ -146,6 +146,19 @@ def links_in_html(source: str) -> list[str]:
                 found[target] = None
         elif text and "://" in text:
             found.update(dict.fromkeys(links_in_text(text)))
+    return list(found)
+
+
+def pictures_in_html(source: str) -> list[str]:
+    """The web addresses of the pictures of HTML, each once, in their order."""
+    found: dict[str, None] = {}
+    for tag, _, attributes in _pieces(source):
+        if tag in ("img", "table", "td", "th", "body", "input", "source", "video"):
+            named = _attributes(attributes)
+            for name in ("src", "background", "poster"):
+                target = named.get(name, "").strip()
+                if target.lower().startswith(("http:", "https:")):
+                    found[target] = None
     return list(found)
 
 

@@ -114,6 +114,14 @@ class InboxSettings(Struct, frozen=True, kw_only=True):
         _PATTERNS,
         Meta(description='The addresses that a message may be released to: `["me@example.org", "*@example.net"]`.'),
     ] = ()
+    link_networks: Annotated[
+        tuple[types.Network, ...],
+        types.NETWORKS,
+        Meta(
+            description="Networks whose hosts the check of links asks although their addresses are not public: "
+            '`["127.0.0.0/8"]` for a program on this machine.'
+        ),
+    ] = ()
 
 
 class InboxRuleSettings(Struct, frozen=True, kw_only=True):

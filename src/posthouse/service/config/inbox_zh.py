@@ -16,6 +16,7 @@ INBOX_TEXTS: Final[dict[str, str]] = {
     "inbox.release_via": "把邮件转到真实地址时所用的服务器，写法同 `posthouse send --server`"
     "（“smtp://mail.example.org:587”）；不写时，邮件不能转出。",
     "inbox.release_to": '可以转出到哪些地址：`["me@example.org", "*@example.net"]`。',
+    "inbox.link_networks": '检查链接时，除公网地址外还允许访问哪些网络：要访问本机上的程序，写 `["127.0.0.0/8"]`。',
     "inbox_rule[]": "规则：符合搜索条件的邮件加上标签，或者同时列入另一个邮箱。",
     "inbox_rule[].search": "哪些邮件，用搜索语言书写：`from:*@shop.example subject:order`。",
     "inbox_rule[].tag": "所加的标签。",

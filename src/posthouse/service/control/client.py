@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -42,12 +42,14 @@ async def ask(
     *,
     slow: Callable[[], object] | None = None,
     who: str = "",
+    views: Sequence[str] | None = None,
 ) -> Any:
     """The answer of the daemon that runs on ``data_dir``.
 
     An operation may take minutes.  While it does, the daemon is asked every 5 s whether it lives; one that does not say
     so within 5 s hangs, and is waited for no longer.  ``slow`` is called once if the answer takes longer than 5 s.
     ``who`` is whom another process of the daemon asks for, as the audit log has it; without it, the user of this one.
+    ``views`` are those of the inboxes that this one may see, None for all.
 
     Raises:
         NoDaemon: no daemon listens; the caller may open the spool itself.
@@ -59,6 +61,8 @@ async def ask(
     request: dict[str, Any] = {"op": operation.name, "args": given}
     if who:
         request["who"] = who
+    if views is not None:
+        request["views"] = list(views)
     answered = asyncio.ensure_future(_asked(path, request))
     try:
         while not (await asyncio.wait({answered}, timeout=_LOOK))[0]:

@@ -116,6 +116,8 @@ class ControlSocket:
             if request.op == PING:
                 return _encoded({"ok": os.getpid()})
             operation, given = _requested(request)
+            if request.views is not None and not operation.narrowed:
+                raise SettingError(f"{request.op} is not for one who sees some inboxes only")
         except UnicodeDecodeError as error:
             return _encoded({"error": f"this is no request: octet {error.start} is not UTF-8", "kind": "setting"})
         except (msgspec.DecodeError, RecursionError) as error:
@@ -125,6 +127,8 @@ class ControlSocket:
         if own and request.who:
             who = request.who[:_LONGEST_NAME]
         context = self._context(who) if operation.needs_context else None
+        if context is not None and request.views is not None:
+            context = context._replace(views=tuple(request.views))
         try:
             async with asyncio.timeout(LONGEST_OPERATION):
                 answer = await operation.run(context, **given)

@@ -70,11 +70,13 @@ def peer_paths(path: str) -> list[str]:
 
 
 class ControlRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """The name of an operation, its parameters by name, and for whom a process of the daemon's own user asks."""
+    """The name of an operation, its parameters by name, for whom a process of the daemon's own user asks, and the views
+    of the inboxes that this one may see; None for all."""
 
     op: str
     args: dict[str, str | int | bool | list[int]] = {}
     who: str = ""
+    views: list[str] | None = None
 
 
 class ControlAnswer(msgspec.Struct):

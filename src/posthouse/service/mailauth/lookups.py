@@ -5,15 +5,16 @@ are for the domains that send much mail, it runs to its end at once and nothing 
 be asked it becomes a task.  ``prefetch`` asks a question that a later check will have, so that its answer comes while
 the content still arrives.
 
-The bounds: ``MailResolver`` has at most so many questions on the wire; a message has ``seconds`` from its first wait on
-and ``MOST_QUESTIONS`` questions.  What is not answered then is answered with ``Status.FAILED``, and the checks end with
-temporary errors.
+The bounds: ``MailResolver`` has at most so many questions on the wire, a tenth of them about one domain; a message has
+``seconds`` from its first wait on and ``MOST_QUESTIONS`` questions.  What is not answered then is answered with
+``Status.FAILED``, and the checks end with temporary errors.
 """
 
 from __future__ import annotations
 
 import asyncio
 from typing import Final, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 from posthouse.core import Answer, Question, Status
 from posthouse.mailauth.questions import Check
@@ -40,15 +41,28 @@ class KnowingResolver(Protocol):
 
 
 class _Bounded:
-    """Resolver that passes on so many questions at a time; the others wait in turn."""
+    """Resolver that passes on so many questions at a time, and of them a tenth about one domain; the others wait in
+    turn.  A domain that never answers, which a message may name a hundred times, keeps nobody else waiting."""
 
     def __init__(self, resolver: Resolver, most: int) -> None:
         self._resolver = resolver
         self._turnstile = asyncio.Semaphore(most)
+        self._of_one = max(1, most // 10)
+        self._domains: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def ask(self, question: Question) -> Answer:
-        async with self._turnstile:
+        domain = _registered(question.name)
+        turn = self._domains.get(domain)
+        if turn is None:
+            turn = self._domains[domain] = asyncio.Semaphore(self._of_one)
+        async with turn, self._turnstile:
             return await self._resolver.ask(question)
+
+
+def _registered(name: str) -> str:
+    """The part of a name that somebody has registered, roughly: two labels, or three if the second is short (co.uk)."""
+    labels = name.lower().removesuffix(".").split(".")
+    return ".".join(labels[-3 if len(labels) > 2 and len(labels[-2]) <= 3 else -2 :])
 
 
 class MailResolver:
@@ -82,6 +96,11 @@ class MessageLookups:
         self._tasks: set[asyncio.Task[object]] = set()
         self._late: asyncio.Future[None] | None = None  # done when the time is over
         self._timer: Timer | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the time is over."""
+        return self._late is not None and self._late.done()
 
     def prefetch(self, question: Question) -> None:
         """Ask a question whose answer will be needed, unless it is known."""

@@ -127,6 +127,11 @@ class Verification:
     def _dmarc(self, spf: SpfResult, dkim: DkimResult) -> DmarcResult | asyncio.Task[DmarcResult]:
         header = self._hasher.header
         assert header is not None
+        if self._lookups.is_late:
+            # The policy of the author's domain gets a time of its own: whoever forges the author chooses the keys that
+            # are asked for, and keys whose domain never answers must not make the policy a temporary failure.
+            self._lookups.close()
+            self._lookups = MessageLookups(self._terms.resolver, self._terms.clock, self._terms.settings.dns_time)
         return self._lookups.run(check_dmarc(_author(header) + b"\r\n", spf, dkim))
 
     def _concluded(self, spf: SpfResult, dkim: DkimResult, arc: ArcResult, dmarc: DmarcResult) -> CheckResult:

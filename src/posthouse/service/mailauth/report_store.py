@@ -32,6 +32,9 @@ _SCHEMA: Final = """CREATE TABLE IF NOT EXISTS counted (
     PRIMARY KEY (day, policy, result)) WITHOUT ROWID"""
 #: Rows of one report, the most frequent first; more would not fit into a report that receivers take.
 _MOST_ROWS: Final = 50_000
+#: Rows of the file, and reports about one day.
+_MOST_STORED: Final = 200_000
+_MOST_REPORTS: Final = 10_000
 
 
 class CountedResult(NamedTuple):
@@ -56,14 +59,29 @@ class ReportStore:
         self.path = Path(data_dir) / "dmarc-reports.sqlite3"
 
     def add(self, counts: Mapping[CountedResult, int]) -> None:
-        """Add numbers of messages."""
-        rows = [(each.day, _packed(each.policy), _packed(each.row), number) for each, number in counts.items()]
+        """Add numbers of messages.
+
+        Results beyond 200,000 in the file, and policies beyond 10,000 of a day, are left out: both are what senders
+        make up, so the file, and the reports that are sent, would grow with their will.
+        """
         with self._open() as file:
-            file.executemany(
-                "INSERT INTO counted VALUES (?, ?, ?, ?) ON CONFLICT (day, policy, result)"
-                " DO UPDATE SET messages = messages + excluded.messages",
-                rows,
-            )
+            (stored,) = file.execute("SELECT count(*) FROM counted").fetchone()
+            policies = {
+                day: {policy for (policy,) in file.execute("SELECT DISTINCT policy FROM counted WHERE day = ?", (day,))}
+                for day in {each.day for each in counts}
+            }
+            for each, number in counts.items():
+                policy, result = _packed(each.policy), _packed(each.row)
+                changed = file.execute(
+                    "UPDATE counted SET messages = messages + ? WHERE day = ? AND policy = ? AND result = ?",
+                    (number, each.day, policy, result),
+                )
+                known = policies[each.day]
+                if changed.rowcount or stored >= _MOST_STORED or (policy not in known and len(known) >= _MOST_REPORTS):
+                    continue
+                file.execute("INSERT INTO counted VALUES (?, ?, ?, ?)", (each.day, policy, result, number))
+                known.add(policy)
+                stored += 1
 
     def reports(self, before: int) -> list[StoredReport]:
         """The reports about days before a day, oldest first."""

@@ -74,6 +74,7 @@ class Context(NamedTuple):
         reload: has the configuration read again, for the user of this name; None without a daemon.
         faults: the faults that are switched on at this process's listeners; None without a daemon.
         config_file: the file that the configuration was read from; "" without one.
+        views: the views of the inboxes that the one who asks may see; None for all of them.
     """
 
     config: Config
@@ -95,6 +96,7 @@ class Context(NamedTuple):
     monitor: Monitor | None = None
     pauses: PauseKeeper | None = None
     config_file: str = ""
+    views: tuple[str, ...] | None = None
 
 
 class Parameter(NamedTuple):
@@ -118,6 +120,9 @@ class Operation(NamedTuple):
         live: whether a running daemon is asked, because it changes the queue or knows what only the daemon knows.
         reads: whether it changes nothing: only such an operation is offered to GET requests and to read-only tokens.
         local: whether it names files of the user who asks, so that it is never offered by HTTP.
+        outward: whether it changes nothing here, but asks hosts that a message names: it runs in the process of the one
+            who asks, and HTTP offers it to those only who may make changes.
+        narrowed: whether it keeps to ``Context.views``: no other is run for one who may see some inboxes only.
     """
 
     name: str
@@ -129,6 +134,8 @@ class Operation(NamedTuple):
     live: bool = False
     reads: bool = False
     local: bool = False
+    outward: bool = False
+    narrowed: bool = False
 
 
 @contextlib.asynccontextmanager

@@ -101,6 +101,7 @@ async def _remove(context: Context, account: str) -> AccountEntry:
     gone = await _show(context, account)
     await asyncio.to_thread(_file(context).remove, account)
     await asyncio.to_thread(OperatorFile(context.config.data_dir).set_operator, account, False)
+    await asyncio.to_thread(OperatorFile(context.config.data_dir).set_views, account, ())
     return gone
 
 

@@ -13,9 +13,11 @@ from posthouse.core import SettingError
 from posthouse.service.inbox.inbox_rules import proper_tag
 from posthouse.service.inbox.mail_query import read_query
 from posthouse.service.operations.base import Context, Operation, Parameter
+from posthouse.service.operations.inboxes.access import counted, scope_of, seen
 from posthouse.service.operations.inboxes.indexed import AT_ONCE, LAST_NUMBER, followed, view_named
 from posthouse.service.operations.inboxes.listing import named_inbox
 from posthouse.service.operations.inboxes.mail_answers import DeletionEntry, InboxDeletion, MailCount
+from posthouse.service.operations.spelling import inbox_name
 from posthouse.spool.filters import text_of_numbers
 from posthouse.spool.interface import Spool
 from posthouse.spool.mail_index import ALL_MAIL, Deletion
@@ -40,11 +42,11 @@ async def _mark(
         changed = 0
         async for some in _chosen(context, spool, numbers, view, query, all, until):
             changed += await spool.index.mark(some, unread=unread)
-        return await _changed(spool, changed)
+        return await _changed(context, spool, changed)
 
 
-async def _changed(spool: Spool, changed: int) -> MailCount:
-    counts = await spool.index.view(ALL_MAIL)
+async def _changed(context: Context, spool: Spool, changed: int) -> MailCount:
+    counts = await counted(context, spool, ALL_MAIL)
     return MailCount(messages=changed, unread=counts.unread, octets=0, whole=True, last=0)
 
 
@@ -56,11 +58,46 @@ async def _tag(context: Context, numbers: list[int], tags: str, remove: bool = F
         raise SettingError(f"more than {_MOST_TAGS} tags", remedy="give fewer at one time")
     async with context.writable_spool() as spool:
         await followed(context, spool)
-        return await _changed(spool, await spool.index.tag(_proper(numbers), found, remove=remove))
+        chosen = await _seen(context, spool, _proper(numbers))
+        return await _changed(context, spool, await spool.index.tag(chosen, found, remove=remove))
 
 
 def _proper(numbers: Sequence[int]) -> list[int]:
     return [number for number in dict.fromkeys(numbers) if 0 < number <= LAST_NUMBER]
+
+
+async def _seen(context: Context, spool: Spool, numbers: list[int]) -> list[int]:
+    """Those of the messages that may be seen."""
+    if context.views is None:
+        return numbers
+    rows = [await seen(context, spool, number) for number in numbers]
+    return [row.number for row in rows if row is not None]
+
+
+async def _own_places(context: Context, spool: Spool, numbers: Sequence[int], inbox: str) -> list[int]:
+    """The places of messages that one who sees some inboxes only may delete: in one mailbox, or in all of these."""
+    found: list[int] = []
+    for number in numbers:
+        row = await seen(context, spool, number)
+        if row is not None:
+            places = zip(row.inboxes, row.places, strict=True)
+            found += [place for name, place in places if inbox in ("", name)]
+    return found
+
+
+async def _asked_view(context: Context, spool: Spool, to: str, view: str) -> str:
+    """The view that is meant, by the name of an inbox or of a view."""
+    if not to:
+        return view_named(view)
+    # Nothing is said of inboxes that may not be seen, as that one of a similar name is there.
+    return inbox_name(to) if context.views is not None else await named_inbox(spool, to)
+
+
+async def _named_places(context: Context, spool: Spool, places: list[int]) -> list[int]:
+    """Those of the places that one may delete."""
+    if context.views is None:
+        return places
+    return [each for each in places if each in await _own_places(context, spool, [each], "")]
 
 
 async def _chosen(
@@ -79,14 +116,15 @@ async def _chosen(
         raise SettingError("no message is named, or in two ways", remedy=remedy)
     state = await followed(context, spool, at_once=True)
     if wanted:
-        yield _proper(wanted)
+        yield await _seen(context, spool, _proper(wanted))
         return
-    name, terms = view_named(view), read_query(query, context.clock.time())
+    asked, narrowing = scope_of(context, view_named(view))
+    terms = [*narrowing, *read_query(query, context.clock.time())]
     last = min(until or state.last, state.last)
     pages: list[list[int]] = []
     before = last + 1
     while before:
-        page = await spool.index.search(name, terms, limit=_PAGE, before=before)
+        page = await spool.index.search(asked, terms, limit=_PAGE, before=before)
         pages.append([row.number for row in page.rows])
         before = page.before
     for each in pages:
@@ -115,15 +153,25 @@ async def _delete(
         for _ in range(0 if wanted else -(-state.waiting // AT_ONCE)):  # those that are there; what comes now is spared
             state = await followed(context, spool, at_once=True)
         final = now + (0.0 if forever else context.config.inbox.undo_for)
-        name = await named_inbox(spool, to) if to else view_named(view)
+        name = await _asked_view(context, spool, to, view)
         inbox = name if "@" in name and not name.startswith(("@", "tag:", "login:", "box:")) else ""
         made: Deletion | None = None
         if wanted and not whole:
-            made = await spool.index.delete(_proper(wanted), now=now, final=final, who=context.who, places=True)
+            places = await _named_places(context, spool, _proper(wanted))
+            made = await spool.index.delete(places, now=now, final=final, who=context.who, places=True)
         else:
             chosen = _chosen(context, spool, wanted, name, query, everything=all, until=until)
+            limited = context.views is not None
             async for some in chosen:
-                made = await spool.index.delete(some, now=now, final=final, who=context.who, inbox=inbox, into=made)
+                made = await spool.index.delete(
+                    await _own_places(context, spool, some, inbox) if limited else some,
+                    now=now,
+                    final=final,
+                    who=context.who,
+                    inbox="" if limited else inbox,
+                    into=made,
+                    places=limited,
+                )
         deleted = 0 if made is None else made.messages
         which = text_of_numbers(wanted) if wanted else query if query else name or "all"
         if wanted or deleted:
@@ -152,7 +200,7 @@ async def _remove(spool: Spool, deletion: Deletion) -> None:
 async def _undo(context: Context, deletion: int = 0) -> InboxDeletion:
     now = context.clock.time()
     async with context.writable_spool() as spool:
-        known = await spool.index.deletions(now=now)
+        known = await _own_deletions(context, spool)
         number = deletion or (known[0].number if known else 0)
         if not any(each.number == number for each in known):
             raise SettingError(
@@ -164,11 +212,17 @@ async def _undo(context: Context, deletion: int = 0) -> InboxDeletion:
         return InboxDeletion(deleted=-back, missing=0, who=context.who)
 
 
+async def _own_deletions(context: Context, spool: Spool) -> list[Deletion]:
+    """The deletions that can be undone: all, or one's own for one who sees some inboxes only."""
+    known = await spool.index.deletions(now=context.clock.time())
+    return [each for each in known if context.views is None or each.who == context.who]
+
+
 async def _deletions(context: Context) -> list[DeletionEntry]:
     async with context.spool() as spool:
         return [
             DeletionEntry(number=each.number, at=each.at, who=each.who, messages=each.messages, until=each.final)
-            for each in await spool.index.deletions(now=context.clock.time())
+            for each in await _own_deletions(context, spool)
         ]
 
 
@@ -203,6 +257,7 @@ CHANGING_OPERATIONS: Final = (
             _UNTIL,
         ),
         live=True,
+        narrowed=True,
     ),
     Operation(
         "inbox tag",
@@ -215,6 +270,7 @@ CHANGING_OPERATIONS: Final = (
             Parameter("remove", "Take them away.", bool, False),
         ),
         live=True,
+        narrowed=True,
     ),
     Operation(
         "inbox delete",
@@ -234,6 +290,7 @@ CHANGING_OPERATIONS: Final = (
             Parameter("forever", "Remove them at once; this cannot be undone.", bool, False),
         ),
         live=True,
+        narrowed=True,
     ),
     Operation(
         "inbox undo",
@@ -242,8 +299,16 @@ CHANGING_OPERATIONS: Final = (
         InboxDeletion,
         (Parameter("deletion", "Its number; 0 for the latest.", int, 0),),
         live=True,
+        narrowed=True,
     ),
-    Operation("inbox deletions", "Show the deletions that can be undone.", _deletions, list[DeletionEntry], reads=True),
+    Operation(
+        "inbox deletions",
+        "Show the deletions that can be undone.",
+        _deletions,
+        list[DeletionEntry],
+        reads=True,
+        narrowed=True,
+    ),
     Operation(
         "inbox rebuild",
         "Make the index of the inboxes again; read marks and tags are kept.",

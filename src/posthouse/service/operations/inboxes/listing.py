@@ -8,11 +8,13 @@ from typing import Final
 from posthouse.core import SettingError
 from posthouse.service.inbox.mail_query import read_query
 from posthouse.service.operations.base import Context, Operation, Parameter, spool_or_none
+from posthouse.service.operations.inboxes.access import counted, granted, narrowed, scope_of
 from posthouse.service.operations.inboxes.indexed import LAST_NUMBER, followed, kind_of_view, label_of_view, view_named
 from posthouse.service.operations.inboxes.mail_answers import MailCount, MailListing, ViewEntry, entry_of
 from posthouse.service.operations.results import InboxEntry, InboxSummary, filled
 from posthouse.service.operations.spelling import as_written, inbox_name
 from posthouse.spool.interface import Spool
+from posthouse.spool.mail_index import ALL_MAIL, MailPlace, MailRow, MailView
 
 __all__ = ["LISTING_OPERATIONS", "named_inbox"]
 
@@ -30,7 +32,7 @@ async def _summary(context: Context) -> list[InboxSummary]:
             found += [
                 InboxSummary(name=each.name, messages=each.messages, octets=each.octets)
                 for each in page
-                if kind_of_view(each.name) == "inbox"
+                if kind_of_view(each.name) == "inbox" and granted(context.views, each.name)
             ]
             after = page[-1].name
         return found
@@ -39,20 +41,42 @@ async def _summary(context: Context) -> list[InboxSummary]:
 async def _list(context: Context, inbox: str = "", limit: int = 1000, after: int = 0) -> list[InboxEntry]:
     async with context.spool() as spool:
         await followed(context, spool)
-        name = await named_inbox(spool, inbox)
-        found = await spool.index.places(name, limit=max(1, min(limit, _MOST)), after=max(0, min(after, LAST_NUMBER)))
-        return [
-            filled(
-                InboxEntry,
-                row,
-                number=place.number,
-                inbox=place.inbox,
-                written_by=_author(row.author, row.author_address),
-                subject="" if row.subject == _DAMAGED else row.subject,
-                damage=row.preview if row.subject == _DAMAGED else "",
-            )
-            for place, row in found
+        name = inbox_name(inbox) if context.views is not None else await named_inbox(spool, inbox)
+        limit, after = max(1, min(limit, _MOST)), max(0, min(after, LAST_NUMBER))
+        if context.views is None:
+            found = await spool.index.places(name, limit=limit, after=after)
+        else:
+            found = await _places(context, spool, name, limit, after)
+        return [_entry(place, row) for place, row in found]
+
+
+def _entry(place: MailPlace, row: MailRow) -> InboxEntry:
+    return filled(
+        InboxEntry,
+        row,
+        number=place.number,
+        inbox=place.inbox,
+        written_by=_author(row.author, row.author_address),
+        subject="" if row.subject == _DAMAGED else row.subject,
+        damage=row.preview if row.subject == _DAMAGED else "",
+    )
+
+
+async def _places(
+    context: Context, spool: Spool, inbox: str, limit: int, after: int
+) -> list[tuple[MailPlace, MailRow]]:
+    """The newest places that may be seen, of one mailbox or of all, the oldest of them first."""
+    asked, terms = scope_of(context, inbox)
+    page = await spool.index.search(asked, terms, limit=limit)
+    found = []
+    for each in page.rows:
+        row = narrowed(context, each)
+        found += [
+            (MailPlace(number, name), row)
+            for name, number in zip(row.inboxes, row.places, strict=True)
+            if number > after and inbox in ("", name)
         ]
+    return sorted(found, key=lambda each: each[0].number)[-limit:]
 
 
 def _author(name: str, address: str) -> str:
@@ -78,7 +102,11 @@ async def _views(context: Context, prefix: str = "", limit: int = 1000, after: s
         if spool is None:
             return []
         await followed(context, spool)
-        views = await spool.index.views(prefix, limit=max(1, min(limit, _MOST_VIEWS)), after=after or None)
+        limit = max(1, min(limit, _MOST_VIEWS))
+        if context.views is None:
+            views = await spool.index.views(prefix, limit=limit, after=after or None)
+        else:
+            views = await _granted_views(context, spool, prefix, limit, after)
         return [
             ViewEntry(
                 name=each.name,
@@ -90,6 +118,23 @@ async def _views(context: Context, prefix: str = "", limit: int = 1000, after: s
             )
             for each in views
         ]
+
+
+async def _granted_views(context: Context, spool: Spool, prefix: str, limit: int, after: str) -> list[MailView]:
+    """The views that may be seen, by name; that of all messages counts those that may be."""
+    found: list[MailView] = []
+    if not prefix and not after:
+        found.append(await counted(context, spool, ALL_MAIL))
+    last: str | None = after or None
+    while len(found) < limit and (page := await spool.index.views(prefix, limit=_MOST_VIEWS, after=last)):
+        last = page[-1].name
+        views = context.views or ()
+        found += [
+            each
+            for each in page
+            if each.name in views or (kind_of_view(each.name) == "inbox" and granted(views, each.name))
+        ]
+    return found[:limit]
 
 
 async def _search(
@@ -104,10 +149,11 @@ async def _search(
             )
         state = await followed(context, spool)
         ends = {"before": max(0, min(before, LAST_NUMBER)), "after": max(0, min(after, LAST_NUMBER))}
-        page = await spool.index.search(name, terms, limit=limit, **ends)
-        counts = await spool.index.view(name)
+        asked, narrowing = scope_of(context, name)
+        page = await spool.index.search(asked, [*narrowing, *terms], limit=limit, **ends)
+        counts = await counted(context, spool, name)
         return MailListing(
-            messages=[entry_of(row) for row in page.rows],
+            messages=[entry_of(narrowed(context, row)) for row in page.rows],
             before=page.before,
             view=name,
             query=query,
@@ -124,7 +170,8 @@ async def _count(context: Context, view: str = "", query: str = "") -> MailCount
         if spool is None:
             return MailCount(messages=0, unread=0, octets=0, whole=True, last=0)
         state = await followed(context, spool)
-        counts, whole = await spool.index.count(name, terms)
+        asked, narrowing = scope_of(context, name)
+        counts, whole = await spool.index.count(asked, [*narrowing, *terms])
         return MailCount(
             messages=counts.messages, unread=counts.unread, octets=counts.octets, whole=whole, last=state.last
         )
@@ -137,7 +184,14 @@ _QUERY: Final = Parameter("query", "Words and conditions, in the language of sea
 
 #: The operations of this module.
 LISTING_OPERATIONS: Final = (
-    Operation("inbox summary", "Show the inboxes and how much is in them.", _summary, list[InboxSummary], reads=True),
+    Operation(
+        "inbox summary",
+        "Show the inboxes and how much is in them.",
+        _summary,
+        list[InboxSummary],
+        reads=True,
+        narrowed=True,
+    ),
     Operation(
         "inbox list",
         "Show the messages in the inboxes, the newest last.",
@@ -149,6 +203,7 @@ LISTING_OPERATIONS: Final = (
             Parameter("after", "Only messages after this number.", int, 0),
         ),
         reads=True,
+        narrowed=True,
     ),
     Operation(
         "inbox views",
@@ -161,6 +216,7 @@ LISTING_OPERATIONS: Final = (
             Parameter("after", "Only names behind this one.", str, ""),
         ),
         reads=True,
+        narrowed=True,
     ),
     Operation(
         "inbox search",
@@ -175,6 +231,15 @@ LISTING_OPERATIONS: Final = (
             Parameter("after", "Only messages with numbers above this one.", int, 0),
         ),
         reads=True,
+        narrowed=True,
     ),
-    Operation("inbox count", "Count the messages that a search finds.", _count, MailCount, (_VIEW, _QUERY), reads=True),
+    Operation(
+        "inbox count",
+        "Count the messages that a search finds.",
+        _count,
+        MailCount,
+        (_VIEW, _QUERY),
+        reads=True,
+        narrowed=True,
+    ),
 )

@@ -17,7 +17,7 @@ from posthouse.core import Address, Bytes, Envelope, PosthouseError, Recipient, 
 from posthouse.service.operations.base import Context, Operation, Parameter
 from posthouse.service.operations.inboxes.indexed import followed
 from posthouse.service.operations.inboxes.mail_answers import MailCount, MessageSent, ReleaseEntry, ReleaseReport
-from posthouse.service.operations.inboxes.reading import missing, octets_of
+from posthouse.service.operations.inboxes.reading import missing, octets_of, read_octets_of
 from posthouse.service.operations.spelling import inbox_name
 from posthouse.spool.interface import StoredMessage
 
@@ -53,10 +53,7 @@ async def _release(context: Context, number: int, to: str) -> ReleaseReport:
                 f"nothing may be released to {each}", remedy="add the address to release_to of [inbox], and reload"
             )
     async with context.spool() as spool:
-        found = await octets_of(spool, number)
-        if found is None:
-            raise missing(number)
-        message, octets = found
+        message, octets = await read_octets_of(spool, context, number)
     envelope = Envelope(_sender(message.sender), tuple(Recipient(each) for each in recipients))
     return await _submitted(number, settings.release_via, envelope, _without_trace(octets))
 
@@ -168,6 +165,7 @@ MOVING_OPERATIONS: Final = (
         ReleaseReport,
         (_NUMBER, Parameter("to", "The addresses, with commas between them.", str)),
         live=True,
+        narrowed=True,
     ),
     Operation(
         "inbox import",

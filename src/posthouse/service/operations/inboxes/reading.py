@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from posthouse.core import SettingError
 from posthouse.service.operations.base import Context, Operation, Parameter
+from posthouse.service.operations.inboxes.access import seen
 from posthouse.service.operations.inboxes.indexed import LAST_NUMBER, followed
 from posthouse.service.operations.inboxes.mail_answers import (
     AttachmentContent,
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
     from posthouse.message.reading.read_message import ReadMessage
     from posthouse.message.reading.read_part import ReadPart
 
-__all__ = ["READING_OPERATIONS", "content_of", "missing", "octets_of"]
+__all__ = ["READING_OPERATIONS", "content_of", "links_of", "missing", "octets_of", "read_octets_of"]
 
 _MOST_PARTS: Final = 1000  # of one message that are listed
 _MOST_TEXT: Final = 2 << 20  # characters of text, and of HTML
+_MOST_SEARCHED: Final = 1 << 19  # characters of HTML that are made into text, and of text in which links are looked for
 _MOST_FIELDS: Final = 1000
 _LONGEST_FIELD: Final = 10_000
 _MOST_LINKS: Final = 1000
+_MOST_CHECKED: Final = 8 << 20  # octets of a message that is checked
 _MOST_SOURCE: Final = 8 << 20  # octets of source of one answer
 
 
@@ -55,7 +58,7 @@ async def octets_of(spool: Spool, number: int) -> tuple[InboxMessage, bytes] | N
 
 async def _show(context: Context, number: int) -> InboxContent:
     async with context.spool() as spool:
-        message, octets = await _read_octets(spool, context, number)
+        message, octets = await read_octets_of(spool, context, number)
         return await asyncio.to_thread(_decoded, message, octets, await spool.queries.history(message.queue_id))
 
 
@@ -72,17 +75,17 @@ def _decoded(message: InboxMessage, octets: bytes, events: Sequence[Event]) -> I
     from posthouse.message.message_view import view
 
     text = octets.decode("utf-8", "replace")
-    seen = view(octets)
+    shown = view(octets, most=_MOST_SEARCHED)
     return filled(
         InboxContent,
         message,
         text=text,
         raw=None if text.encode() == octets else octets,
-        fields={name.lower(): value for name, value in seen.fields},
-        body=seen.text,
+        fields={name.lower(): value for name, value in shown.fields},
+        body=shown.text,
         parts=[
             PartEntry(number=part.number, type=part.type, name=part.name, size=len(part.content), shown=part.shown)
-            for part in seen.parts
+            for part in shown.parts
         ],
         remarks=remarks_in(events),
     )
@@ -91,9 +94,10 @@ def _decoded(message: InboxMessage, octets: bytes, events: Sequence[Event]) -> I
 # Read -----------------------------------------------------------------------------------------------------------------
 
 
-async def _read_octets(spool: Spool, context: Context, number: int) -> tuple[InboxMessage, bytes]:
+async def read_octets_of(spool: Spool, context: Context, number: int) -> tuple[InboxMessage, bytes]:
+    """One message that may be seen, and its octets, by the number of one of its places.  Raises ``SettingError``."""
     await followed(context, spool)
-    row = await spool.index.row(number) if 0 < number <= LAST_NUMBER else None
+    row = await seen(context, spool, number)
     if row is not None:
         found = await octets_of(spool, number if number in row.places else row.places[0])
         if found is not None:
@@ -103,8 +107,8 @@ async def _read_octets(spool: Spool, context: Context, number: int) -> tuple[Inb
 
 async def _read(context: Context, number: int) -> MailRead:
     async with context.spool() as spool:
-        message, octets = await _read_octets(spool, context, number)
-        row = await spool.index.row(number)
+        message, octets = await read_octets_of(spool, context, number)
+        row = await seen(context, spool, number)
         if row is None:
             raise missing(number)
         events = await spool.queries.history(message.queue_id)
@@ -112,11 +116,14 @@ async def _read(context: Context, number: int) -> MailRead:
 
 
 def _made(entry: MailEntry, octets: bytes, events: Sequence[Event]) -> MailRead:
+    from posthouse.message.message_view import links_within, text_within
     from posthouse.message.reading.read_message import read_octets
+    from posthouse.message.reading.readable_text import codes_in
 
     message = read_octets(octets)
     parts, more = _parts(message)
-    text, html = message.text, message.html or ""
+    html = message.html or ""
+    text = text_within(message, _MOST_SEARCHED, plain=_MOST_TEXT)
     fields = message.headers[:_MOST_FIELDS]
     return MailRead(
         entry=entry,
@@ -131,11 +138,11 @@ def _made(entry: MailEntry, octets: bytes, events: Sequence[Event]) -> MailRead:
         text=text[:_MOST_TEXT],
         html=html[:_MOST_TEXT],
         parts=parts,
-        links=[each[:2000] for each in message.links[:_MOST_LINKS]],
-        codes=list(message.codes[:20]),
+        links=[each[:2000] for each in links_within(message, _MOST_SEARCHED)[:_MOST_LINKS]],
+        codes=codes_in(f"{message.subject}\n\n{text[:_MOST_SEARCHED]}")[:20],
         defects=[f"{each.text} ({each.code})" for each in message.defects[:100]],
         remarks=remarks_in(events),
-        cut=more or max(len(text), len(html)) > _MOST_TEXT or len(message.headers) > _MOST_FIELDS,
+        cut=more or len(text) >= _MOST_TEXT or len(html) > _MOST_SEARCHED or len(message.headers) > _MOST_FIELDS,
     )
 
 
@@ -181,7 +188,7 @@ def _walk(root: ReadPart) -> Iterator[tuple[ReadPart, int]]:
 
 async def _part(context: Context, number: int, part: str) -> AttachmentContent:
     async with context.spool() as spool:
-        _, octets = await _read_octets(spool, context, number)
+        _, octets = await read_octets_of(spool, context, number)
         found = await asyncio.to_thread(_part_of, octets, part)
         if found is None:
             raise SettingError(
@@ -209,7 +216,7 @@ def _part_of(octets: bytes, wanted: str) -> AttachmentContent | None:
 
 async def _source(context: Context, number: int, start: int = 0, octets: int = 262_144) -> SourceSlice:
     async with context.spool() as spool:
-        _, content = await _read_octets(spool, context, number)
+        _, content = await read_octets_of(spool, context, number)
         start = max(0, start)
         return SourceSlice(
             content=content[start : start + max(1, min(octets, _MOST_SOURCE))], start=start, total=len(content)
@@ -218,27 +225,58 @@ async def _source(context: Context, number: int, start: int = 0, octets: int = 2
 
 async def _extract(context: Context, number: int) -> MailExtract:
     async with context.spool() as spool:
-        message, octets = await _read_octets(spool, context, number)
+        message, octets = await read_octets_of(spool, context, number)
         links, codes = await asyncio.to_thread(_links_and_codes, octets)
         return MailExtract(number=message.number, links=links, codes=codes)
 
 
-def _links_and_codes(octets: bytes) -> tuple[list[str], list[str]]:
+async def links_of(context: Context, spool: Spool, number: int) -> tuple[int, list[str]]:
+    """A message's number, and the addresses of its links and of its pictures; raises ``SettingError`` if it is not
+    there."""
+    message, octets = await read_octets_of(spool, context, number)
+    return message.number, await asyncio.to_thread(_links_and_pictures, octets)
+
+
+def _links_and_pictures(octets: bytes) -> list[str]:
+    from posthouse.message.message_view import links_within
     from posthouse.message.reading.read_message import read_octets
+    from posthouse.message.reading.readable_text import pictures_in_html
 
     message = read_octets(octets)
-    return list(message.links[:_MOST_LINKS]), list(message.codes[:20])
+    pictures = pictures_in_html((message.html or "")[:_MOST_SEARCHED])
+    return list(dict.fromkeys([*links_within(message, _MOST_SEARCHED)[:_MOST_LINKS], *pictures]))[:_MOST_LINKS]
+
+
+def _links_and_codes(octets: bytes) -> tuple[list[str], list[str]]:
+    from posthouse.message.message_view import links_within, text_within
+    from posthouse.message.reading.read_message import read_octets
+    from posthouse.message.reading.readable_text import codes_in
+
+    message = read_octets(octets)
+    codes = codes_in(f"{message.subject}\n\n{text_within(message, _MOST_SEARCHED)}")
+    return list(links_within(message, _MOST_SEARCHED)[:_MOST_LINKS]), codes[:20]
 
 
 async def _check(context: Context, number: int) -> list[FindingEntry]:
     async with context.spool() as spool:
-        message, octets = await _read_octets(spool, context, number)
+        message, octets = await read_octets_of(spool, context, number)
         return await asyncio.to_thread(_findings, octets, message.received)
 
 
 def _findings(octets: bytes, received: float) -> list[FindingEntry]:
     from posthouse.message.lint.message_lint import lint_message
 
+    if len(octets) > _MOST_CHECKED:
+        return [
+            FindingEntry(
+                rule="not-checked",
+                level="note",
+                line=1,
+                text=f"The message has more than {_MOST_CHECKED >> 20} MiB, and is not checked here.",
+                remedy="Save it, and run: posthouse check message FILE",
+                source="",
+            )
+        ]
     return [
         FindingEntry(
             rule=each.rule,
@@ -257,7 +295,13 @@ _NUMBER: Final = Parameter("number", "Its number, as in `inbox list`.", int)
 #: The operations of this module.
 READING_OPERATIONS: Final = (
     Operation(
-        "inbox show", "Show one message: decoded, and as it was delivered.", _show, InboxContent, (_NUMBER,), reads=True
+        "inbox show",
+        "Show one message: decoded, and as it was delivered.",
+        _show,
+        InboxContent,
+        (_NUMBER,),
+        reads=True,
+        narrowed=True,
     ),
     Operation(
         "inbox read",
@@ -266,6 +310,7 @@ READING_OPERATIONS: Final = (
         MailRead,
         (_NUMBER,),
         reads=True,
+        narrowed=True,
     ),
     Operation(
         "inbox part",
@@ -274,6 +319,7 @@ READING_OPERATIONS: Final = (
         AttachmentContent,
         (_NUMBER, Parameter("part", "Its number in the tree, as 1.2, or cid: and its Content-ID.", str)),
         reads=True,
+        narrowed=True,
     ),
     Operation(
         "inbox source",
@@ -286,6 +332,7 @@ READING_OPERATIONS: Final = (
             Parameter("octets", "How many at most.", int, 262_144),
         ),
         reads=True,
+        narrowed=True,
     ),
     Operation(
         "inbox extract",
@@ -294,6 +341,7 @@ READING_OPERATIONS: Final = (
         MailExtract,
         (_NUMBER,),
         reads=True,
+        narrowed=True,
     ),
     Operation(
         "inbox check",
@@ -302,5 +350,6 @@ READING_OPERATIONS: Final = (
         list[FindingEntry],
         (_NUMBER,),
         reads=True,
+        narrowed=True,
     ),
 )

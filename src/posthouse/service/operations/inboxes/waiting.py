@@ -13,6 +13,7 @@ from typing import Any, Final
 from posthouse.core import SettingError
 from posthouse.service.inbox.mail_query import read_query
 from posthouse.service.operations.base import Context, Operation, Parameter, spool_or_none
+from posthouse.service.operations.inboxes.access import narrowed, scope_of
 from posthouse.service.operations.inboxes.indexed import LAST_NUMBER, followed
 from posthouse.service.operations.inboxes.mail_answers import InboxAwaited, entry_of
 from posthouse.service.operations.inboxes.reading import content_of
@@ -59,7 +60,7 @@ async def _wait(
                 if arrival is not None:
                     arrival.cancel()
                 met = not too_many and len(found) >= (0 if none else count)
-                return await _answer(spool, found, met, view, after, last, count)
+                return await _answer(context, spool, found, met, view, after, last, count)
         await _first(clock.sleep(min(_POLL, left) if arrival is None else left), arrival)
 
 
@@ -73,20 +74,22 @@ async def _found(
 ) -> tuple[list[MailRow], int]:
     """The newest messages that meet the conditions, one more than wanted, the oldest of them first; and the cursor."""
     state = await followed(context, spool, at_once=True)
-    page = await spool.index.search(view, terms, limit=count + 1, after=after)
-    return list(reversed(page.rows)), state.last
+    asked, narrowing = scope_of(context, view)
+    page = await spool.index.search(asked, [*narrowing, *terms], limit=count + 1, after=after)
+    return [narrowed(context, row) for row in reversed(page.rows)], state.last
 
 
 async def _answer(
-    spool: Spool | None, found: list[MailRow], met: bool, view: str, after: int, last: int, count: int
+    context: Context, spool: Spool | None, found: list[MailRow], met: bool, view: str, after: int, last: int, count: int
 ) -> InboxAwaited:
     if spool is None:
         return InboxAwaited(message=None, met=met)
     near: Sequence[MailRow] = ()
     if not met:
         known = {row.number for row in found}
-        page = await spool.index.search("", limit=_NEAR + len(known), after=after)
-        near = [row for row in page.rows if row.number not in known][:_NEAR]
+        asked, narrowing = scope_of(context, "")
+        page = await spool.index.search(asked, narrowing, limit=_NEAR + len(known), after=after)
+        near = [narrowed(context, row) for row in page.rows if row.number not in known][:_NEAR]
     message = None
     if found and met:
         found = found[-count:]
@@ -134,5 +137,6 @@ WAITING_OPERATIONS: Final = (
         ),
         live=True,
         reads=True,
+        narrowed=True,
     ),
 )

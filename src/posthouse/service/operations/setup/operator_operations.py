@@ -4,14 +4,19 @@ a console that asks for no login must not be able to make himself a lasting entr
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
 from posthouse.core import SettingError
 from posthouse.service.operations.base import Context, Operation, Parameter
+from posthouse.service.operations.inboxes.indexed import view_named
+from posthouse.spool.mail_index import LONGEST_VIEW
 
-__all__ = ["ApiTokenEntry", "NewApiToken", "OPERATOR_OPERATIONS", "OperatorEntry"]
+if TYPE_CHECKING:
+    from posthouse.service.accounts.operators import ApiToken
+
+__all__ = ["ApiTokenEntry", "InboxAccess", "NewApiToken", "OPERATOR_OPERATIONS", "OperatorEntry"]
 
 
 class OperatorEntry(Struct, frozen=True):
@@ -21,12 +26,21 @@ class OperatorEntry(Struct, frozen=True):
     operator: bool
 
 
+class InboxAccess(Struct, frozen=True):
+    """An account that is no operator, and the views of the inboxes that it sees in the console."""
+
+    name: str
+    views: list[str]
+
+
 class ApiTokenEntry(Struct, frozen=True):
-    """An API token: its name, whether it may only read, and when it was made (Unix time)."""
+    """An API token: its name, whether it may only read, when it was made (Unix time), and the views of the inboxes that
+    it is limited to; none if it is not."""
 
     name: str
     read_only: bool
     made: float
+    views: list[str] = []
 
 
 class NewApiToken(Struct, frozen=True):
@@ -56,21 +70,54 @@ async def _tokens(context: Context) -> list[ApiTokenEntry]:
     from posthouse.service.accounts.operators import OperatorFile
 
     found = await asyncio.to_thread(OperatorFile(context.config.data_dir).tokens)
-    return [ApiTokenEntry(*each) for each in found]
+    return [_entry(each) for each in found]
 
 
-async def _add(context: Context, token: str, read_only: bool = False) -> NewApiToken:
+def _entry(token: ApiToken) -> ApiTokenEntry:
+    return ApiTokenEntry(token.name, token.read_only, token.made, list(token.views or ()))
+
+
+def _views(text: str) -> list[str]:
+    """The views that a text names with commas between them.  Raises ``SettingError``."""
+    names = [each.strip() for each in text.split(",") if each.strip()]
+    if any(not each.isprintable() or len(each) > LONGEST_VIEW for each in names):
+        raise SettingError("this is no view of the inboxes", remedy="write bob@x.example, @x.example or login:bob")
+    return list(dict.fromkeys(map(view_named, names)))
+
+
+async def _set_views(context: Context, account: str, views: str = "") -> InboxAccess:
+    from posthouse.service.accounts.account_file import AccountFile
+    from posthouse.service.accounts.operators import OperatorFile
+
+    config, named = context.config, _views(views)
+    if config.accounts.kind == "file" and named:
+        found = await asyncio.to_thread(AccountFile(config.data_dir).find, account)
+        if found is None:
+            raise SettingError(f"there is no account {account}", remedy=f"make it: posthouse user add {account}")
+    await asyncio.to_thread(OperatorFile(config.data_dir).set_views, account, named)
+    return InboxAccess(account, named)
+
+
+async def _limited(context: Context) -> list[InboxAccess]:
+    from posthouse.service.accounts.operators import OperatorFile
+
+    found = await asyncio.to_thread(OperatorFile(context.config.data_dir).limited)
+    return [InboxAccess(name, list(views)) for name, views in found.items()]
+
+
+async def _add(context: Context, token: str, read_only: bool = False, inboxes: str = "") -> NewApiToken:
     from posthouse.service.accounts.operators import OperatorFile
 
     file, now = OperatorFile(context.config.data_dir), context.clock.time()
-    text = await asyncio.to_thread(file.add_token, token, read_only=read_only, now=now)
+    named = _views(inboxes)
+    text = await asyncio.to_thread(file.add_token, token, read_only=read_only, now=now, views=named)
     return NewApiToken(token, text, read_only)
 
 
 async def _remove(context: Context, token: str) -> ApiTokenEntry:
     from posthouse.service.accounts.operators import OperatorFile
 
-    return ApiTokenEntry(*await asyncio.to_thread(OperatorFile(context.config.data_dir).remove_token, token))
+    return _entry(await asyncio.to_thread(OperatorFile(context.config.data_dir).remove_token, token))
 
 
 _NAME: Final = Parameter("token", "The token's name, which says what it is for.", str)
@@ -88,13 +135,31 @@ OPERATOR_OPERATIONS: Final = (
         ),
         local=True,
     ),
+    Operation(
+        "user inboxes",
+        "Let an account use the console for some inboxes and nothing else, or no longer.",
+        _set_views,
+        InboxAccess,
+        (
+            Parameter("account", "The account's name.", str),
+            Parameter(
+                "views", "Addresses, @domain, login:NAME, box:NAME or tag:NAME, with commas between them.", str, ""
+            ),
+        ),
+        local=True,
+    ),
+    Operation("user inbox-list", "Show who sees some inboxes only.", _limited, list[InboxAccess], reads=True),
     Operation("user token-list", "Show the API tokens.", _tokens, list[ApiTokenEntry], reads=True),
     Operation(
         "user token-add",
         "Make an API token; it is shown this once.",
         _add,
         NewApiToken,
-        (_NAME, Parameter("read_only", "Whether it may only read.", bool, False)),
+        (
+            _NAME,
+            Parameter("read_only", "Whether it may only read.", bool, False),
+            Parameter("inboxes", "What it is limited to: addresses, @domain, login:NAME …, with commas.", str, ""),
+        ),
         local=True,
     ),
     Operation("user token-remove", "Remove an API token.", _remove, ApiTokenEntry, (_NAME,), local=True),

@@ -66,6 +66,8 @@ _TABLES: Final = (
     f"""CREATE VIRTUAL TABLE words USING fts5({", ".join(TEXT_COLUMNS)}, content = 'mail_text', content_rowid = 'id',
         tokenize = 'trigram', detail = column, columnsize = 0)""",
 )
+#: What conditions without text ask for, so that a search reads 20 octets of a message in place of its row.
+_FLAGS: Final = "CREATE INDEX IF NOT EXISTS mail_flags ON mail (id, unread, attachments, size, received)"
 _CJK: Final = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]{2,}")
 _MOST_PAIRS: Final = 20_000
 
@@ -104,6 +106,7 @@ def open_index(path: str) -> sqlite3.Connection:
             for statement in _TABLES:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {INDEX_FORMAT}")
+        connection.execute(_FLAGS)  # an older file may be without it
         connection.execute("COMMIT")
         connection.execute("CREATE TEMP TABLE chosen (mail INTEGER PRIMARY KEY)")
     except BaseException:

@@ -1,7 +1,8 @@
 """Questions to the mail index, in SQL; nothing here writes.
 
 A page of a view without terms is read from the tree of its members.  A search with text reads the candidates of the
-full-text index, newest first, until the page is full.  Other terms are tested on each message of the view.  A search
+full-text index, newest first, until the page is full.  A number or an id is looked up.  Other terms are tested on each
+message of the view, in a tree of narrow rows.  A search
 goes through the messages in stretches and ends after a time limit: the page then says where the next one begins.
 """
 
@@ -33,6 +34,8 @@ _TEXT_FIELDS: Final = {
     "html": ("html",),
 }
 _COMPARED: Final = {"size": "m.size", "received": "m.received", "number": "m.id"}
+#: Fields whose value is that of one message, or of a few.
+_POINTING: Final = frozenset({"number", "queue", "message-id"})
 _COMMON: Final = frozenset("abcdefghijklmnopqrstuvwxyz .")
 _MOST_TRIGRAMS: Final = 6
 _Stopwatch = Callable[[], float]
@@ -46,8 +49,10 @@ class _IndexSearch:
         self.predicates: list[str] = []
         self.values: list[str | float | int] = []
         self.match: list[str] = []
-        self.texts = False
+        self.texts = self.pointed = self.tested = False
         for term in terms:
+            self.tested |= term.field != "views"  # their messages are listed once for each statement
+            self.pointed |= term.field in _POINTING and term.op == "=" and not term.negated
             predicate, values = self._predicate(term)
             self.predicates.append(f"NOT ({predicate})" if term.negated else predicate)
             self.values += values
@@ -59,12 +64,16 @@ class _IndexSearch:
         match field, op:
             case "view", "=":
                 return _MEMBER, [value]
+            case "views", "=":
+                names = str(value).split("\n")
+                marks = ", ".join("?" * len(names))
+                return f"m.id IN (SELECT v.mail FROM member AS v WHERE v.view IN ({marks}))", list(names)
             case "unread", "=":
                 return "m.unread = ?", [value]
             case "attachment", "=":
                 return "(m.attachments > 0) = ?", [value]
-            case "message-id", "=":
-                return "m.message_id = ?", [value]
+            case "message-id", "=":  # the second condition is that of the partial index
+                return "m.message_id = ?" + (" AND m.message_id <> ''" if value else ""), [value]
             case "queue", "=":
                 return "m.queue = ?", [value]
             case (("size" | "received" | "number"), ("<" | ">" | "=")):
@@ -110,8 +119,16 @@ class _IndexSearch:
             terms = ["words MATCH ?", "words.rowid < ?", "words.rowid >= ?", _MEMBER]
             values: list[Any] = [" AND ".join(self.match), high, low, self.view]
             order = "words.rowid"
+        elif self.pointed or (self.predicates and not self.texts and self.view == ALL_MAIL):
+            # One message, found by a tree of its own; or conditions that a tree of narrow rows answers: it is read in
+            # place of the members, each of which would be looked up.
+            source = f"mail AS m {text if self.pointed else 'INDEXED BY mail_flags'}"
+            terms = ["m.id < ?", "m.id >= ?", _MEMBER]
+            values = [high, low, self.view]
+            order = "m.id"
         else:
-            source = f"member AS w CROSS JOIN mail AS m ON m.id = w.mail {text}"
+            narrow = "INDEXED BY mail_flags" if self.predicates and not self.texts else ""
+            source = f"member AS w CROSS JOIN mail AS m {narrow} ON m.id = w.mail {text}"
             terms = ["w.view = ?", "w.mail < ?", "w.mail >= ?"]
             values = [self.view, high, low]
             order = "w.mail"
@@ -127,7 +144,7 @@ class _IndexSearch:
             return
         lowest = max(lowest, after + 1)
         high = min(before or _LAST, highest + 1)
-        size = _STRETCH if self.predicates else _LAST
+        size = _STRETCH if self.tested and not self.pointed else _LAST
         while high > lowest:
             low = max(lowest, high - size)
             yield low, high

@@ -1,0 +1,186 @@
+"""First paint of the inbox in a real browser, and what a list of another catcher (maildev) takes beside ours.
+
+``scripts/bench console --only paint`` serves a spool with so many messages on loopback and loads the inbox in Debian's
+Chromium 15 times, each time with an empty cache; the figure is the median of *first-contentful-paint* of the browser's
+Performance API, counted from the start of the navigation.  ``--only maildev`` (``npm install --prefix build/npm
+maildev@3``) fills maildev and this console by SMTP with the same messages, and asks both for list, search and message
+over HTTP, 30 times each; where maildev does not take so many within the time, the number that it took is printed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import smtplib
+import socket
+import statistics
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+from posthouse.console.app import Console
+from posthouse.console.http_server import HttpServer
+from posthouse.console.operating import ContextRunner
+from posthouse.service import Daemon
+from posthouse.service.config.model import Config
+from posthouse.spool import SqliteSpool
+
+__all__ = ["MAILDEV", "beside_maildev", "paint", "served"]
+
+#: The program that ``npm install --prefix build/npm maildev@3`` installs.
+MAILDEV = Path(__file__).resolve().parents[1] / "build/npm/node_modules/.bin/maildev"
+_PATIENCE = 120.0
+
+
+@contextlib.contextmanager
+def served(config: Config, fill: Callable[[SqliteSpool], Awaitable[object]]) -> Iterator[str]:
+    """A console over a spool that ``fill`` fills, on loopback in a thread; gives its address."""
+    ready: Future[tuple[asyncio.AbstractEventLoop, Callable[[], None], str]] = Future()
+
+    async def serve() -> None:
+        spool = SqliteSpool.ephemeral()
+        await spool.open(time.time())
+        await fill(spool)
+        daemon = Daemon(config, spool=spool, log=lambda event, /, **fields: None)
+        console = Console(ContextRunner(daemon.context))
+        server = HttpServer(console.guarded)
+
+        def stop() -> None:
+            console.close()
+            server.stop()
+
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            ready.set_result((asyncio.get_running_loop(), stop, address))
+            await server.serve(listening)
+        await spool.close()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    loop, stop, address = ready.result()
+    try:
+        yield address
+    finally:
+        loop.call_soon_threadsafe(stop)
+        thread.join(_PATIENCE)
+
+
+def paint(address: str, rounds: int = 15) -> dict[str, float]:
+    """Milliseconds to the first paint of the inbox and of a message, and to the end of loading; medians."""
+    from playwright.sync_api import sync_playwright
+
+    found: dict[str, list[float]] = {}
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        for _ in range(rounds):
+            for name, path in (("inbox", "/inbox"), ("inbox, searched", "/inbox?q=parcel"), ("message", "/message/7")):
+                context = browser.new_context()
+                page = context.new_page()
+                page.goto(address + path, wait_until="load")
+                page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
+                for what, script in (
+                    ("first paint", "performance.getEntriesByName('first-contentful-paint')[0].startTime"),
+                    ("answer", "performance.getEntriesByType('navigation')[0].responseEnd"),
+                ):
+                    found.setdefault(f"{name}: {what}", []).append(float(page.evaluate(script)))
+                context.close()
+        browser.close()
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+# Beside maildev -------------------------------------------------------------------------------------------------------
+
+
+def _send(port: int, count: int, message: Callable[[int], bytes], seconds: float) -> tuple[int, float]:
+    """Send messages over one connection until all are sent or the time is over; how many, and how long it took."""
+    began = time.monotonic()
+    with smtplib.SMTP("127.0.0.1", port, timeout=_PATIENCE) as client:
+        client.ehlo("bench.test")
+        for number in range(count):
+            client.sendmail("shop@x.test", [f"bob{number % 500}@here.test"], message(number))
+            if time.monotonic() - began > seconds:
+                return number + 1, time.monotonic() - began
+    return count, time.monotonic() - began
+
+
+def _ask(address: str, headers: dict[str, str] | None = None) -> tuple[float, bytes]:
+    """Median milliseconds of 30 requests, and the last answer."""
+    times, body = [], b""
+    for _ in range(30):
+        began = time.perf_counter()
+        with urllib.request.urlopen(
+            urllib.request.Request(address, headers=headers or {}), timeout=_PATIENCE
+        ) as answer:
+            body = answer.read()
+        times.append((time.perf_counter() - began) * 1000)
+    return statistics.median(times), body
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _maildev(directory: str) -> Iterator[tuple[int, str]]:
+    """A running maildev: its SMTP port, and the address of its API."""
+    smtp, web = _free_port(), _free_port()
+    command = ["node", str(MAILDEV), "-s", str(smtp), "--ip", "127.0.0.1", "-w", str(web), "--web-ip", "127.0.0.1"]
+    process = subprocess.Popen([*command, "--silent", "--mail-directory", directory])
+    try:
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            with contextlib.suppress(OSError):
+                for port in (smtp, web):
+                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            time.sleep(0.1)
+        yield smtp, f"http://127.0.0.1:{web}/api"
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def beside_maildev(
+    directory: str, ours: tuple[int, str], count: int, message: Callable[[int], bytes], seconds: float
+) -> dict[str, str]:
+    """Figures of both: what was taken in, and milliseconds of list, search and message.
+
+    ``ours`` is the SMTP port of a running catcher, and the address of its console.
+    """
+    found: dict[str, str] = {}
+    with _maildev(directory) as (smtp, api):
+        taken, took = _send(smtp, count, message, seconds)
+        found["maildev: messages"] = f"{taken:,} in {took:.1f} s"
+        found["maildev: list of 50"], body = _number(_ask(f"{api}/email?limit=50&sort=-date"))
+        newest = json.loads(body)
+        entries = newest if isinstance(newest, list) else next(v for v in newest.values() if isinstance(v, list))
+        found["maildev: search by subject"], _ = _number(_ask(f"{api}/email?limit=50&subject=Your%20order-77x"))
+        found["maildev: message"], _ = _number(_ask(f"{api}/email/{entries[0]['id']}"))
+    port, address = ours
+    taken, took = _send(port, taken, message, float("inf"))
+    found["Posthouse: messages"] = f"{taken:,} in {took:.1f} s"
+    while json.loads(_ask_once(f"{address}/inbox.json?limit=1"))["total"] < taken:
+        time.sleep(0.2)
+    found["Posthouse: list of 50"], body = _number(_ask(f"{address}/inbox.json?limit=50"))
+    number = json.loads(body)["messages"][0]["number"]
+    found["Posthouse: search by subject"], _ = _number(_ask(f"{address}/inbox.json?q=subject:order-77x"))
+    found["Posthouse: search in the text"], _ = _number(_ask(f"{address}/inbox.json?q=parcel+77"))
+    found["Posthouse: message"], _ = _number(_ask(f"{address}/message/{number}.json"))
+    return found
+
+
+def _ask_once(address: str) -> bytes:
+    with urllib.request.urlopen(address, timeout=_PATIENCE) as answer:
+        body: bytes = answer.read()
+        return body
+
+
+def _number(asked: tuple[float, bytes]) -> tuple[str, bytes]:
+    return f"{asked[0]:.1f} ms", asked[1]
