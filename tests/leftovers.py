@@ -18,7 +18,6 @@ import locale
 import logging
 import os
 import re
-import resource
 import signal
 import socket
 import sys
@@ -139,7 +138,6 @@ def _values() -> Iterator[tuple[tuple[str, str], object]]:
     umask = os.umask(0o077)
     os.umask(umask)
     yield ("process", "umask"), umask
-    yield ("process", "limit of descriptors"), resource.getrlimit(resource.RLIMIT_NOFILE)
     yield ("process", "blocked signals"), signal.pthread_sigmask(signal.SIG_BLOCK, ())
     yield ("process", "time zone"), time.tzname
     yield ("process", "locale"), locale.setlocale(locale.LC_ALL)
