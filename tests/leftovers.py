@@ -181,8 +181,12 @@ def _objects() -> Iterator[tuple[tuple[str, str], object]]:
         yield ("sys.modules", name), module
         if isinstance(module, ModuleType) and (name == "posthouse" or name.startswith("posthouse.")):
             for each, value in list(vars(module).items()):
-                if not each.startswith("__"):
+                if not each.startswith("__") and f"{name}.{each}" not in _ONCE:
                     yield ("global name", f"{name}.{each}"), value
+
+
+#: Names that are rebound once in a process: what they tell cannot be taken back.
+_ONCE = frozenset({"posthouse.service.process.forks._registered"})
 
 
 def _descriptors() -> Iterator[str]:
