@@ -134,7 +134,8 @@ def test_example_configurations_are_right(file: Path) -> None:
 
 
 #: Pages whose examples run, each by itself.
-RUNNING = [ROOT / "docs" / page for page in ("library.md", "receiving.md")]
+RUNNING = [ROOT / "docs" / page for page in ("library.md", "lint.md", "mailauth.md", "receiving.md")]
+RUNNING += [ROOT / "README.md", ROOT / "README.zh-CN.md"]
 
 
 @pytest.mark.parametrize(

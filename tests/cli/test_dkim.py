@@ -115,3 +115,14 @@ def test_what_is_refused(keys: Keys, arguments: list[str], code: int, said: str)
 def test_without_keys(keys: Keys) -> None:
     assert "There are no DKIM keys" in keys("show").err
     assert json.loads(keys("show", "--json").out) == []
+
+
+def test_in_chinese(keys: Keys) -> None:
+    assert "没有 DKIM 密钥" in keys("show", "--lang", "zh").err
+    made = keys("keygen", "example.org", "--algorithm", "ed25519", "--lang", "zh").out
+    (first,) = keys.store.keys("example.org")
+    assert f"已生成 example.org 的密钥 {first.selector}，请发布这条记录：" in made
+    assert "签名中" in keys("show", "--lang", "zh").out
+    out = keys("check", "--zone", keys.zone({}), "--lang", "zh", code=69).out
+    assert f"请发布 TXT 记录 {first.record_name}：{first.record}" in out
+    assert "待用" not in out

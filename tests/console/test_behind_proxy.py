@@ -138,3 +138,9 @@ def test_a_client_is_told_in_any_form(tmp_path: Path, token: str, forwarded: str
     with made(CONFIG.format(path=tmp_path), "192.0.2.7") as client:
         headers = {**FORWARDED, "x-forwarded-for": forwarded.encode("latin-1"), "authorization": "Basic YW5uOng="}
         assert client.get("/configuration", headers=headers).status_code == 401  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", ["/console/queue/", "/queue/", "/console/queue//"])
+def test_a_redirect_leads_to_the_name_that_the_proxy_has(client: TestClient, path: str) -> None:
+    found = client.get(path)
+    assert (found.status_code, found.headers["location"]) == (307, "https://mail.example.org/console/queue")

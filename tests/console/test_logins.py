@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
+from tests.service.operation_harness import OperationHarness
 
 from posthouse.console.app import Console
 from posthouse.console.operating import ContextRunner
@@ -172,3 +174,19 @@ def test_tokens_have_names(operators: OperatorFile) -> None:
             operators.add_token(name, read_only=True, now=5.0)
     with pytest.raises(SettingError, match="there is no token other"):
         operators.remove_token("other")
+
+
+@pytest.mark.parametrize(
+    ("operation", "given"), [("user passwd", {"password": "another horse"}), ("user change", {"active": "no"})]
+)
+def test_a_session_ends_with_its_password_and_its_account(
+    tmp_path: Path, operators: OperatorFile, operation: str, given: dict[str, str]
+) -> None:
+    async def go() -> None:
+        desk = await OperationHarness(text=f'data_dir = "{tmp_path}"')
+        operators.set_operator("bob", True)
+        mine, other = (operators.begin_session(each, now=0.0, until=100.0) for each in ("ann", "bob"))
+        await desk.do(operation, account="ann", **given)
+        assert (operators.session(mine, 1.0), operators.session(other, 1.0)) == (None, "bob")
+
+    asyncio.run(go())

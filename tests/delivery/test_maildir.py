@@ -61,11 +61,12 @@ def deliver_many(
     sender: Address | None = None,
     files: MaildirFiles | None = None,
     recipients: tuple[Recipient, ...] = PEOPLE,
+    quarantine: str = "",
 ) -> list[Sequence[Outcome]]:
     random = itertools.count(7)
     deliverer = MaildirDeliverer(ManualClock(), "mx/1:sina.com", pid=42, random=lambda: f"{next(random):x}")
-    if files is not None:
-        deliverer = deliverer.writing(files)
+    if files is not None or quarantine:
+        deliverer = deliverer.writing(files or MaildirFiles(), quarantine)
     delivery = Delivery(Envelope(sender, recipients), content if content is not None else Bytes(MESSAGE))
 
     async def run() -> list[Sequence[Outcome]]:
@@ -121,6 +122,35 @@ def test_two_deliverers_with_the_same_number_never_overwrite(tmp_path: Path) -> 
     assert first[0].result is Result.DELIVERED
     assert second[0].result is Result.DEFERRED
     assert len(contents(tmp_path)) == 1
+
+
+MARKED = b"Quarantine: yes\r\n\t(dmarc fail)\r\n" + MESSAGE
+
+
+def test_quarantined_mail_goes_into_a_folder_of_its_own(tmp_path: Path) -> None:
+    outcomes = deliver_many([tmp_path] * 2, Bytes(MARKED), quarantine=".Junk")
+    assert all(one.reason.endswith("in the folder .Junk, because it is quarantined") for one in outcomes[0])
+    junk = tmp_path / ".Junk"
+    assert [each.endswith(unix(MARKED)) for each in contents(junk)] == [True, True]
+    assert (junk / "maildirfolder").read_bytes() == b""
+    assert contents_if_any(tmp_path) == []
+    assert stat.S_IMODE(junk.stat().st_mode) == 0o700
+    deliver(tmp_path, Bytes(MARKED))  # no folder is configured
+    assert len(contents(tmp_path)) == 1
+
+
+LATER = MESSAGE.replace(b"From:", b"Quarantine: yes\r\nFrom:")
+
+
+@pytest.mark.parametrize("content", [MESSAGE, LATER, b"", b"\r\nx\r\n"])
+def test_what_is_not_quarantined_here_goes_where_all_mail_goes(tmp_path: Path, content: bytes) -> None:
+    deliver_many([tmp_path], Bytes(content), quarantine=".Junk")
+    assert len(contents(tmp_path)) == 1
+    assert not (tmp_path / ".Junk").exists()
+
+
+def contents_if_any(directory: Path) -> list[bytes]:
+    return contents(directory) if (directory / "new").exists() else []
 
 
 class Pieces:

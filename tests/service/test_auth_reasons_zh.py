@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from posthouse.mailauth import answer, check_dmarc, check_spf, verify_arc, verify_dkim
-from posthouse.service.mailauth.auth_reasons_zh import chinese_auth_reason
-from posthouse.service.mailauth.verdict_text import VerdictEntry, verdict_sentence
+from posthouse.service.mailauth.texts.auth_reasons_zh import chinese_auth_reason
+from posthouse.service.mailauth.texts.verdict_text import VerdictEntry, verdict_sentence
 
 ZONE: dict[str, Any] = {
     "ok.test": {"TXT": ["v=spf1 ip4:192.0.2.1 -all"]},

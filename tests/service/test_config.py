@@ -309,6 +309,7 @@ def test_documented_defaults_are_the_real_ones() -> None:
         "route[]": 'to = "y.test"',
         "mailauth.exception[]": 'domain = "z.test"\nreason = "their list"',
         "mailauth.signing[]": 'author = "x.test"',
+        "mailauth.batv[]": 'domain = "x.test"',
         "webhook[]": 'url = "https://x.test/"',
     }
     written, bare = [], []

@@ -14,7 +14,7 @@ from posthouse.core import Bytes, MethodVerdict, Result
 from posthouse.relay.recording.retry import RetrySchedule
 from posthouse.service.config.chinese_texts import TEXTS, TYPES, type_of
 from posthouse.service.config.docs import settings
-from posthouse.service.mailauth.verdict_text import verdict_entries, verdict_sentence
+from posthouse.service.mailauth.texts.verdict_text import verdict_entries, verdict_sentence
 from posthouse.service.operations.explain_text import address_sentences, history_sentences
 from posthouse.service.operations.explain_words import EXPLAIN_TEXTS
 from posthouse.service.operations.reasons_zh import chinese_reason

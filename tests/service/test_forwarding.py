@@ -20,7 +20,8 @@ from posthouse.message.headers import fields, split
 from posthouse.net import Endpoint
 from posthouse.service import Daemon, parse
 from posthouse.service.mailauth.key_store import KeyStore
-from posthouse.service.mailauth.reverse_paths import ROTATE, ReversePaths, SrsSecrets
+from posthouse.service.mailauth.path_secrets import ROTATE, PathSecrets
+from posthouse.service.mailauth.reverse_paths import ReversePaths
 from posthouse.service.operations.explain_message import history_of
 from posthouse.service.operations.explain_text import history_sentences
 from posthouse.testing import DnsServer, ManualClock
@@ -265,11 +266,11 @@ def test_every_worker_has_the_same_secrets_and_they_are_private(tmp_path: Path) 
     assert second.home(sender) == Address("ann", "far.test")
     assert (tmp_path / "srs-secrets").stat().st_mode & 0o777 == 0o600
     secret = (tmp_path / "srs-secrets").read_text().split()[1]
-    assert secret not in repr(SrsSecrets(str(tmp_path)).current(clock.time()))
+    assert secret not in repr(PathSecrets(str(tmp_path), "srs-secrets", 21).current(clock.time()))
 
 
 def test_a_new_secret_signs_a_day_after_all_have_read_it(tmp_path: Path) -> None:
-    store, now = SrsSecrets(str(tmp_path)), 1_800_000_000.0
+    store, now = PathSecrets(str(tmp_path), "srs-secrets", 21), 1_800_000_000.0
     (old,) = store.current(now)
     assert store.current(now + ROTATE - 1) == (old,)
     both = store.current(now + ROTATE)
@@ -281,6 +282,6 @@ def test_a_new_secret_signs_a_day_after_all_have_read_it(tmp_path: Path) -> None
 
 def test_secrets_that_cannot_be_read_are_told_and_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "srs-secrets").write_text("nonsense")
-    with pytest.raises(ValueError, match="the secrets of SRS cannot be read"):
+    with pytest.raises(ValueError, match="the secrets in srs-secrets cannot be read"):
         paths(tmp_path, ManualClock())
     assert (tmp_path / "srs-secrets").read_text() == "nonsense"

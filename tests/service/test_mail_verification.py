@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import smtplib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from posthouse.core import Answer, Question, Reply, Verdict
+from posthouse.core import Answer, Bytes, Question, Reply, SettingError, Verdict
 from posthouse.mailauth import DkimKey, sign_dkim
 from posthouse.mailauth.results import AuthenticationResults, read_results
 from posthouse.message.headers import fields, split
+from posthouse.message.trace_fields import is_quarantined
 from posthouse.protocol.sasl import Authenticated
+from posthouse.service import Daemon
 from posthouse.service.config_file import parse
 from posthouse.service.mailauth.auth_terms import AuthTerms
 from posthouse.service.mailauth.listener_auth import verify_terms, verify_word
@@ -151,7 +155,9 @@ def test_a_forged_author_is_refused(host: str) -> None:
     assert "bank.test" in reply.text
     assert not verify.made.spool.stored
     assert verify.made.spool.receipts[0].ended == "aborted"
-    assert "dmarc fail" in verify.logged("refused")[0]["reason"]
+    (refused,) = verify.logged("refused")
+    assert "dmarc fail" in refused["reason"]
+    assert refused["results"] == "spf=fail dkim=none dmarc=fail(reject)"
 
 
 def test_marking_refuses_nothing_and_says_what_would_be() -> None:
@@ -168,6 +174,7 @@ def test_marking_refuses_nothing_and_says_what_would_be() -> None:
         ("", True, b""),
         ('quarantine = "hold"', True, b""),
         ('quarantine = "header"', False, b"Quarantine: yes\r\n"),
+        ('quarantine = "folder"', False, b"Quarantine: yes\r\n"),
     ],
 )
 def test_quarantine_goes_where_the_setting_says(setting: str, held: bool, field: bytes) -> None:
@@ -175,6 +182,20 @@ def test_quarantine_goes_where_the_setting_says(setting: str, held: bool, field:
     assert host.send(message("ann@shop.test"), sender="x@plain.test").code == 250
     assert bool(host.made.spool.held[0]) is held
     assert host.stored.startswith(field or b"Authentication-Results:")
+    assert is_quarantined(Bytes(host.stored)) is bool(field)
+
+
+def test_a_quarantine_field_of_the_sender_does_not_count() -> None:
+    host = VerifyHarness()
+    assert host.send(b"Quarantine: yes\r\n" + message(), sender="ann@bank.test").code == 250
+    assert b"\r\nQuarantine: yes\r\n" in host.stored
+    assert not is_quarantined(Bytes(host.stored))
+
+
+@pytest.mark.parametrize("name", ["new", "..", "a/b", "", ".", "/junk"])
+def test_a_folder_is_one_name(name: str) -> None:
+    with pytest.raises(SettingError, match="is no folder of a Maildir"):
+        VerifyHarness(f'quarantine_folder = "{name}"')
 
 
 @pytest.mark.parametrize(("policy", "code", "held"), [("none", 250, False), ("quarantine", 250, True)])
@@ -388,3 +409,37 @@ def test_a_client_that_vanishes_leaves_no_question_behind() -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     asyncio.run(scenario())
+
+
+def test_a_daemon_puts_what_it_quarantines_into_the_folder(tmp_path: Path) -> None:
+    text = f"""
+hostname = "mx.here.test"
+data_dir = "{tmp_path}/data"
+[[listener]]
+bind = "127.0.0.1:0"
+verify = "enforce"
+[[domain]]
+name = "here.test"
+mailboxes = ["bob"]
+deliver = "maildir:{tmp_path}/{{local}}"
+[mailauth]
+quarantine = "folder"
+quarantine_folder = "Spam"
+"""
+
+    def send(port: int) -> None:
+        with smtplib.SMTP("127.0.0.1", port, timeout=60) as client:
+            client.sendmail("ann@plain.test", ["bob@here.test"], message("ann@shop.test"))
+
+    async def play() -> None:
+        daemon = Daemon(parse(text), resolver=StaticResolver(ZONE), log=lambda *facts, **named: None)
+        await daemon.start()
+        await asyncio.to_thread(send, daemon.endpoints["mx"].port)
+        async with asyncio.timeout(60):
+            await daemon.wait_idle()
+        await daemon.drain(5)
+
+    asyncio.run(play())
+    (file,) = (tmp_path / "bob" / "Spam" / "new").iterdir()
+    assert b"\nQuarantine: yes\n" in file.read_bytes()
+    assert not (tmp_path / "bob" / "new").exists()

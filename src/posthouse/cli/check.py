@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from posthouse.cli import exit_codes
+from posthouse.cli import exit_codes, language
 from posthouse.cli.context import DaemonOptions, not_empty, operate, operate_here, with_daemon, with_zone, zone_text
 from posthouse.cli.output import as_json as print_json
-from posthouse.cli.output import say, table, with_json
+from posthouse.cli.output import say, table, with_json, with_lang
 from posthouse.core.errors import SettingError
 
 if TYPE_CHECKING:
@@ -149,6 +149,7 @@ def _checked(options: DaemonOptions, address: str) -> Any:
 @click.option("--helo", metavar="NAME", default="", help="The name that the host gives in HELO or EHLO.")
 @with_zone
 @with_daemon
+@with_lang
 @with_json
 def message(
     file: str,
@@ -160,6 +161,7 @@ def message(
     zone: str | None,
     config_file: str | None,
     data_dir: str | None,
+    lang: str | None,
     as_json: bool,
 ) -> int:
     """Check a message against the standards and what large receivers demand; FILE may be - for standard input.
@@ -200,32 +202,40 @@ def message(
         listed = [each._asdict() for each in found]
         print_json(listed if auth is None else {"findings": listed} | {name: getattr(auth, name) for name in _PARTS})
     else:
-        _show_findings(file, found)
+        _show_findings(file, found, language(lang))
         if auth is not None:
-            _show_authentication(auth)
+            _show_authentication(auth, _in(lang))
     grave = (Level.ERROR, Level.WARNING) if strict else (Level.ERROR,)
     levels = {str(each.level) for each in found} | {each.level for each in (auth.advice if auth else ())}
     return 1 if levels & set(map(str, grave)) else exit_codes.OK
 
 
-def _show_authentication(auth: Any) -> None:
+def _in(lang: str | None) -> Callable[..., str]:
+    """What says a text of message authentication in the language that is asked for."""
+    from posthouse.service.mailauth.texts.auth_words import auth_words
+
+    return auth_words(language(lang))
+
+
+def _show_authentication(auth: Any, said: Callable[..., str]) -> None:
     click.echo()
     rows = [] if auth.spf is None else [("SPF", auth.spf.result, auth.spf.domain, auth.spf.reason)]
     rows += [("DKIM", each.result, each.domain, each.reason) for each in auth.dkim.signatures]
     if auth.arc.result != "none":
         rows.append(("ARC", auth.arc.result, " ".join(auth.arc.sealers[:3]), auth.arc.reason))
     rows.append(("DMARC", auth.dmarc.result, auth.dmarc.author_domain, auth.dmarc.reason))
-    table(("CHECK", "RESULT", "DOMAIN", "BECAUSE"), rows, styles="bold - green -")
+    heading = [said(each) for each in ("CHECK", "RESULT", "DOMAIN", "BECAUSE")]
+    table(heading, ((*rest, said(reason)) for *rest, reason in rows), styles="bold - green -")
     if auth.spf is not None:
         for lookup in auth.spf.lookups:
             say(f"    {lookup}", "dim")
-    _show_remedies(auth.advice)
+    _show_remedies(auth.advice, said)
 
 
-def _show_remedies(findings: Sequence[Any]) -> None:
+def _show_remedies(findings: Sequence[Any], said: Callable[..., str]) -> None:
     for each in findings:
-        say(f"{each.level}: {each.text}", _COLOURS[each.level])
-        say(f"    {each.remedy}")
+        say(f"{said(each.level)}: {said(each.text)}", _COLOURS[each.level])
+        say(f"    {said(each.remedy)}")
         if each.publish:
             say(f"    {each.publish}")
 
@@ -237,6 +247,7 @@ def _show_remedies(findings: Sequence[Any]) -> None:
 )
 @with_zone
 @with_daemon
+@with_lang
 @with_json
 def domain(
     domain: str,
@@ -244,6 +255,7 @@ def domain(
     zone: str | None,
     config_file: str | None,
     data_dir: str | None,
+    lang: str | None,
     as_json: bool,
 ) -> int:
     """Check the DNS records by which DOMAIN receives mail and lets its mail be verified, and show what to publish.
@@ -262,11 +274,12 @@ def domain(
     if as_json:
         print_json(found)
     else:
+        said = _in(lang)
         for topic in found.topics:
-            say(f"{topic.topic.upper():8} {topic.summary}", "bold")
+            say(f"{topic.topic.upper():8} {said(topic.summary)}", "bold")
             for record in topic.records:
                 say(f"    {record}", "dim")
-            _show_remedies(topic.findings)
+            _show_remedies(topic.findings, said)
     levels = {each.level for topic in found.topics for each in topic.findings}
     return 1 if "error" in levels else exit_codes.OK
 
@@ -280,8 +293,11 @@ def _octets_of(path: str) -> bytes:
         return file.read()
 
 
-def _show_findings(file: str, found: Sequence[Finding]) -> None:
+def _show_findings(file: str, found: Sequence[Finding], lang: str) -> None:
     name = "standard input" if file == "-" else file
+    if lang == "zh":
+        _show_findings_in_chinese(file, found)
+        return
     for each in found:
         source = f" ({each.source})" if each.source else ""
         say(f"{name}:{each.line}: {each.level}: {each.text} [{each.rule}]", _COLOURS[each.level])
@@ -292,3 +308,17 @@ def _show_findings(file: str, found: Sequence[Finding]) -> None:
     counts = Counter(str(each.level) for each in found)
     parts = [f"{count} {level}{'' if count == 1 else 's'}" for level, count in counts.items()]
     say(f"{name}: {', '.join(parts)}.")
+
+
+def _show_findings_in_chinese(file: str, found: Sequence[Finding]) -> None:
+    from posthouse.service.operations.checks.lint_zh import chinese_lint_remedy, chinese_lint_text
+
+    said, name = _in("zh"), "标准输入" if file == "-" else file
+    for each in found:
+        source = f"（{each.source}）" if each.source else ""
+        text = chinese_lint_text(each.rule, each.text)
+        say(f"{name}:{each.line}: {said(str(each.level))}: {text} [{each.rule}]", _COLOURS[each.level])
+        say(f"    {chinese_lint_remedy(each.remedy)}{source}")
+    counts = Counter(str(each.level) for each in found)
+    parts = "，".join(f"{count} 个{said(level)}" for level, count in counts.items())
+    say(f"{name}: {parts}。" if found else f"{name}: 没有发现问题。", "" if found else "green")

@@ -22,6 +22,8 @@ class ConnectionTrace(NamedTuple):
         ended: Why the connection ended early, "" if it did not.
         reused: Number of messages that the session had sent before.
         security: What the certificate proves, or why the session is in clear; "" where TLS was not asked for.
+        converted: Why the message was converted for this host, and what became of its signatures; "" if it was sent as
+            it is stored.
     """
 
     peer: str = ""
@@ -32,6 +34,7 @@ class ConnectionTrace(NamedTuple):
     ended: str = ""
     reused: int = 0
     security: str = ""
+    converted: str = ""
 
 
 class AttemptTrace(NamedTuple):

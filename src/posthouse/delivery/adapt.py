@@ -40,7 +40,11 @@ from posthouse.message.mime import Needs, needs
 from posthouse.protocol import Capabilities, Mail, Rcpt, write_command
 from posthouse.protocol.grammar import GrammarError, with_ascii_domain
 
-__all__ = ["batches", "give"]
+__all__ = ["AfterConversion", "batches", "give"]
+
+#: What is done with a message that was converted.  It is given the message as it is stored and as it was converted,
+#: may read both, and returns what is sent, and what became of the signatures, in words ("" where there are none).
+AfterConversion = Callable[[Content, Content], tuple[Content, str]]
 
 _SHORT = 65_536  # octets that are converted on the event loop, in memory; more go to a thread
 _LONGEST_NAMED = 100  # characters; encoded, ORCPT has room for 500 (RFC 3461 §4.2)
@@ -70,10 +74,15 @@ def batches(recipients: Sequence[Recipient], limits: Mapping[str, int]) -> list[
     return made
 
 
-async def give(session: Session, delivery: Delivery, one_at_a_time: asyncio.Lock | None = None) -> Sequence[Outcome]:
+async def give(
+    session: Session,
+    delivery: Delivery,
+    one_at_a_time: asyncio.Lock | None = None,
+    after: AfterConversion | None = None,
+) -> Sequence[Outcome]:
     """Make one transaction, with the message in a form that this host can carry.
 
-    ``one_at_a_time`` is the lock of long conversions.
+    ``one_at_a_time`` is the lock of long conversions; ``after`` is called for each message that was converted.
     """
     envelope, content = delivery.envelope, delivery.content
     capabilities = session.capabilities
@@ -88,11 +97,13 @@ async def give(session: Session, delivery: Delivery, one_at_a_time: asyncio.Lock
         envelope, refused = _without_utf8(envelope, asks, session.peer)
     elif envelope.smtputf8 and not asks.utf8_headers and not _needs_utf8(envelope):
         envelope = envelope._replace(smtputf8=False)
-    fitted = await _converted(envelope, content, asks, capabilities, one_at_a_time)
+    fitted = await _converted(envelope, content, asks, capabilities, one_at_a_time, after)
     if isinstance(fitted, Unconvertible):
         reason = f"not sent to {session.peer}, which cannot take it as it is: {fitted.reason}"
         return all_of(delivery.recipients, Result.FAILED, reason, Reply(554, fitted.status, reason))
-    envelope, carried = fitted
+    envelope, carried, remark = fitted
+    if remark and delivery.tracer is not None:
+        delivery.tracer.converted(remark)
     given = iter(await _deliver(session, envelope, carried, delivery.holds) if envelope.recipients else ())
     return [refused[i] if i in refused else next(given) for i in range(len(delivery.envelope.recipients))]
 
@@ -205,26 +216,43 @@ async def _converted(
     asks: Needs,
     capabilities: Capabilities,
     one_at_a_time: asyncio.Lock | None,
-) -> tuple[Envelope, Content | AsyncContent] | Unconvertible:
-    """The message in the narrowest of BINARYMIME, 8BITMIME and 7 bits that the host carries and the message needs."""
+    after: AfterConversion | None,
+) -> tuple[Envelope, Content | AsyncContent, str] | Unconvertible:
+    """The message in the narrowest of BINARYMIME, 8BITMIME and 7 bits that the host carries and the message needs, and
+    how it was converted, in words ("" if it was not)."""
     eightbit = "8BITMIME" in capabilities.keywords
     if envelope.smtputf8 and "SMTPUTF8" not in capabilities.keywords:
-        return envelope, content  # the session will refuse it
+        return envelope, content, ""  # the session will refuse it
     if asks.binary and not _takes_binary(capabilities) and (envelope.body is Body.BINARYMIME or not eightbit):
         body = Body.EIGHTBITMIME if eightbit else Body.SEVENBIT
     elif asks.eightbit and not eightbit:
         body = Body.SEVENBIT
     else:  # the declared body type may be wider than the content needs
         least = Body.EIGHTBITMIME if asks.eightbit else Body.SEVENBIT
-        return envelope._replace(body=envelope.body if asks.binary else least), content
+        return envelope._replace(body=envelope.body if asks.binary else least), content, ""
+    envelope = envelope._replace(body=body)
+    remark = f"converted, because this host does not offer {'BINARYMIME' if eightbit else '8BITMIME'}"
     to_7bit = body is Body.SEVENBIT
     if content.size <= _SHORT:
         fitted = downgrade(content, to_7bit=to_7bit, raw_headers=True)
-        return fitted if isinstance(fitted, Unconvertible) else (envelope._replace(body=body), Bytes(fitted))
+        if isinstance(fitted, Unconvertible):
+            return fitted
+        sent, more = (Bytes(fitted), "") if after is None else after(content, Bytes(fitted))
+        return envelope, sent, f"{remark}; {more}" if more else remark
     lock = one_at_a_time or asyncio.Lock()
     await lock.acquire()
     try:
-        made = await asyncio.to_thread(convert, YieldingContent(content), to_7bit=to_7bit, raw_headers=True)
+        made = await asyncio.to_thread(_convert, YieldingContent(content), to_7bit, after)
     finally:
         lock.release()
-    return made if isinstance(made, Unconvertible) else (envelope._replace(body=body), MadeInThread(made))
+    if isinstance(made, Unconvertible):
+        return made
+    return envelope, MadeInThread(made[0]), f"{remark}; {made[1]}" if made[1] else remark
+
+
+def _convert(content: Content, to_7bit: bool, after: AfterConversion | None) -> tuple[Content, str] | Unconvertible:
+    """Convert long content, in a thread."""
+    made = convert(content, to_7bit=to_7bit, raw_headers=True)
+    if isinstance(made, Unconvertible):
+        return made
+    return (made, "") if after is None else after(content, made)

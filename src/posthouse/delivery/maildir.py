@@ -29,7 +29,7 @@ from posthouse.core import Address, LocalError, Outcome, Reply, Result, SettingE
 from posthouse.delivery.maildir_files import MaildirFiles, OwnerFault
 from posthouse.delivery.model import Deliverer, Delivery, all_of, lease_lost
 from posthouse.message.headers import without
-from posthouse.message.trace_fields import address_field, return_path
+from posthouse.message.trace_fields import address_field, is_quarantined, return_path
 from posthouse.net.clock import Clock
 
 __all__ = ["MaildirDeliverer", "expand_path"]
@@ -89,11 +89,19 @@ class MaildirDeliverer(Deliverer):
 
     ``hostname`` and ``pid`` go into the file names, with a count and what ``random`` returns (text that differs each
     time), so that no two deliveries on any machine choose the same name.  ``files`` says how files are written;
-    ``writing`` makes a deliverer that writes otherwise.
+    ``writing`` makes a deliverer that writes otherwise.  ``quarantine`` is the folder for messages that were
+    quarantined as they came in (``message.trace_fields``), "" for none: then they go where all others go.
     """
 
     def __init__(
-        self, clock: Clock, hostname: str, *, pid: int, random: Callable[[], str], files: MaildirFiles | None = None
+        self,
+        clock: Clock,
+        hostname: str,
+        *,
+        pid: int,
+        random: Callable[[], str],
+        files: MaildirFiles | None = None,
+        quarantine: str = "",
     ) -> None:
         self._clock = clock
         self._host = hostname.replace("/", "\\057").replace(":", "\\072").replace("\0", "")[:128] or "localhost"
@@ -101,10 +109,11 @@ class MaildirDeliverer(Deliverer):
         self._random = random
         self._numbers = count(1)
         self._files = files or MaildirFiles()
+        self._quarantine = quarantine
 
-    def writing(self, files: MaildirFiles) -> MaildirDeliverer:
+    def writing(self, files: MaildirFiles, quarantine: str = "") -> MaildirDeliverer:
         """A deliverer that writes files in this way, and whose file names are different from this one's."""
-        made = MaildirDeliverer(self._clock, "", pid=self._pid, random=self._random, files=files)
+        made = MaildirDeliverer(self._clock, "", pid=self._pid, random=self._random, files=files, quarantine=quarantine)
         made._host, made._numbers = self._host, self._numbers
         return made
 
@@ -116,7 +125,7 @@ class MaildirDeliverer(Deliverer):
         """
         name = self._name()
         try:
-            stored = await asyncio.to_thread(self._files.store, target, name, _written(delivery), lambda: delivery.lost)
+            stored, folder = await asyncio.to_thread(self._store, delivery, target, name)
         except OwnerFault as fault:
             return all_of(delivery.envelope.recipients, Result.DEFERRED, str(fault), _OWNER, target)
         except OSError as error:
@@ -125,7 +134,13 @@ class MaildirDeliverer(Deliverer):
         if not stored:
             return lease_lost(delivery, target)
         reply = Reply(250, "2.0.0", "delivered to the Maildir")
-        return all_of(delivery.envelope.recipients, Result.DELIVERED, f"delivered as {name}", reply, target)
+        reason = f"delivered as {name}" + (f" in the folder {folder}, because it is quarantined" if folder else "")
+        return all_of(delivery.envelope.recipients, Result.DELIVERED, reason, reply, target)
+
+    def _store(self, delivery: Delivery, target: str, name: str) -> tuple[bool, str]:
+        """Whether the message was stored, and the folder if it is quarantined; reads and writes files."""
+        folder = self._quarantine if self._quarantine and is_quarantined(delivery.content) else ""
+        return self._files.store(target, name, _written(delivery), lambda: delivery.lost, folder), folder
 
     def _name(self) -> str:
         now = self._clock.time()

@@ -16,6 +16,7 @@ from typing import NamedTuple
 __all__ = ["MaildirFiles", "OwnerFault", "with_lf"]
 
 _FOLDERS = ("tmp", "new", "cur")
+_FOLDER_MARK = "maildirfolder"
 _NO_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV))
 _NO_DIRECTORY_SYNC = frozenset((errno.EINVAL, errno.ENOTSUP, errno.EBADF))
 _DIRECTORY = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -57,17 +58,24 @@ class MaildirFiles(NamedTuple):
     owner: str = ""
     base: str = ""
 
-    def store(self, target: str, name: str, chunks: Iterable[bytes], lost: Callable[[], bool]) -> bool:
+    def store(
+        self, target: str, name: str, chunks: Iterable[bytes], lost: Callable[[], bool], folder: str = ""
+    ) -> bool:
         """Write, sync, publish, sync: when this returns, the message is on stable storage in ``new``.
 
+        ``folder`` is the name of a folder below the Maildir, made where it is missing; "" for the Maildir itself.
         False if ``lost`` said so before it was published; nothing is left of it then.  Raises ``OSError`` with the full
         path, and ``OwnerFault``.
         """
         ids = self._ids()
         with contextlib.ExitStack() as opened:
             top = self._open_tree(target, ids, opened)
+            if folder:
+                top = self._open_below(top, target, folder, ids, opened, follow=not self.owner)
+                target = os.path.join(target, folder)
+                self._mark_folder(top, target, ids)
             temporary, new, _ = (
-                self._open_below(top, target, folder, ids, opened, follow=not self.owner) for folder in _FOLDERS
+                self._open_below(top, target, each, ids, opened, follow=not self.owner) for each in _FOLDERS
             )
             with _paths_in(os.path.join(target, "tmp", name)):
                 file = os.open(name, _NEW_FILE, self.mode, dir_fd=temporary)
@@ -161,6 +169,15 @@ class MaildirFiles(NamedTuple):
             else:
                 opened.callback(os.close, directory)
         return directory
+
+    def _mark_folder(self, folder: int, path: str, ids: tuple[int, int]) -> None:
+        """Make the empty file by which Maildir++ tells a folder from a Maildir, where it is missing."""
+        with _paths_in(os.path.join(path, _FOLDER_MARK)):
+            try:
+                mark = os.open(_FOLDER_MARK, _NEW_FILE, self.mode, dir_fd=folder)
+            except FileExistsError:
+                return
+            self._write(mark, (), ids)
 
     def _directory_mode(self) -> int:
         return self.mode | (self.mode & 0o444) >> 2

@@ -36,7 +36,7 @@ from typing import ClassVar, Final
 
 from posthouse.client import Timeouts
 from posthouse.core import Outcome, Reply, Result
-from posthouse.delivery.adapt import batches, give
+from posthouse.delivery.adapt import AfterConversion, batches, give
 from posthouse.delivery.feedback import Feedback, feedback_of
 from posthouse.delivery.model import Deliverer, Delivery, all_of
 from posthouse.delivery.mx import Exchange, IsSelf, NextHops, Undeliverable, next_hops, site_of
@@ -75,8 +75,9 @@ class SmtpDeliverer(Deliverer):
         security: TLS and the login of its sessions; without it they are in clear.
         in_clear: The memory of hosts whose TLS fails; shared by deliverers, or else its own.
         tell: Is given a sentence about each login that a host has refused.
-        leaving: Gives the delivery as it leaves this installation: with another sender, or signed again where it is
-            converted.
+        leaving: Gives the delivery as it leaves this installation, such as with another sender.
+        converted: Is called for each message that was converted for a host (``adapt.AfterConversion``), to sign it
+            again.
         idle: Seconds that an unused session is kept.
         most_idle: How many unused sessions are kept.
         messages: How many messages one session carries.
@@ -105,6 +106,7 @@ class SmtpDeliverer(Deliverer):
         in_clear: InClear | None = None,
         tell: Callable[[str], object] | None = None,
         leaving: Callable[[Delivery], Delivery] | None = None,
+        converted: AfterConversion | None = None,
         idle: float = 5.0,
         most_idle: int = 50,
         messages: int = 100,
@@ -117,6 +119,7 @@ class SmtpDeliverer(Deliverer):
         self._port = port
         self._loopback = loopback
         self._leaving = leaving
+        self._converted = converted
         self._opener = SessionOpener(
             network=network,
             clock=clock,
@@ -218,6 +221,7 @@ class SmtpDeliverer(Deliverer):
                 is_self=self._is_self,
                 port=self._port,
                 loopback=self._loopback,
+                converted=self._converted,
             )
             self._requiring._opener = opener
         return self._requiring
@@ -339,13 +343,13 @@ class SmtpDeliverer(Deliverer):
     async def _hand_over(self, pooled: PooledConnection, delivery: Delivery) -> Found:
         session = pooled.session
         if not pooled.limits:
-            return await give(session, delivery, self._converting)
+            return await give(session, delivery, self._converting, self._converted)
         found: dict[int, Outcome] = {}
         for places in batches(delivery.recipients, pooled.limits):
             if found and not self._pool.may_carry_more(pooled):
                 break
             part = delivery.to(tuple(delivery.recipients[place] for place in places))
-            found.update(zip(places, await give(session, part, self._converting), strict=True))
+            found.update(zip(places, await give(session, part, self._converting, self._converted), strict=True))
         return found
 
 

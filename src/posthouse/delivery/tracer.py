@@ -33,7 +33,7 @@ _Step = tuple[float, bytes | Reply]
 class ConnectionTracer:
     """The tracer of one connection, or of a try to open one.  Times are monotonic seconds."""
 
-    __slots__ = ("began", "connected", "ended", "mx", "peer", "reused", "security", "steps", "tls")
+    __slots__ = ("began", "connected", "converted", "ended", "mx", "peer", "reused", "security", "steps", "tls")
 
     def __init__(self, began: float, mx: str, reused: int = 0) -> None:
         self.began = began
@@ -43,6 +43,8 @@ class ConnectionTracer:
         self.peer = ""
         self.tls = self.security = ""
         self.ended = ""
+        #: Why the message was converted, and what became of its signatures; "" if it was sent as it is.
+        self.converted = ""
         self.reused = reused
         self.steps: list[_Step] = []
 
@@ -76,7 +78,7 @@ class ConnectionTracer:
             lines = [line[:_LONGEST_LINE] for line in lines]
         timings = self._timings([] if resolving is None else [("resolve", round(resolving, 6))])
         facts = (self.peer, self.mx, self.tls, tuple(timings), tuple(lines), self.ended, self.reused, self.security)
-        return ConnectionTrace(*facts)
+        return ConnectionTrace(*facts, converted=self.converted)
 
     def _timings(self, found: list[tuple[str, float]]) -> list[tuple[str, float]]:
         greeted = mailed = heard = sent = final = _NEVER
@@ -150,6 +152,11 @@ class AttemptTracer:
         if len(self.connections) < _MOST_CONNECTIONS:
             self.connections.append(connection)
         return connection
+
+    def converted(self, remark: str) -> None:
+        """Note that the message was converted for the host of the last connection, and why."""
+        if self.connections:
+            self.connections[-1].converted = remark
 
     def trace(self, target: str, rule: str) -> AttemptTrace:
         """The trace of the whole attempt, at the ``target`` that the routing rule ``rule`` chose."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from posthouse.message.authoring.calendar import CalendarEvent
     from posthouse.message.authoring.list_fields import ListFields
     from posthouse.message.authoring.replies import forward, reply
+    from posthouse.message.authoring.signed_message import SignedMessage
     from posthouse.message.authoring.templates import RenderedTemplate, Templates
     from posthouse.message.composing.attachment import Attachment
     from posthouse.message.conversion import Converted, Unconvertible, convert, downgrade
@@ -54,6 +55,7 @@ __all__ = [
     "RecipientStatus",
     "RenderedTemplate",
     "Scanner",
+    "SignedMessage",
     "Split",
     "Templates",
     "Unconvertible",
@@ -88,6 +90,7 @@ __getattr__ = lazily(
         "authoring.calendar": "CalendarEvent",
         "authoring.list_fields": "ListFields",
         "authoring.replies": "forward reply",
+        "authoring.signed_message": "SignedMessage",
         "authoring.templates": "RenderedTemplate Templates",
         "composing.attachment": "Attachment",
         "conversion": "Converted Unconvertible convert downgrade",

@@ -32,6 +32,7 @@ __all__ = [
     "split",
     "unfold",
     "without",
+    "without_fields",
 ]
 
 #: Longest header section in octets; a longer one is cut there (``Split.truncated``).
@@ -228,6 +229,13 @@ def without(content: Content, name: bytes, limit: int = HEADER_LIMIT) -> Content
     if len(kept) == len(section):
         return content
     return _Replaced(kept, len(section), content)
+
+
+def without_fields(content: Content, unwanted: Collection[bytes], limit: int = HEADER_LIMIT) -> Content:
+    """``content`` without the header fields that consist of these octets (``Field.raw``); see ``without``."""
+    section = split(_head(content.chunks(65_536), limit), limit).headers
+    kept = b"".join([field.raw for field in fields(section) if field.raw not in unwanted])
+    return content if len(kept) == len(section) else _Replaced(kept, len(section), content)
 
 
 def _head(chunks: Iterable[bytes], limit: int) -> bytes:

@@ -16,9 +16,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from posthouse.core import Body, Envelope, LocalError, Recipient
+from posthouse.message.authoring.signed_message import Signable
 from posthouse.message.composing.bodies import BodyParts, body_part
 from posthouse.message.composing.drawn import date_now, unique_id
-from posthouse.message.composing.frozen import FrozenValue
 from posthouse.message.composing.given_mailboxes import Addressee, Addressees, given_mailboxes, one_mailbox
 from posthouse.message.composing.head_lines import (
     checked_date,
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 __all__ = ["Message"]
 
 
-class Message(FrozenValue):
+class Message(Signable):
     """A message: immutable, equal and hashed by its content, picklable, deep-copyable, and JSON-able.
 
     Args:

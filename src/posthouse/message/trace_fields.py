@@ -1,4 +1,4 @@
-"""Trace fields: Received and Return-Path (RFC 5321 §4.4), and the address fields of a final delivery.
+"""Trace fields: Received and Return-Path (RFC 5321 §4.4), the address fields of a final delivery, and Quarantine.
 
 Received is written once for each message, so it is one formatted string.  In each value that the peer chose, characters
 that a host name cannot have become ``?``: the field remains one field, and the value cannot be mistaken for a real
@@ -6,6 +6,10 @@ host.  Lines break at fixed places; they are under 78 octets with names of ordin
 name.
 
 The time and the zone's offset are arguments; no clock is read.
+
+*Quarantine* marks a message that was accepted although it failed the policy of its author's domain; no standard has
+such a field.  It stands above the Received field of this host, where nothing comes from outside: a field of that name
+further down was written by the sender or by another host, and does not count.
 """
 
 from __future__ import annotations
@@ -13,10 +17,18 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from posthouse.core import Address, LocalError, path_text
+from posthouse.core import Address, Content, LocalError, path_text
 from posthouse.message.dates import date_of
 
-__all__ = ["address_field", "protocol_name", "received", "received_locally", "return_path"]
+__all__ = [
+    "address_field",
+    "is_quarantined",
+    "protocol_name",
+    "quarantine_field",
+    "received",
+    "received_locally",
+    "return_path",
+]
 
 # Domain and address-literal (RFC 5321 §4.1.2), and the underscore that some real hosts have; a queue id is an atom.
 _NAME = re.compile(r"[A-Za-z0-9._\-]{1,255}|\[[A-Za-z0-9.:\-]{1,253}\]")
@@ -27,6 +39,10 @@ _NOT_COMMENT = re.compile(r"[^A-Za-z0-9._\- ]")
 # Characters that a path must not have: controls (C0, DEL, C1), line and paragraph separators, surrogates.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PATH_AT_MOST = 900
+# The topmost of the fields that tell whether a message is quarantined.
+_MARK = re.compile(rb"(?:\A|\r\n)(?:Received|(Quarantine)):", re.IGNORECASE)
+_MARKED_WITHIN = 65_536  # octets at the beginning that are looked through
+_LONGEST_REASON = 200  # characters
 
 
 @lru_cache(maxsize=32)
@@ -144,3 +160,15 @@ def return_path(sender: Address | None) -> bytes:
 def address_field(name: str, address: str) -> bytes:
     """The field ``name: address`` with its CRLF, b"" if the address cannot be written; final delivery writes it."""
     return f"{name}: {address}\r\n".encode() if address and _can_be_written(address) else b""
+
+
+def quarantine_field(reason: str) -> bytes:
+    """The field with its CRLF; the reason is in a comment, in ASCII, and is cut behind 200 characters."""
+    text = "".join(sign if " " <= sign <= "~" else "?" for sign in reason)[:_LONGEST_REASON]
+    return f"Quarantine: yes\r\n\t({text.replace('(', '[').replace(')', ']').replace(chr(92), '/')})\r\n".encode()
+
+
+def is_quarantined(content: Content) -> bool:
+    """Whether a message has the field above its first Received field.  At most 64 KiB of it are read."""
+    first = _MARK.search(next(content.chunks(_MARKED_WITHIN), b""))
+    return first is not None and first[1] is not None

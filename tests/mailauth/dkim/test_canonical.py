@@ -7,7 +7,7 @@ import hashlib
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from posthouse.mailauth.dkim.body_hash import BodyForm, BodyHashes, MessageHasher
@@ -235,6 +235,31 @@ def test_a_header_section_that_comes_in_pieces(cut: int) -> None:
         assert b"".join(field.raw for field in hasher.header.fields) == found.headers
         expected = by_the_rules(message[found.body_offset :], RELAXED)
         assert hasher.body_hash(BodyForm(RELAXED)).digest == hashlib.sha256(expected).digest()
+
+
+LINES = st.lists(
+    st.sampled_from(
+        [b"Subject", b"From: a", b":", b" ", b"\t", b"x", b"\r\n", b"\r\n ", b"\r\n\t", b"\r", b"\n", b"  b"]
+    )
+)
+
+
+@given(LINES)
+@example([b"From: a", b"\r\n", b"Subject", b"\r\n ", b":", b"x", b"\r\n"])  # a name that is folded before its colon
+@example([b"From: a", b"\r\n", b"Subject", b" ", b":", b"x", b"\r\n"])
+def test_both_ways_to_read_a_section_find_the_same_fields(pieces: list[bytes]) -> None:
+    found = split(b"A: b\r\n" + b"".join(pieces) + b"\r\nTo: c\r\n\r\n")
+    section = HeaderSection(found)
+    names = {field.name.lower() for field in section.fields if field.name}
+    for name in {b"a", b"from", b"subject", b"to", b"x", *names}:
+        expected = [place for place, field in enumerate(section.fields) if field.name.lower() == name]
+        assert list(section.places(name)) == expected, name
+    for place, field in enumerate(section.fields):
+        if field.name:
+            assert section.canonical(place, Canonicalization.RELAXED) == relaxed_field(field.raw)
+            assert section.canonical(place, Canonicalization.SIMPLE) == canonical_field(
+                field.raw, Canonicalization.SIMPLE
+            )
 
 
 def test_a_header_section_too_long_is_not_complete() -> None:

@@ -101,7 +101,10 @@ class Guard:
         """Put the request under the prefix, and believe a proxy what it says of the client."""
         client = scope["client"][0] if scope.get("client") else ""
         if is_within(self._proxies, client):
-            scope["posthouse.host"] = _last(headers, "x-forwarded-host") or headers.get("host", "")
+            host = scope["posthouse.host"] = _last(headers, "x-forwarded-host") or headers.get("host", "")
+            # Also for Starlette, which makes the address of a redirect of it: one that was not checked is not used.
+            others = [(name, value) for name, value in scope["headers"] if name != b"host"]
+            scope["headers"] = [*others, (b"host", host.encode("latin-1"))]
             if (scheme := _last(headers, "x-forwarded-proto").lower()) in ("http", "https"):
                 socket = scope["type"] == "websocket"
                 scope["scheme"] = {"http": "ws", "https": "wss"}[scheme] if socket else scheme

@@ -1,4 +1,4 @@
-"""HTTP connections that end when their client is too slow, and of which the longest idle one makes room for a new one.
+"""HTTP connections that end when their client is too slow, and of which the longest idle ones make room for new ones.
 
 uvicorn keeps a connection for ever whose client has sent nothing, half a header section or half a body, or takes no
 answer; a thousand of them, from one machine and without a login, would shut everybody else out.  So
@@ -6,12 +6,13 @@ answer; a thousand of them, from one machine and without a login, would shut eve
 * a header section is complete 30 s after its first octet, or after the connection was opened;
 * a body brings 16 KiB in each 30 s, or its end;
 * an answer is taken on within 60 s, whatever part of it has been taken before;
-* when all connections are in use, the one that has waited longest for a request ends for each that comes.
+* when all connections are in use, those end that have waited longest for a request, a twentieth of all.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -51,11 +52,12 @@ class TimedConnection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) >= CONNECTIONS:
-            idle = [each for each in self.connections if isinstance(each, TimedConnection) and each.is_idle]
-            longest = min((each for each in idle if each is not self), key=lambda each: each._since, default=None)
-            if longest is not None:
-                self.connections.discard(longest)
-                longest.transport.abort()
+            others = [each for each in self.connections if isinstance(each, TimedConnection) and each is not self]
+            idle = [each for each in others if each.is_idle]
+            # A twentieth at a time, so that a flood does not have all of them looked at for each connection.
+            for each in heapq.nsmallest(max(1, CONNECTIONS // 20), idle, key=lambda each: each._since):
+                self.connections.discard(each)
+                each.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         if not self._begun:

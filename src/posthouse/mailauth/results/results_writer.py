@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final
 
 from posthouse.mailauth.results.authentication_results import AuthenticationResults, MethodResult, ResultProperty
@@ -60,7 +61,8 @@ def _statement(result: MethodResult) -> Iterator[str]:
     version = "" if result.version == 1 else f"/{result.version}"
     yield f"{_keyword(result.method)}{version}={_keyword(result.result)}"
     if comment := " ".join(_clean(result.comment).split()):
-        yield from ("(" + _PARENTHESIS.sub(r"\\\1", comment) + ")").split(" ")
+        escaped = _PARENTHESIS.sub(r"\\\1", comment) if _PARENTHESIS.search(comment) else comment
+        yield from f"({escaped})".split(" ")
     if result.reason:
         yield f"reason={_value(_clean(result.reason))}"
     for each in result.properties:
@@ -69,14 +71,20 @@ def _statement(result: MethodResult) -> Iterator[str]:
 
 def _property(found: ResultProperty) -> str:
     value = _clean(found.value)
-    written = value if _ADDRESS.fullmatch(value) else _value(value)
+    written = value if "@" in value and _ADDRESS.fullmatch(value) else _value(value)
     return f"{_keyword(found.ptype)}.{_keyword(found.name)}={written}"
 
 
-def _keyword(word: str) -> str:
+@lru_cache(maxsize=256)
+def _known_keyword(word: str) -> str:
     if _KEYWORD.fullmatch(word) is None:
         raise ValueError(f"{word[:40]!r} cannot be a word of an Authentication-Results field (RFC 8601 §2.2)")
     return word
+
+
+def _keyword(word: str) -> str:
+    """The word.  Raises ``ValueError`` if it is none."""
+    return _known_keyword(word) if len(word) < _LINE else _known_keyword.__wrapped__(word)
 
 
 def _value(text: str) -> str:
@@ -87,6 +95,8 @@ def _value(text: str) -> str:
 
 def _clean(text: str) -> str:
     """The text without what cannot stand in a header field, at most 400 octets of it."""
+    if len(text) <= _LONGEST and text.isascii() and text.isprintable():
+        return text
     return _UNWRITABLE.sub("?", text).encode()[:_LONGEST].decode("utf-8", "ignore")
 
 
@@ -94,10 +104,12 @@ def _folded(opening: list[str], statements: list[list[str]]) -> bytes:
     """The field: each statement begins a line, and a line has as many words as fit."""
     lines = [" ".join(opening)]
     for words in statements:
-        lines.append(_INDENT + words[0])
+        line = _INDENT + words[0]
         for word in words[1:]:
-            if len(lines[-1]) + 1 + len(word) > _LINE:
-                lines.append(_INDENT + word)
+            if len(line) + 1 + len(word) > _LINE:
+                lines.append(line)
+                line = _INDENT + word
             else:
-                lines[-1] += f" {word}"
+                line += f" {word}"
+        lines.append(line)
     return "".join(f"{line}\r\n" for line in lines).encode()

@@ -111,6 +111,7 @@ class DsnWriter:
         addressees: The addresses that get the mail for an address: the members of an alias, the address itself, or
             none if it is in a local domain and does not exist.  Without it every address stands for itself.
         zone: The offset of local time from UTC, in minutes, at a moment.
+        signatures: Gives the header fields that sign a report, b"" for none; they are put in front of it.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class DsnWriter:
         random: Random,
         addressees: Callable[[Address], Sequence[Address]] | None = None,
         zone: Callable[[float], int] | None = None,
+        signatures: Callable[[bytes], bytes] | None = None,
     ) -> None:
         self._hostname = hostname
         self.postmaster = postmaster
@@ -129,6 +131,7 @@ class DsnWriter:
         self._random = random
         self._addressees = addressees or _itself
         self._zone = zone or _utc
+        self._signatures = signatures
 
     def owes(self, message: StoredMessage, ends: Ends) -> bool:
         """False if there is certainly nothing to report; asked of every record, so it looks at little."""
@@ -212,7 +215,10 @@ class DsnWriter:
                 offset_minutes=self._zone(now),
                 notice=notice,
             )
-            made.append(Report(composed.envelope, composed.content, destinations, now))
+            content = composed.content
+            if self._signatures is not None:
+                content = self._signatures(content) + content
+            made.append(Report(composed.envelope, content, destinations, now))
         return made
 
 

@@ -142,6 +142,7 @@ class PoolEngine(Generic[C]):
         self._allowed = limits.size  # what the host takes at one time
         self._allowed_until = -math.inf
         self._sent: deque[float] = deque()  # when the rate allowed the last messages
+        self._expires = math.inf  # no idle connection has to be closed before
 
     # -- asking --------------------------------------------------------------------------------------------------------
 
@@ -312,6 +313,7 @@ class PoolEngine(Generic[C]):
         if usable and not self.closed and kept.messages < kept.most and now < kept.ends:
             kept.idle_since = now
             self._idle.append(kept)
+            self._expires = min(self._expires, kept.ends, now + self.limits.idle)
         else:
             self.leaving.append(kept.connection)
         self.look(now)
@@ -353,7 +355,7 @@ class PoolEngine(Generic[C]):
     def _expire(self, now: float) -> None:
         """Part with connections that have been idle for long enough, or are too old; not with one that was given back
         at this moment."""
-        if self._idle:
+        if self._idle and now >= self._expires:
             idle = self.limits.idle
             keep = [
                 each for each in self._idle if each.idle_since == now or now < min(each.ends, each.idle_since + idle)
@@ -361,6 +363,7 @@ class PoolEngine(Generic[C]):
             if len(keep) != len(self._idle):
                 self.leaving += [each.connection for each in self._idle if each not in keep]
                 self._idle = keep
+            self._expires = self.expires()
 
     def expires(self) -> float:
         """When the next idle connection has to be closed; infinity if there is none."""

@@ -299,8 +299,9 @@ class TaskPool(BasePool[C]):
         self._close_leaving()
 
     def _close_leaving(self) -> None:
-        for each in self._take_leaving():
-            each.leave()
+        if self._engine.leaving:
+            for each in self._take_leaving():
+                each.leave()
         self._tell_less_busy()
 
     # -- the end -------------------------------------------------------------------------------------------------------

@@ -186,6 +186,12 @@ class OperatorFile:
         with self._open(make=True) as file:
             file.execute("DELETE FROM session WHERE digest = ?", (_digest(text),))
 
+    def end_sessions_of(self, account: str) -> None:
+        """End all sessions of an account: whoever took one of them has it no longer."""
+        if self.path.exists():
+            with self._open(make=True) as file:
+                file.execute("DELETE FROM session WHERE account = ?", (compared(account),))
+
     # -- the file ------------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager

@@ -32,6 +32,7 @@ RESTART: Final = (
     "log",
     "dns",
     "mailauth.dns_questions",
+    "mailauth.failure_reports",
     "mailauth.reports",
     "mailauth.report_sender",
 )

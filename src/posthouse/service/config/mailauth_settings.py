@@ -5,6 +5,7 @@ They are part of ``config.model``; ``config.mailauth_zh`` has their texts in Chi
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
@@ -13,9 +14,10 @@ from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_doma
 from posthouse.service.config import types
 from posthouse.service.config.types import InvalidValue, SettingType, list_of, quoted, several, shown, text_of
 
-__all__ = ["DmarcException", "MailauthSettings", "SigningSettings", "VERIFY"]
+__all__ = ["BatvSettings", "DmarcException", "MailauthSettings", "SigningSettings", "VERIFY"]
 
 _VERIFY: Final = ("off", "mark", "enforce")
+_FOLDER_NAME: Final = re.compile(r"\.?[^/\x00-\x1f\x7f.][^/\x00-\x1f\x7f]{0,99}")
 
 
 def _read_verify(raw: object) -> str:
@@ -59,6 +61,13 @@ def _read_selector(raw: object) -> str:
         raise InvalidValue(f"{shown(raw)} is no selector", 'write one such as "20261129"') from None
 
 
+def _read_folder(raw: object) -> str:
+    text = text_of(raw)
+    if _FOLDER_NAME.fullmatch(text) is None or text in ("new", "cur", "tmp", ".."):
+        raise InvalidValue(f"{shown(raw)} is no folder of a Maildir", 'write one name without "/", such as ".Junk"')
+    return text
+
+
 def _read_lifetime(raw: object) -> float:
     return 0.0 if raw == 0 and not isinstance(raw, bool) else float(types.DURATION.read(raw))
 
@@ -72,6 +81,7 @@ _DOMAIN_OR_NOTHING: Final = SettingType("domain name", _read_domain_or_nothing, 
 _DOMAINS: Final = SettingType("list of domains", several(_read_domain), list_of(quoted))
 _AUTHOR: Final = SettingType("domain or address", _read_author, quoted)
 _SELECTORS: Final = SettingType("list of selectors", several(_read_selector), list_of(quoted))
+_FOLDER: Final = SettingType("name of a folder", _read_folder, quoted)
 _LIFETIME: Final = SettingType("duration", _read_lifetime, lambda value: types.DURATION.write(value) if value else "0")
 
 
@@ -107,6 +117,20 @@ class SigningSettings(Struct, frozen=True, kw_only=True):
         _SELECTORS,
         Meta(description="The keys that sign; without it, the current ones of the domain, one of each algorithm."),
     ] = ()
+
+
+class BatvSettings(Struct, frozen=True, kw_only=True):
+    """A domain whose senders are signed as mail leaves (BATV), to refuse reports about mail that it never sent."""
+
+    domain: Annotated[str, _DOMAIN, Meta(description="A domain of this server.")]
+    reports: Annotated[
+        Literal["refuse", "accept"],
+        Meta(
+            description="What is done with a delivery report to an address of the domain that is not signed, or was "
+            "signed more than 14 days ago: `refuse` it (550 5.7.1), or `accept` it. Write `accept` for the first 14 "
+            "days, because reports about earlier mail are not signed."
+        ),
+    ] = "refuse"
 
 
 class MailauthSettings(Struct, frozen=True, kw_only=True):
@@ -153,12 +177,21 @@ class MailauthSettings(Struct, frozen=True, kw_only=True):
         ),
     ] = "mark"
     quarantine: Annotated[
-        Literal["hold", "header"],
+        Literal["hold", "header", "folder"],
         Meta(
             description="What is done with mail that DMARC quarantines: `hold`, it is accepted and held until an "
-            "operator decides; `header`, it is delivered with a Quarantine field at its top, to be sorted by."
+            "operator decides; `header`, it is delivered with a Quarantine field at its top, to be sorted by; "
+            "`folder`, it has that field and goes into `quarantine_folder` of Maildirs."
         ),
     ] = "hold"
+    quarantine_folder: Annotated[
+        str,
+        _FOLDER,
+        Meta(
+            description="The folder of a Maildir that quarantined mail goes to: a directory in the Maildir, made where "
+            "it is missing. Maildir++ has `.Junk`, Dovecot's `LAYOUT=fs` has `Junk`."
+        ),
+    ] = ".Junk"
     trusted_sealers: Annotated[
         tuple[str, ...],
         _DOMAINS,
@@ -201,10 +234,22 @@ class MailauthSettings(Struct, frozen=True, kw_only=True):
             "so that SPF passes at the next server; delivery reports to them go home. Without it, senders are kept."
         ),
     ] = ""
+    batv: tuple[BatvSettings, ...] = ()
     reports: Annotated[
         bool,
         Meta(description="Whether the owners of domains who ask for aggregate reports are sent them daily (RFC 9990)."),
     ] = False
+    failure_reports: Annotated[
+        int,
+        types.at_least(0, 1_000),
+        Meta(
+            description="How many failure reports a day each destination gets at most, where the owner of a domain "
+            "asks for them (`ruf`, RFC 9991): one about one message, with its header fields and without the addresses "
+            "of others; 0: none are sent."
+        ),
+    ] = 0
     report_sender: Annotated[
-        str, _AUTHOR, Meta(description="The author of aggregate reports; without it, `dmarc-reports` at `hostname`.")
+        str,
+        _AUTHOR,
+        Meta(description="The author of aggregate and failure reports; without it, `dmarc-reports` at `hostname`."),
     ] = ""

@@ -22,7 +22,9 @@ MAILAUTH_TEXTS: Final[dict[str, str]] = {
     "mailauth.spf_fail": "在 `enforce` 之下，SPF 结果为 fail、而 DMARC 和可信的转发者都没有为其作证的邮件：`mark` 交由 "
     "DMARC 决定，`reject` 拒绝（550 5.7.23）。转发的邮件常常通不过 SPF。",
     "mailauth.quarantine": "如何处理 DMARC 要求隔离的邮件：`hold` 接收并扣留，由管理员决定；`header` 投递，并在最前"
-    "面加上 Quarantine 字段，供邮件程序分拣。",
+    "面加上 Quarantine 字段，供邮件程序分拣；`folder` 也加上这个字段，并存入 Maildir 的 `quarantine_folder`。",
+    "mailauth.quarantine_folder": "Maildir 中存放被隔离邮件的文件夹：Maildir 下的一个目录，没有时会建立。Maildir++ 用 "
+    "`.Junk`，Dovecot 的 `LAYOUT=fs` 用 `Junk`。",
     "mailauth.trusted_sealers": "ARC 封签受信任的转发者的域：在那里通过验证的邮件，不因转发所破坏的而被拒绝或隔离"
     "（RFC 8617）。",
     "mailauth.received_spf": "验证过的邮件是否另加 Received-SPF 字段（RFC 7208 §9.1）。",
@@ -42,13 +44,21 @@ MAILAUTH_TEXTS: Final[dict[str, str]] = {
     "是否加以封签（ARC）。",
     "mailauth.srs_domain": "转发邮件时，用本服务器这个域中的地址代替原发件人地址（SRS），使下一台服务器的 SPF 得以"
     "通过；发往这些地址的投递报告会送回原发件人。不写时，发件人地址不变。",
+    "mailauth.batv[]": "一个域：发往外部的邮件，其发件人地址在该域中的都加上签名（BATV），从而辨别出为它从未"
+    "发出的邮件而来的投递报告。",
+    "mailauth.batv[].domain": "本服务器的一个域。",
+    "mailauth.batv[].reports": "投递报告发往该域中没有签名、或签名已超过 14 天的地址时：`refuse` 拒绝（550 5.7.1），"
+    "`accept` 接收。头 14 天请写 `accept`，因为此前的邮件没有签名。",
     "mailauth.reports": "是否每天向索取汇总报告的域的所有者发送报告（RFC 9990）。",
-    "mailauth.report_sender": "汇总报告的作者；不写时，为 `hostname` 的 `dmarc-reports`。",
+    "mailauth.failure_reports": "域的所有者索取失败报告（`ruf`，RFC 9991）时，每个收报地址一天最多得到几份。每份"
+    "报告针对一封邮件，含其邮件头中的字段，不含他人的地址；0 表示不发。",
+    "mailauth.report_sender": "汇总报告和失败报告的作者；不写时，为 `hostname` 的 `dmarc-reports`。",
 }
 
 #: How a value is written → the same in Chinese.
 MAILAUTH_TYPES: Final[dict[str, str]] = {
     "domain or address": "域名或地址",
     "list of domains": "域名的列表",
+    "name of a folder": "文件夹的名称",
     "list of selectors": "选择符的列表",
 }

@@ -31,6 +31,7 @@ from posthouse.delivery import (
     SmtpDeliverer,
 )
 from posthouse.delivery.security import InClear
+from posthouse.message.compose import Composed
 from posthouse.net import (
     CachingResolver,
     Clock,
@@ -151,8 +152,8 @@ class Daemon:
         self._random = random or SystemRandom()
         self._transcript, self._switches = transcript, SwitchedFaults(self.clock, self._random)
         self._resolver = resolver or _resolver_of(config, self.clock)
-        submit = None if worker else lambda own: submit_own(self._generation.local_policy, own, "dmarc")
-        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation, self._tell_operator, submit)
+        tell, own = self._tell_operator, partial(_submit, self)
+        self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation, tell, own, sends=not worker)
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._generation: Generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
@@ -201,7 +202,7 @@ class Daemon:
             counts=self._counts,
             mail_resolver=self._mail_auth.resolver,
             key_fault=self._tell_operator,
-            reports=self._mail_auth.reports,
+            judged=self._mail_auth.judged,
             switches=self._switches,
             monitor=self.monitor,
         )
@@ -222,7 +223,7 @@ class Daemon:
 
         def smtp_by(key: SecurityKey) -> SmtpDeliverer:
             more = {"is_self": lambda place: self._local_identity(place), "timeouts": timeouts_of(key)}
-            more |= {"leaving": self._mail_auth.leaving}
+            more |= {"leaving": self._mail_auth.leaving, "converted": self._mail_auth.converted}
             return SmtpDeliverer(self._resolver, security=security[key], **more, **kind)  # type: ignore[arg-type]
 
         keys = keys_of(config)
@@ -254,6 +255,7 @@ class Daemon:
             destination=lambda address: self.router.destination(address),
             random=self._random,
             addressees=lambda address: addressees(self.directory, address),
+            signatures=self._mail_auth.own_fields,
         )
 
     def _make_worker(self) -> Worker:
@@ -540,6 +542,11 @@ class Daemon:
             self._lock.release()
         self._state = "ended"
         self.log("ended")
+
+
+async def _submit(daemon: Daemon, own: Composed) -> None:
+    """Put a report of message authentication into the queue."""
+    await submit_own(daemon._generation.local_policy, own, "dmarc")
 
 
 def _log_of(config: Config, clock: Clock, log: EventSink | Callable[..., object] | None, tally: Tally) -> EventSink:

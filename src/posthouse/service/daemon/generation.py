@@ -40,7 +40,7 @@ from posthouse.spool import Spool
 
 if TYPE_CHECKING:
     from posthouse.mailauth.dkim import DkimKey
-    from posthouse.service.mailauth.report_sender import AggregateReports
+    from posthouse.service.mailauth.mail_verification import JudgedSink
 
 __all__ = ["Generation", "Lasting", "OpenServer"]
 
@@ -64,7 +64,7 @@ class Lasting(NamedTuple):
     counts: SharedCounts
     mail_resolver: KnowingResolver | None
     key_fault: Callable[[str], object]
-    reports: AggregateReports | None
+    judged: JudgedSink | None
     switches: SwitchedFaults
     monitor: Monitor
 
@@ -97,7 +97,7 @@ class Generation:
         loaded: LoadedCertificates | None = None,
     ) -> None:
         self.config = config
-        self.reverse_paths = ReversePaths(config, clock) if config.mailauth.srs_domain else None
+        self.reverse_paths = ReversePaths(config, clock) if config.mailauth.srs_domain or config.mailauth.batv else None
         self.directory = Directory(config, None if self.reverse_paths is None else self.reverse_paths.home)
         files = any(each.ca or each.tls_cert or each.password_file for each in config.route)  # may have changed
         same = before is not None and (before.config.relay, before.config.route) == (config.relay, config.route)
@@ -151,9 +151,8 @@ class Generation:
 
     def _auth(self, listener: ListenerSettings, lasting: Lasting) -> AuthTerms:
         key = self._sealing_key if self.config.mailauth.seal and self.signers is not None else None
-        count = lasting.reports.count if lasting.reports is not None else None
-        terms = verify_terms(self.config, listener, lasting.mail_resolver, lasting.clock, key, count)
-        return AuthTerms(terms, self.signers)
+        terms = verify_terms(self.config, listener, lasting.mail_resolver, lasting.clock, key, lasting.judged)
+        return AuthTerms(terms, self.signers, self.reverse_paths.report_refused if self.reverse_paths else None)
 
     def _sealing_key(self, envelope: Envelope) -> DkimKey | None:
         """The key with which a message is sealed because it is sent on to other servers; None if it is not."""

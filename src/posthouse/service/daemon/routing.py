@@ -70,8 +70,9 @@ class ConfiguredRouter:
         if self._everything is None and config.hostname not in self._ours:
             self._ours[config.hostname] = DomainSettings(name=config.hostname)  # for its postmaster
         self._reasons = {each.name: f'[[domain]] "{each.name}": deliver = "{each.deliver}"' for each in config.domain}
+        folder = config.mailauth.quarantine_folder if config.mailauth.quarantine == "folder" else ""
         self._maildirs = {
-            each.name: deliverers.maildir.writing(_maildir_files(each))
+            each.name: deliverers.maildir.writing(_maildir_files(each), folder)
             for each in config.domain
             if each.deliver.kind == "maildir"
         }

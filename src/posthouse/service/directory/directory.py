@@ -112,7 +112,8 @@ class _Raw(NamedTuple):
 class Directory:
     """The directory of a configuration.  ``problems`` are names that lead nowhere: place, cause and remedy of each.
 
-    ``home`` gives the address of others that an address in our domains stands for (SRS), None if it stands for none.
+    ``home`` gives the address that an address in our domains stands for, at another server (SRS) or without its
+    signature (BATV); None if it stands for itself.
     """
 
     __slots__ = ("_domains", "_everything", "_home", "_names", "_postmaster", "_raw", "problems", "resolve")
@@ -307,7 +308,7 @@ class Directory:
         if found is not None:
             return found
         if self._home is not None and (to := self._home(address)) is not None:
-            return Moved(address, to, "forward", (Target(to),))
+            return self._at_home(address, to)
         base = address
         if domain.subaddress and (local := without_tag(address.local, domain.subaddress)) != address.local:
             base = Address(local, address.domain)
@@ -317,6 +318,15 @@ class Directory:
         if self._takes_any(domain):
             return Local(Address(local_key(base.local), base.domain), domain)
         return Unknown(address)
+
+    def _at_home(self, address: Address, to: Address) -> Resolution:
+        """The meaning of an address that stands for ``to``: at another server (SRS), or here (BATV)."""
+        if to.domain != address.domain:
+            return Moved(address, to, "forward", (Target(to),))
+        found = self._resolve(to)
+        if isinstance(found, Local):
+            return Expanded(address, (Target(to),))
+        return found._replace(address=address) if isinstance(found, Expanded) else found
 
     def named(self, text: str) -> list[Resolution]:
         """All meanings of the argument of VRFY or EXPN: an address, or a local part in any domain of ours.

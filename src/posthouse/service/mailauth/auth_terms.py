@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from posthouse.core import Address
+from posthouse.core import Address, Content, Verdict
 from posthouse.server.content_check import CheckFactory
 
 if TYPE_CHECKING:
@@ -50,6 +50,15 @@ class SignerSource(Protocol):
         """The key with which this host seals (ARC), None without one."""
         ...
 
+    def own_fields(self, content: bytes) -> bytes:
+        """The signatures of a message of this server's own, such as a report; b"" without a key."""
+        ...
+
+    def signed_again(self, original: Content, converted: Content) -> tuple[Content, str]:
+        """A message that was converted on its way out, signed again where this server had signed it, and what became of
+        all its signatures, in words.  It reads both contents."""
+        ...
+
     def load(self) -> None:
         """Read the keys, if their directory has changed since the last time."""
         ...
@@ -65,10 +74,12 @@ class VerifyTerms(NamedTuple):
 
 
 class AuthTerms(NamedTuple):
-    """What a listener does: it verifies, signs what is submitted, or neither."""
+    """What a listener does: it verifies, signs what is submitted, or neither; ``report_refused`` says why a recipient
+    takes no message with the null reverse-path, None: all do."""
 
     verify: VerifyTerms | None = None
     signers: SignerSource | None = None
+    report_refused: Callable[[Address], Verdict | None] | None = None
 
 
 NO_AUTH = AuthTerms()

@@ -17,9 +17,8 @@ from posthouse.service.mailauth.auth_terms import SignerSource, VerifyTerms
 
 if TYPE_CHECKING:
     from posthouse.mailauth.dkim import DkimKey
-    from posthouse.server.content_check import CheckedMessage
-    from posthouse.service.mailauth.judgement import Decision, Judged
     from posthouse.service.mailauth.lookups import KnowingResolver
+    from posthouse.service.mailauth.mail_verification import JudgedSink
 
 __all__ = ["signers_of", "verify_terms", "verify_word"]
 
@@ -45,7 +44,7 @@ def verify_terms(
     resolver: KnowingResolver | None,
     clock: Clock,
     sealing_key: Callable[[Envelope], DkimKey | None] | None = None,
-    judged: Callable[[CheckedMessage, Judged, Decision], object] | None = None,
+    judged: JudgedSink | None = None,
 ) -> VerifyTerms | None:
     """How a listener verifies; None if it does not.
 

@@ -20,19 +20,32 @@ from typing import Final, NamedTuple
 
 from posthouse.core import Envelope, Kind, LocalError, Question
 from posthouse.mailauth.arc import ArcResult, ArcSealer, ArcVerifier, vouching_set
-from posthouse.mailauth.dkim import BodyForm, DkimKey, DkimResult, DkimVerifier, HeaderSection, MessageHasher
+from posthouse.mailauth.dkim import (
+    BodyForm,
+    Canonicalization,
+    DkimKey,
+    DkimResult,
+    DkimVerifier,
+    HeaderSection,
+    MessageHasher,
+)
 from posthouse.mailauth.dmarc import DmarcResult, check_dmarc
 from posthouse.mailauth.spf import SpfResult, check_spf, received_spf
+from posthouse.message.trace_fields import quarantine_field
 from posthouse.net import Clock
 from posthouse.server.content_check import CheckedMessage, CheckResult
 from posthouse.service.config.mailauth_settings import MailauthSettings
 from posthouse.service.mailauth.judgement import Decision, Judged, decide, method_results, results_field, verdicts
 from posthouse.service.mailauth.lookups import KnowingResolver, MessageLookups
 
-__all__ = ["Verification", "Verifier"]
+__all__ = ["JudgedSink", "Verification", "Verifier"]
 
 #: The domain of the last address in From, as nearly all messages write it.
 _DOMAIN: Final = re.compile(rb"@([A-Za-z0-9.-]{1,253})>?[ \t\r\n]")
+
+
+#: What is told of each message that was judged.
+JudgedSink = Callable[[CheckedMessage, Judged, Decision, HeaderSection], object]
 
 
 class Verifier(NamedTuple):
@@ -40,7 +53,7 @@ class Verifier(NamedTuple):
 
     Attributes:
         enforce: Whether policies are applied.
-        judged: Called with each message, its results and what is done: for aggregate reports.
+        judged: Called with each message, its results, what is done, and its header section: for reports.
         sealing_key: Gives the key with which a message with this envelope is sealed (ARC), because it is sent on to
             other servers; None if it is not.
     """
@@ -50,7 +63,7 @@ class Verifier(NamedTuple):
     settings: MailauthSettings
     authserv_id: str
     enforce: bool
-    judged: Callable[[CheckedMessage, Judged, Decision], object] | None = None
+    judged: JudgedSink | None = None
     sealing_key: Callable[[Envelope], DkimKey | None] | None = None
 
     def __call__(self, message: CheckedMessage) -> Verification | None:
@@ -71,6 +84,7 @@ class Verification:
         key = None if terms.sealing_key is None else terms.sealing_key(message.envelope)
         self._sealer = None if key is None else ArcSealer(key, terms.authserv_id, now=now)
         self._hasher = MessageHasher(self._plan)
+        self._author = b""  # known once the header section has passed
         self._spf = self._lookups.run(
             check_spf(
                 message.peer.host, message.envelope.sender, message.greet.domain, receiver=message.hostname, now=now
@@ -84,7 +98,7 @@ class Verification:
             forms += self._sealer.plan(header)
         for question in (*self._verifier.questions, *self._chain.questions):
             self._lookups.prefetch(question)
-        named = _author(header)
+        named = self._author = _author(header)
         author = _DOMAIN.match(named, max(0, named.rfind(b"@")))
         if author is not None:  # a guess, which costs one question if it is wrong
             self._lookups.prefetch(Question(f"_dmarc.{author[1].decode().lower()}", Kind.TXT))
@@ -125,14 +139,12 @@ class Verification:
         return self._concluded(spf, dkim, arc, await dmarc if isinstance(dmarc, asyncio.Task) else dmarc)
 
     def _dmarc(self, spf: SpfResult, dkim: DkimResult) -> DmarcResult | asyncio.Task[DmarcResult]:
-        header = self._hasher.header
-        assert header is not None
         if self._lookups.is_late:
             # The policy of the author's domain gets a time of its own: whoever forges the author chooses the keys that
             # are asked for, and keys whose domain never answers must not make the policy a temporary failure.
             self._lookups.close()
             self._lookups = MessageLookups(self._terms.resolver, self._terms.clock, self._terms.settings.dns_time)
-        return self._lookups.run(check_dmarc(_author(header) + b"\r\n", spf, dkim))
+        return self._lookups.run(check_dmarc(self._author + b"\r\n", spf, dkim))
 
     def _concluded(self, spf: SpfResult, dkim: DkimResult, arc: ArcResult, dmarc: DmarcResult) -> CheckResult:
         self._lookups.close()
@@ -141,7 +153,8 @@ class Verification:
         judged = Judged(spf, dkim, arc, dmarc, "" if vouching is None else vouching.domain)
         decision = decide(judged, terms.settings, enforce=terms.enforce)
         if terms.judged is not None and not self._is_report():
-            terms.judged(self._message, judged, decision)
+            assert self._hasher.header is not None
+            terms.judged(self._message, judged, decision, self._hasher.header)
         if decision.refusal is not None:
             return CheckResult(refusal=decision.refusal, verdicts=verdicts(judged, decision))
         field = results_field(terms.authserv_id, judged)
@@ -150,7 +163,7 @@ class Verification:
         field = self._seal(judged) + field
         quarantine = decision.quarantine
         if quarantine and terms.settings.quarantine != "hold":
-            field = _quarantine_field(quarantine) + field
+            field = quarantine_field(quarantine) + field
             quarantine = ""
         return CheckResult(field, None, quarantine, verdicts(judged, decision))
 
@@ -172,12 +185,5 @@ class Verification:
 
 
 def _author(header: HeaderSection) -> bytes:
-    """All From fields of a header section: what DMARC needs of it."""
-    found = [header.fields[place].raw for place in header.places(b"from")]
-    return b"".join([each if each.endswith(b"\r\n") else each + b"\r\n" for each in found])
-
-
-def _quarantine_field(reason: str) -> bytes:
-    """The field that tells mail programs of a message to be treated with suspicion."""
-    text = "".join(sign if " " <= sign <= "~" else "?" for sign in reason)[:200]
-    return f"Quarantine: yes\r\n\t({text.replace('(', '[').replace(')', ']').replace(chr(92), '/')})\r\n".encode()
+    """All From fields of a header section, on one line each: what DMARC needs of it."""
+    return b"".join([header.canonical(place, Canonicalization.RELAXED) for place in header.places(b"from")])

@@ -7,7 +7,8 @@ names then and that may get it (``find_destinations``); a failure of the DNS let
 
 Reports cause no reports: their reverse-path is null, and messages whose subject is that of a report are not counted.
 
-A crash loses the counts of at most a minute.
+A crash, or a power failure, loses the counts since the last minute's; a stop of the daemon loses none.  The counts are
+not part of the commit of a message, because verified mail would then wait for a second write.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
 from posthouse.core import Address, Kind, PosthouseError, Question, Status
+from posthouse.mailauth.dkim import HeaderSection
 from posthouse.mailauth.dmarc import DmarcRecord, read_dmarc_record
 from posthouse.mailauth.dmarc.aggregate import (
     PolicyOverride,
@@ -81,7 +83,9 @@ class AggregateReports:
 
     # -- counting ----------------------------------------------------------------------------------------------------
 
-    def count(self, message: CheckedMessage, judged: Judged, decision: Decision) -> None:
+    def count(
+        self, message: CheckedMessage, judged: Judged, decision: Decision, header: HeaderSection | None = None
+    ) -> None:
         """Count a message, if its author's domain wants reports."""
         dmarc = judged.dmarc
         policy = policy_published(dmarc)

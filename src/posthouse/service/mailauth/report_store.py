@@ -1,5 +1,7 @@
 """Store of what aggregate reports will say: messages counted by day, by the policy that applied, and by their results.
 
+It also has how many failure reports each destination got today.
+
 The file is ``dmarc-reports.sqlite3`` in the data directory, which all workers share.  A report is deleted only when it
 is in the queue, so a crash between the two sends it twice, with the same id.
 """
@@ -10,7 +12,7 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -29,7 +31,10 @@ __all__ = ["CountedResult", "ReportStore", "StoredReport"]
 
 _SCHEMA: Final = """CREATE TABLE IF NOT EXISTS counted (
     day INTEGER NOT NULL, policy TEXT NOT NULL, result TEXT NOT NULL, messages INTEGER NOT NULL,
-    PRIMARY KEY (day, policy, result)) WITHOUT ROWID"""
+    PRIMARY KEY (day, policy, result)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS sent (
+    day INTEGER NOT NULL, destination TEXT NOT NULL, reports INTEGER NOT NULL,
+    PRIMARY KEY (day, destination)) WITHOUT ROWID;"""
 #: Rows of one report, the most frequent first; more would not fit into a report that receivers take.
 _MOST_ROWS: Final = 50_000
 #: Rows of the file, and reports about one day.
@@ -105,6 +110,33 @@ class ReportStore:
         with self._open() as file:
             file.execute("DELETE FROM counted WHERE day = ? AND policy = ?", (report.day, _packed(report.policy)))
 
+    def allow(self, day: int, destinations: Sequence[str], most: int, most_of_all: int) -> list[str]:
+        """Count a failure report to each destination on a day; those are returned that may get it.
+
+        Args:
+            day: Days since 1970.
+            destinations: Addresses.
+            most: Reports of a day to one destination.
+            most_of_all: Reports of a day in all.
+        """
+        with self._open() as file:
+            file.execute("DELETE FROM sent WHERE day < ?", (day,))
+            (total,) = file.execute("SELECT coalesce(sum(reports), 0) FROM sent").fetchone()
+            allowed: list[str] = []
+            for each in destinations:
+                found = file.execute(
+                    "SELECT reports FROM sent WHERE day = ? AND destination = ?", (day, each)
+                ).fetchone()
+                if (found[0] if found else 0) >= most or total + len(allowed) >= most_of_all:
+                    continue
+                file.execute(
+                    "INSERT INTO sent VALUES (?, ?, 1)"
+                    " ON CONFLICT (day, destination) DO UPDATE SET reports = reports + 1",
+                    (day, each),
+                )
+                allowed.append(each)
+            return allowed
+
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
@@ -113,7 +145,7 @@ class ReportStore:
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
                 leave_to_owner(str(self.path))
             with contextlib.closing(sqlite3.connect(self.path, timeout=30.0)) as file, file:
-                file.execute(_SCHEMA)
+                file.executescript(_SCHEMA)
                 yield file
         except (sqlite3.Error, OSError) as error:
             raise StorageError(

@@ -12,10 +12,10 @@ would otherwise get a signature that vouches for it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from posthouse.core import Address, LocalError, PosthouseError
+from posthouse.core import Address, Content, LocalError, PosthouseError
 from posthouse.mailauth.dkim import DkimKey, DkimSigner, HeaderSection, MessageHasher, SigningOptions
 from posthouse.message.authors import Unreadable, authors
 from posthouse.net import Clock
@@ -24,6 +24,7 @@ from posthouse.server.content_check import CheckedMessage, CheckResult
 from posthouse.service.config.mailauth_settings import MailauthSettings, SigningSettings
 from posthouse.service.mailauth.auth_terms import MayBe
 from posthouse.service.mailauth.key_store import KeyState, KeyStore, StoredKey, state_of
+from posthouse.service.mailauth.signing_again import signed_again
 
 __all__ = ["Signers", "Signing", "SigningFactory"]
 
@@ -93,6 +94,22 @@ class Signers:
     def factory(self, may_be: MayBe | None) -> SigningFactory:
         """What makes the check that signs the messages of one account."""
         return SigningFactory(self, self._clock, may_be)
+
+    def own_fields(self, content: bytes) -> bytes:
+        """The signatures of a message of this server's own; b"" if no key is its author's."""
+        signing = Signing(SigningFactory(self, self._clock))
+        signing.write(content)
+        result = signing.finish(len(content), b"")
+        return result.fields
+
+    def signed_again(self, original: Content, converted: Content) -> tuple[Content, str]:
+        """See ``signing_again``."""
+        return signed_again(self._key, self.options, original, converted, self._clock.time())
+
+    def _key(self, domain: str, selector: str) -> DkimKey | None:
+        """A key of this server by its name, whether it signs now or not."""
+        loaded = self._domains.get(domain)
+        return None if loaded is None else loaded.ready.get(selector)
 
     def sealing_key(self, hostname: str) -> DkimKey | None:
         """The key that seals: of the nearest domain of ``hostname`` that has keys, an RSA key if it has one."""
@@ -169,7 +186,7 @@ class Signing:
         """Take the next octets of the message."""
         self._hasher.write(chunk)
 
-    def finish(self, size: int, fields: bytes) -> CheckResult | Awaitable[CheckResult]:
+    def finish(self, size: int, fields: bytes) -> CheckResult:
         """The message has ended: its signatures."""
         self._hasher.finish()
         try:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from posthouse.core import path_text
-from posthouse.service.mailauth.verdict_text import verdict_entries
+from posthouse.service.mailauth.texts.verdict_text import verdict_entries
 from posthouse.service.operations.base import Context
 from posthouse.service.operations.next_attempt import NextAttempts, next_attempts
 from posthouse.service.operations.remarks import remark_entries

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
 from posthouse.core.units import duration_in_words, size_in_words
-from posthouse.service.mailauth.verdict_text import verdict_sentence
+from posthouse.service.mailauth.texts.verdict_text import verdict_sentence
 from posthouse.service.operations.explain_words import EXPLAIN_TEXTS, PHASES_ZH
 from posthouse.service.operations.reasons_zh import chinese_reason
 from posthouse.service.operations.remarks import remark_sentence
@@ -179,6 +179,8 @@ def _connection(say: _Sentences, connection: ConnectionEntry, transcript: bool) 
         names = PHASES_ZH if say.lang == "zh" else {}
         phases = say("and").join(f"{names.get(name, name)} {_took(took)}" for name, took in connection.timings.items())
         parts.append(say("took", span=say.span(sum(connection.timings.values())), phases=phases))
+    if connection.converted:
+        parts.append(say.reason(connection.converted))
     if connection.ended:
         parts.append(say.reason(connection.ended))
     if parts:

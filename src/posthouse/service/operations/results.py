@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
-from posthouse.service.mailauth.verdict_text import VerdictEntry
+from posthouse.service.mailauth.texts.verdict_text import VerdictEntry
 from posthouse.service.operations.remarks import RemarkEntry
 
 __all__ = [
@@ -389,7 +389,8 @@ class ConnectionEntry(Struct, frozen=True, kw_only=True):
 
     ``timings`` are the seconds of each phase, in their order; ``lines`` the dialogue (``S: …``, ``R: …``); ``ended``
     why the connection ended early, "" if it did not; ``reused`` the number of messages that the session took before;
-    ``security`` what the certificate proves, or why the session is in clear.
+    ``security`` what the certificate proves, or why the session is in clear; ``converted`` why the message was
+    converted for this host, and what became of its signatures, "" if it was sent as it is stored.
     """
 
     peer: str
@@ -400,6 +401,7 @@ class ConnectionEntry(Struct, frozen=True, kw_only=True):
     ended: str
     reused: int
     security: str = ""
+    converted: str = ""
 
 
 class ResultEntry(Struct, frozen=True, kw_only=True):

@@ -83,7 +83,15 @@ async def _add(context: Context, account: str, password: str, identities: str = 
 
 async def _passwd(context: Context, account: str, password: str) -> AccountEntry:
     await asyncio.to_thread(_file(context).set_password, account, password, context.clock.time())
+    await _end_sessions(context, account)
     return await _show(context, account)
+
+
+async def _end_sessions(context: Context, account: str) -> None:
+    """End the logins of the console by an account whose password is another now, or which is switched off."""
+    from posthouse.service.accounts.operators import OperatorFile
+
+    await asyncio.to_thread(OperatorFile(context.config.data_dir).end_sessions_of, account)
 
 
 async def _change(context: Context, account: str, identities: str = "", active: str = "") -> AccountEntry:
@@ -92,6 +100,8 @@ async def _change(context: Context, account: str, identities: str = "", active: 
         await asyncio.to_thread(file.set_identities, account, _split(identities))
     if active:
         await asyncio.to_thread(file.set_active, account, active == "yes")
+        if active != "yes":
+            await _end_sessions(context, account)
     return await _show(context, account)
 
 

@@ -66,7 +66,7 @@ class IntakeContext(NamedTuple):
     relay named ``owner`` will have new mail for these destinations leased to it from the start (0.0: it will not).
     ``offset`` gives the minutes that local time is ahead of UTC in a minute, counted from 1970.  ``stored`` is called
     for each promised message, with True if its 250 has been written, ``refused`` for each refusal, with the source, the
-    command, and the verdict, and ``fault`` for each fault, with its facts.
+    command, the verdict, and further facts for the log, and ``fault`` for each fault, with its facts.
     ``dsn_writer`` writes the reports of success that lists and aliases owe; without one there are none.  ``checks``
     make the content checks, and ``header_filter`` what removes header fields of messages that are checked.
     """
@@ -84,7 +84,7 @@ class IntakeContext(NamedTuple):
     claim: Callable[[Sequence[str]], float]
     offset: Callable[[int], int]
     stored: Callable[[Stored, bool], None]
-    refused: Callable[[str, str, Verdict], None]
+    refused: Callable[..., None]
     log: EventSink
     fault: Callable[..., None]
     dsn_writer: DsnWriter | None = None
@@ -267,7 +267,7 @@ class SpoolIntake:
             return self._refuse(self._fault)
         if result.refusal is not None:
             self.fail(result.refusal)
-            return self._refuse(result.refusal)
+            return self._refuse(result.refusal, result.verdicts)
         self._fields = result.fields
         self._held = result.quarantine
         self._verdicts = result.verdicts
@@ -440,8 +440,11 @@ class SpoolIntake:
         self.abort()
         return self._refuse(storage_verdict(error))
 
-    def _refuse(self, verdict: Verdict) -> tuple[Verdict, ...]:
-        self._context.refused(self._source, "DATA", verdict)
+    def _refuse(self, verdict: Verdict, verdicts: Sequence[MethodVerdict] = ()) -> tuple[Verdict, ...]:
+        if verdicts:
+            self._context.refused(self._source, "DATA", verdict, results=" ".join(map(str, verdicts)))
+        else:
+            self._context.refused(self._source, "DATA", verdict)
         return self._each(verdict)
 
     def _each(self, verdict: Verdict) -> tuple[Verdict, ...]:

@@ -121,7 +121,7 @@ class ListenerPolicy:
         self.config, self.settings, self.lmtp = config, listener, listener.kind == "lmtp"
         self.directory, self.clock = directory, clock
         self.usage = usage or InboxUsage(spool, clock)
-        self.draining, self.log, self.logins, self.untrusted = False, log, logins, ""
+        self.draining, self.log, self.logins, self.untrusted, self.signers = False, log, logins, "", auth.signers
         self.login_required = listener.kind == "submission" or login_setting(listener) == "required"
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
         self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
@@ -151,7 +151,7 @@ class ListenerPolicy:
             checks=tuple(checks),
         )
         self.submissions = with_room(self.intake)
-        self.signers, self.verified = auth.signers, _verified(self.intake, auth.verify)
+        self.report_refused, self.verified = auth.report_refused, _verified(self.intake, auth.verify)
         self._verifies_local = auth.verify is not None and auth.verify.local
         self.tally, self._connections, self.sending = _limits(listener, counts or SharedCounts(), clock)
         self._stored, self._quotas = stored, any(each.quota for each in config.domain)

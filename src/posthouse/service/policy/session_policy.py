@@ -178,6 +178,10 @@ class SessionPolicy:
             return self._no("RCPT", limit, recipient=str(address))
         if shared.directory.is_foreign(address.domain):
             return self._foreign(address)
+        if envelope.sender is None and shared.report_refused is not None and not (self._trusted or self._user):
+            refused = shared.report_refused(address)
+            if refused is not None:
+                return self._no("RCPT", refused, recipient=str(address))
         found = shared.directory.resolve(address)
         if isinstance(found, Foreign):
             return self._foreign(address)

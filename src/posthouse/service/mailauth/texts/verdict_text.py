@@ -8,7 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from posthouse.core import MethodVerdict
-from posthouse.service.mailauth.auth_reasons_zh import chinese_auth_reason
+from posthouse.service.mailauth.texts.auth_reasons_zh import chinese_auth_reason
 
 __all__ = ["VerdictEntry", "verdict_entries", "verdict_sentence"]
 
