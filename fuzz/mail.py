@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from posthouse.core import Bytes, LocalError, PosthouseError
+from posthouse.core import Address, Bytes, LocalError, PosthouseError
 from posthouse.message import headers as header_section
 from posthouse.message.authors import authors
 from posthouse.message.conversion import convert
@@ -41,7 +41,8 @@ def headers(data: bytes) -> None:
     assert len(without) <= len(data)
     if header_section.first(listed, b"bcc") is None:
         assert without == data
-    completed(found.headers, "Mon, 23 Nov 2026 08:46:22 +0800", "<1@example.org>")
+    sender = Address("ann", "example.org") if len(data) % 2 else None
+    completed(found.headers, "Mon, 23 Nov 2026 08:46:22 +0800", "<1@example.org>", sender)
 
 
 def fields(data: bytes) -> None:

@@ -30,6 +30,7 @@ PAGES = {
     "speak": "/speak",
     "faults": "/faults",
     "configuration": "/configuration?q=relay",
+    "check": "/check",
     "api": "/api",
 }
 _PATIENCE = 60.0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import json
 import os
 import re
 import signal
@@ -23,6 +25,7 @@ from tests.console.live_console import LiveConsole
 from tests.sending.scripted_peer import ScriptedPeer
 
 import posthouse
+from posthouse.console.api.webhooks import post, signature
 from posthouse.core import Address, Envelope, Recipient
 from posthouse.net import Endpoint
 from posthouse.net.system import reserved_socket
@@ -367,3 +370,16 @@ def test_a_fault_is_switched_on_by_the_console(tmp_path: Path) -> None:
     assert second == "attempt 2: deferred: 451 4.7.1 Try again later"
     assert third.startswith("attempt 3: delivered: 250 2.0.0 ")
     assert left == "faults that are on: 0"
+
+
+def test_a_receiver_of_webhooks_checks_signatures_and_says_what_failed() -> None:
+    told = {"id": "q", "recipient": "bob@far.test", "reply": "550 5.1.1 No such user"}
+    body = json.dumps({"event": "failed", "id": "delivery-1", "delivery": told}).encode()
+    with program(EXAMPLES / "hook_receiver.py", 0, WEBHOOK_SECRET="word") as running:
+        port = running.until(r"listening on (\d+)")[1]
+        address = f"http://127.0.0.1:{port}/"
+        for secret, status in ((b"word", 204), (b"other", 403)):
+            headers = {"x-posthouse-signature": signature(secret, 1_000, body)}
+            assert asyncio.run(post(address, headers, body)) == status
+        assert running.until(r"bob@far")[0]
+        assert running.seen[-1].startswith("bob@far.test: 550 5.1.1 No such user")

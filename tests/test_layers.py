@@ -139,7 +139,7 @@ RULES: dict[str, Rule] = {
     ),
     "console": Rule(
         packages=_set("service sending sandbox message core codes"),
-        third_party=_set("starlette uvicorn h11 jinja2 nh3 msgspec prometheus_client markupsafe uvloop"),
+        third_party=_set("starlette uvicorn h11 jinja2 nh3 msgspec prometheus_client markupsafe uvloop opentelemetry"),
         never=_set("sqlite3 smtplib"),
         why="a face shows the operations of the service",
     ),

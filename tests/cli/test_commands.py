@@ -265,7 +265,7 @@ def test_commands_that_act_are_commands() -> None:
     known = {name for name, _ in every_command()}
     assert known >= ACTS
     assert {name for name in known if name.startswith("queue ")} - ACTS == {
-        f"queue {look}" for look in ("audit", "count", "list", "paused", "show", "sites", "summary")
+        f"queue {look}" for look in ("audit", "count", "list", "paused", "show", "sites", "summary", "undoable")
     }
 
 

@@ -361,7 +361,7 @@ def test_search_mark_tag_and_undo(ran, place: Place) -> None:
     assert got.out == "2 deleted\n"
     assert "posthouse inbox undo 1" in got.err
     assert ran("inbox", "show", "1").code == 65
-    assert ran("inbox", "undo").out == "2 are back\n"
+    assert ran("inbox", "undo").out == "2 restored\n"
     assert ran("inbox", "undo").code == 65
     assert ran("inbox", "rebuild").out == "4 messages, 2 unread\n"
 

@@ -316,3 +316,17 @@ def test_a_broken_data_dir_never_leads_to_the_default_directory(ran, place: Spoo
     got = ran("queue", "count")
     assert got.code == 78
     assert place.config.name in got.err
+
+
+def test_a_drop_is_undone(ran, place: Spool) -> None:
+    got = ran("queue", "drop", "domain:far.test", "--yes", "--undo-for", "10m")
+    assert got.out.startswith("2 recipients to be dropped.\n`posthouse queue undo 1` undoes it until ")
+    assert "; until then it is held." in got.out
+    assert "drop" in ran("queue", "undoable").out
+    assert [each["recipients"] for each in json.loads(ran("queue", "undoable", "--json").out)["actions"]] == [2]
+    assert ran("queue", "undo").out == "2 recipients released.\n"
+    assert "Nothing can be undone." in ran("queue", "undoable").err
+    got = ran("queue", "undo", "1")
+    assert got.code != 0
+    assert "action 1 cannot be undone any more; nothing can be undone" in got.err
+    assert "is no time for undoing" in ran("queue", "drop", "domain:far.test", "--yes", "--undo-for", "x").err

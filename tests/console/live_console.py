@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from posthouse.console.app import Console
 from posthouse.console.http_server import HttpServer
 from posthouse.console.operating import ContextRunner
@@ -39,6 +41,7 @@ class LiveConsole:
     """
 
     def __init__(self, config: Config | None = None, settings: ConsoleSettings | None = None) -> None:
+        self._own = config is None
         self.config = parse(CONFIG) if config is None else config
         self.settings = self.config.console if settings is None else settings
         self.faults: list[dict[str, Any]] = []
@@ -73,6 +76,8 @@ class LiveConsole:
         try:
             self._loop = asyncio.get_running_loop()
             self.spool = SqliteSpool.ephemeral()
+            if self._own:  # nothing is written into the working directory
+                self.config = replace(self.config, data_dir=os.path.dirname(self.spool._layout.root))
             self.daemon = Daemon(
                 self.config,
                 network=MemoryNetwork(SystemClock()),

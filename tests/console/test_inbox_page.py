@@ -256,7 +256,7 @@ def test_many_messages_are_changed_at_once_and_deletion_is_undone(mailbox: Mailb
     status, done = mailbox.post("/inbox/act", act="delete", everything="1", until=last)
     assert (status, done["deleted"]) == (200, 4)
     assert [each["subject"] for each in mailbox.json("/inbox.json")["messages"]] == ["late"]
-    assert "4 messages were deleted" in mailbox.page(f"/inbox?undo={done['undo']}")
+    assert "4 deleted." in mailbox.page(f"/inbox?undo={done['undo']}")
     assert mailbox.post("/inbox/undo", deletion=done["undo"])[1]["deleted"] == -4
     assert mailbox.json("/inbox.json")["total"] == 5
     for wrong in (
@@ -369,7 +369,7 @@ def test_vectors_in_every_field_are_text_on_every_page(mailbox: Mailbox) -> None
             f"/message/{number}?tab={tab}" for tab in ("text", "headers", "parts", "source", "check")[number % 5 :][:1]
         ]
         pages.append(f"/compose?reply={number}")
-    own = {"base.js", "inbox.js"}
+    own = {"base.js", "inbox.js", "keys.js"}
     for path in pages:
         response = mailbox.client.get(path, headers={"accept": "text/html"})
         assert response.status_code in (200, 400), (path, response.text[:500])

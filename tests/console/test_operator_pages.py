@@ -148,29 +148,44 @@ def test_an_action_is_counted_confirmed_done_and_undone(filled: Filled) -> None:
     queue_id = filled.ids["far.test"]
     asked = filled.post("/queue/act", act="hold", id=queue_id, filter="all")
     assert asked.status_code == 200
-    assert "Hold 1 recipients?" in asked.text
+    assert "Hold 1 recipient?" in asked.text
     assert filled.client.get("/queue.json?q=state:held").json()["messages"] == []
     done = filled.post("/queue/act", act="hold", id=queue_id, filter="", confirm="1")
     assert done.status_code == 303
     after = filled.client.get(done.headers["location"]).text
-    assert "1 recipients are held." in after
+    assert "1 recipient is held." in after
     assert 'data-testid="undo"' in after
     assert len(filled.client.get("/queue.json?q=state:held").json()["messages"]) == 1
-    undone = filled.post("/queue/undo", act="release", of=queue_id)
+    (entry,) = filled.client.get("/queue.json").json()["undoable"]
+    assert (entry["act"], entry["recipients"], entry["who"]) == ("hold", 1, "console")
+    undone = filled.post("/queue/undo", number=entry["number"])
     assert undone.status_code == 303
+    assert filled.client.get("/queue.json").json()["undoable"] == []
     assert filled.client.get("/queue.json?q=state:held").json()["messages"] == []
     acts = filled.client.get("/queue/audit.json").json()
     assert [(each["act"], each["who"]) for each in acts] == [("release", "console"), ("hold", "console")]
 
 
-def test_an_action_on_all_that_a_filter_selects(filled: Filled) -> None:
+def test_mail_to_give_up_is_held_until_it_cannot_be_undone(filled: Filled) -> None:
     asked = filled.post("/queue/act", act="drop", filter="age>1h", everything="1", id=filled.ids["far.test"])
     assert "Give up 2 recipients?" in asked.text
-    assert "It cannot be undone" in asked.text
+    assert "It can be undone for 10 minutes" in asked.text
     done = filled.post("/queue/act", act="drop", filter="age>1h", confirm="1")
-    assert "undo" not in done.headers["location"]
-    left = filled.client.get("/queue.json").json()["messages"]
-    assert [each["id"] for each in left] == [filled.ids["far.test"]]
+    assert done.status_code == 303
+    states = {each["id"]: each["held"] for each in filled.client.get("/queue.json").json()["messages"]}
+    assert states == {filled.ids["far.test"]: 0, filled.ids["slow.test"]: 1, filled.ids["old.test"]: 1}
+    (entry,) = filled.client.get("/queue.json").json()["undoable"]
+    assert filled.post("/queue/undo", number=entry["number"]).status_code == 303
+    assert filled.client.get("/queue.json?q=state:held").json()["messages"] == []
+    assert filled.post("/queue/undo", number=entry["number"]).status_code == 400
+    assert filled.post("/queue/undo", number="x").status_code == 400
+
+
+def test_mail_is_given_up_at_once_if_that_is_asked_for(filled: Filled) -> None:
+    filled.post("/queue/act", act="drop", filter="age>1h", confirm="1", final="1")
+    found = filled.client.get("/queue.json").json()
+    assert [each["id"] for each in found["messages"]] == [filled.ids["far.test"]]
+    assert found["undoable"] == []
 
 
 def test_a_program_acts_with_json(filled: Filled) -> None:

@@ -39,3 +39,11 @@ def test_every_key_of_a_template_exists(template: Path) -> None:
 def test_a_value_is_put_in() -> None:
     assert text("en", "error.path", path="/x") == "There is no page at /x."
     assert text("zh", "error.path", path="/x") == "/x 处没有页面。"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [("1", "1 recipient is held."), ("21", "21 recipients are held."), ("1,001", "1,001 recipients are held.")],
+)
+def test_one_is_singular(number: str, words: str) -> None:
+    assert text("en", "queue.done.hold", number=number) == words

@@ -96,7 +96,7 @@ def test_what_fails_is_tried_again_with_growing_pauses_and_given_up_at_last() ->
         stubborn = Receiver(*[503] * 10)
         await sent(stubborn.hook(), stubborn, 1, 2, wanted=11)
         assert stubborn.pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
-        assert stubborn.said == ["the webhook https://hook.example/mail did not take message 1: status 503"]
+        assert stubborn.said == ["the webhook https://hook.example/mail did not take message-1: status 503"]
         assert stubborn.got[-1][1] == {"number": 2}
 
     run(scenario)
@@ -118,7 +118,7 @@ def test_the_queue_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         hook = receiver.hook()
         for number in (1, 2, 3):
             hook.offer(number, b"{}")
-        assert receiver.said == ["the webhook https://hook.example/mail is behind; message 1 was not told to it"]
+        assert receiver.said == ["the webhook https://hook.example/mail is behind; message-1 was not told to it"]
 
     monkeypatch.setattr(webhooks, "_QUEUE", 2)
     run(scenario)
@@ -148,6 +148,7 @@ class Entry(dict[str, int]):
     def __init__(self, number: int) -> None:
         super().__init__(number=number)
         self.number = number
+        self.inbox = "ann@here.test" if number != 2 else "bob@here.test"
 
 
 def test_new_messages_are_told_and_the_next_process_goes_on_behind_them(tmp_path: Path) -> None:
@@ -170,6 +171,26 @@ def test_new_messages_are_told_and_the_next_process_goes_on_behind_them(tmp_path
 
     run(scenario)
     assert WebhookFeed.settled_in(str(tmp_path / "none")) is None
+
+
+def test_only_mail_to_chosen_recipients_is_told(tmp_path: Path) -> None:
+    path = str(tmp_path / "settled")
+
+    async def scenario() -> None:
+        inboxes, receiver = Inboxes(), Receiver()
+        inboxes.numbers = [1, 2, 3]
+        receiver.wanted = 1
+        settings = WebhookSettings(url="https://hook.example/mail", recipients=("bob@*",))
+        hook = Webhook(settings, b"", settled=0, log=lambda event, *, reason: None, send=receiver.send)
+        task = asyncio.ensure_future(WebhookFeed(inboxes, [hook], path).run())
+        await receiver.enough.wait()
+        while WebhookFeed.settled_in(path) != 3:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert [body["message"]["number"] for _, body in receiver.got] == [2]
+
+    run(scenario)
 
 
 def test_it_is_sent_by_http() -> None:

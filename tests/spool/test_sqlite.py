@@ -654,6 +654,7 @@ def test_counts_and_the_summary_need_the_indices_only(conditions: list[Condition
     connection.set_trace_callback(seen.append)
     search.count(connection, conditions, NOW)
     search.summary(connection, conditions, NOW)
+    search.largest(connection, conditions, NOW, 3)
     connection.set_trace_callback(None)
     plans = [
         str(row[3])
@@ -663,7 +664,7 @@ def test_counts_and_the_summary_need_the_indices_only(conditions: list[Condition
     ]
     connection.close()
     steps = [step for step in plans if "recipient" in step]
-    assert len(steps) == 4
+    assert len(steps) == 8
     for step in steps:
         assert "COVERING INDEX recipient_" in step, plans
     assert not [step for step in plans if "TEMP B-TREE" in step]

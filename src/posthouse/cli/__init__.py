@@ -78,6 +78,7 @@ ACTS = frozenset(
         "queue reroute",
         "queue resume",
         "queue retry",
+        "queue undo",
         "reload",
         "run",
         "send",

@@ -12,6 +12,7 @@ import click
 from posthouse.cli import exit_codes
 from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.operator.pausing import pause, paused, resume
+from posthouse.cli.operator.undoing import say_undoable, undo, undoable, with_undo
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, cut_off, safe, say, table, width_of, with_json
 from posthouse.core.units import short_duration, size_in_words
@@ -339,20 +340,24 @@ def _change(act: str, done: str, given: dict[str, Any], **more: Any) -> None:
         print_json(changed)
         return
     say(f"{_recipients(changed.recipients)} {done}." if changed.recipients else "No match.")
+    if changed.undo:
+        say_undoable(changed)
 
 
 @queue.command("hold", short_help="Hold waiting mail: no attempts are made.", epilog=_LANGUAGE)
+@with_undo
 @_changing
-def hold(**given: Any) -> None:
+def hold(undo_for: str, **given: Any) -> None:
     """Hold waiting mail: no attempts are made until it is released."""
-    _change("hold", "held", given)
+    _change("hold", "held", given, undo_for=undo_for)
 
 
 @queue.command("release", short_help="Release held mail, and try it now.", epilog=_LANGUAGE)
+@with_undo
 @_changing
-def release(**given: Any) -> None:
+def release(undo_for: str, **given: Any) -> None:
     """Release held mail, and try it now."""
-    _change("release", "released", given)
+    _change("release", "released", given, undo_for=undo_for)
 
 
 @queue.command("retry", short_help="Try waiting mail now.", epilog=_LANGUAGE)
@@ -364,10 +369,11 @@ def retry(**given: Any) -> None:
 
 @queue.command("drop", short_help="Give mail up, permanently.", epilog=_LANGUAGE)
 @click.option("--report", is_flag=True, help="Send the senders a delivery report.")
+@with_undo
 @_changing
-def drop(report: bool, **given: Any) -> None:
+def drop(report: bool, undo_for: str, **given: Any) -> None:
     """Give mail up, permanently. The senders are not notified, unless with --report."""
-    _change("drop", "dropped", given, report=report)
+    _change("drop", "to be dropped" if undo_for else "dropped", given, report=report, undo_for=undo_for)
 
 
 @queue.command("reroute", short_help="Send mail by another route than the configured one.", epilog=_LANGUAGE)
@@ -383,5 +389,5 @@ def reroute(via: str | None, undo: bool, **given: Any) -> None:
     _change("reroute", "rerouted" if via else "routed by the configuration again", given, via=via or "")
 
 
-for each in (pause, resume, paused):
+for each in (pause, resume, paused, undo, undoable):
     queue.add_command(each)

@@ -111,6 +111,10 @@ class DaemonRunner:
     def token(self) -> Hashable:
         return self._changes.token()
 
+    def reading(self, who: str) -> Context:
+        """The context of this process, which only reads."""
+        return self._reader.context(who)
+
     async def run(
         self, operation: str, given: Mapping[str, Any], who: str, views: tuple[str, ...] | None = None
     ) -> Any:

@@ -15,16 +15,22 @@ import socket
 import ssl
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 
-from posthouse.console.api.webhooks import Webhook, WebhookFeed, secret_of
+from posthouse.console.api.delivery_feed import DeliveryFeed, DeliveryTaker
+from posthouse.console.api.traces import TraceFeed, exporting
+from posthouse.console.api.webhooks import DeliveryWebhook, Webhook, WebhookFeed, secret_of
 from posthouse.console.app import Console
 from posthouse.console.http_server import HttpServer
 from posthouse.console.operating import ContextRunner, DaemonRunner
 from posthouse.core import PosthouseError, SettingError
+from posthouse.service.config.console_settings import WebhookSettings, journals_deliveries
+from posthouse.service.config.model import Config
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.offline import KeptReader
+from posthouse.service.monitor.delivery_journal import JOURNAL_FOLDER
 from posthouse.service.operations.base import Context
+from posthouse.service.operations.explain_message import history_of
 from posthouse.service.process.console_process import ConsoleStart
 
 __all__ = ["beside", "main"]
@@ -64,19 +70,28 @@ async def _serve(start: ConsoleStart) -> None:
     loop.add_signal_handler(signal.SIGTERM, stop)
     loop.add_reader(start.parent, _end_with_daemon, start.parent)
     listening = socket.socket(fileno=start.listening)
-    hooks = asyncio.ensure_future(_webhooks(start, runner, log))
+    hooks = [asyncio.ensure_future(_watched(work(start, runner, log), log)) for work in (_webhooks, _deliveries)]
     try:
         await server.serve(listening)
     finally:
-        hooks.cancel()
-        await asyncio.gather(hooks, return_exceptions=True)
+        for each in hooks:
+            each.cancel()
+        await asyncio.gather(*hooks, return_exceptions=True)
         log.flush()
         await reader.close()
 
 
+async def _watched(work: Coroutine[object, object, None], log: EventLog) -> None:
+    """Log a fault of ours, because nothing else would say why webhooks or traces have ended."""
+    try:
+        await work
+    except Exception as error:
+        log("fault", reason=f"webhooks or traces ended: {type(error).__name__}: {error}", error=error)
+
+
 async def _webhooks(start: ConsoleStart, runner: DaemonRunner, log: EventLog) -> None:
     """Tell the configured programs of new messages, beginning with what comes now, or where the last process was."""
-    if not start.config.webhook:
+    if not any("message" in each.events for each in start.config.webhook):
         return
     path = os.path.join(start.config.data_dir, "webhooks.settled")
     settled = WebhookFeed.settled_in(path)
@@ -86,14 +101,43 @@ async def _webhooks(start: ConsoleStart, runner: DaemonRunner, log: EventLog) ->
             settled = newest[-1].number if newest else 0
         except PosthouseError:  # the daemon is starting
             await asyncio.sleep(_AGAIN)
-    hooks = []
-    for each in start.config.webhook:
-        try:
-            hooks.append(Webhook(each, secret_of(each), settled=settled, log=log))
-        except SettingError as error:
-            log("console", reason=f"the webhook {each.url} is not used: {error}")
+    hooks = [
+        Webhook(each, secret, settled=settled, log=log)
+        for each, secret in _secrets(start.config, log)
+        if "message" in each.events
+    ]
     if hooks:
         await WebhookFeed(runner, hooks, path).run()
+
+
+def _secrets(config: Config, log: EventLog) -> Iterator[tuple[WebhookSettings, bytes]]:
+    """The webhooks that can be used, each with its secret."""
+    for each in config.webhook:
+        try:
+            yield each, secret_of(each)
+        except SettingError as error:
+            log("console", reason=f"the webhook {each.url} is not used: {error}")
+
+
+async def _deliveries(start: ConsoleStart, runner: DaemonRunner, log: EventLog) -> None:
+    """Tell webhooks what became of deliveries, and make traces, where the configuration asks for it."""
+    config = start.config
+    if not journals_deliveries(config.console, config.webhook):
+        return
+    hooks = [
+        DeliveryWebhook(each, Webhook(each, secret, settled=0, log=log))
+        for each, secret in _secrets(config, log)
+        if set(each.events) - {"message"}
+    ]
+    takers: list[DeliveryTaker] = [*hooks]
+    async with asyncio.TaskGroup() as group:
+        if config.console.traces:
+            tracing = TraceFeed(lambda queue_id: history_of(runner.reading("console"), queue_id), exporting())
+            takers.append(tracing)
+            group.create_task(tracing.run())
+        for each in hooks:
+            group.create_task(each.run())
+        group.create_task(DeliveryFeed(os.path.join(config.data_dir, JOURNAL_FOLDER), takers).run())
 
 
 @contextlib.asynccontextmanager

@@ -72,7 +72,8 @@ def moment(seconds: float | None) -> Markup:
     offset = time.strftime("%z", local)
     machine = f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}{offset[:3]}:{offset[3:]}"
     words = time.strftime("%Y-%m-%d %H:%M:%S", local)
-    return Markup('<time datetime="{}" title="{} {}" data-relative>{}</time>').format(machine, words, offset, words)
+    # Digits and signs only, so nothing is escaped; Markup.format took 1/5 of the time of a page with 200 moments.
+    return Markup(f'<time datetime="{machine}" title="{words} {offset}" data-relative>{words}</time>')
 
 
 def duration(seconds: float) -> str:

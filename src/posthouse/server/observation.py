@@ -20,9 +20,13 @@ def peer_of(session: ServerSession) -> Endpoint | None:
 
 
 def tls_of(session: ServerSession) -> str:
-    """The version and cipher suite of a session's TLS; "" in clear."""
+    """The version and cipher suite of a session's TLS, and whose certificate the client has proved; "" in clear."""
     stream = session._stream
-    return stream.info.text if isinstance(stream, TlsStream) and stream.info is not None else ""
+    if not isinstance(stream, TlsStream) or stream.info is None:
+        return ""
+    info = stream.info
+    who = (info.identity or info.common_name) if info.verified else ""
+    return f"{info.text}, certificate of {who}" if who else info.text
 
 
 def record(session: ServerSession, transcript: Transcript | None) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "FIELDS",
     "FieldKind",
     "FilterField",
+    "LargestDestinations",
     "RecipientRow",
     "STATES",
     "SummaryRow",
@@ -235,6 +236,14 @@ class SummaryRow(NamedTuple):
     def total(self) -> int:
         """All of them; those that are delivered or failed too, where a condition asked for them."""
         return sum(self.ages)
+
+
+class LargestDestinations(NamedTuple):
+    """The summary of the largest destinations, and the numbers of recipients and of destinations in all."""
+
+    rows: Sequence[SummaryRow]
+    recipients: int
+    destinations: int
 
 
 #: The values of a field of kind STATE; ``waiting`` has the deferred and active ones too.

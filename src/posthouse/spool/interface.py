@@ -46,7 +46,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from posthouse.core import AttemptTrace, Content, Envelope
-from posthouse.spool.filters import Condition, RecipientRow, SummaryRow
+from posthouse.spool.filters import Condition, LargestDestinations, RecipientRow, SummaryRow
 from posthouse.spool.history import Event, MessageSummary, Origin
 from posthouse.spool.mail_index import MailIndex
 from posthouse.spool.model import (
@@ -220,6 +220,10 @@ class SpoolQueries(Protocol):
         """The number of recipients that meet the conditions, for each destination by age; the largest first."""
         ...
 
+    async def largest(self, conditions: Sequence[Condition] = (), *, now: float, limit: int) -> LargestDestinations:
+        """The first ``limit`` rows of ``summary``, and how much there is in all."""
+        ...
+
     async def audit(self, *, limit: int = 100) -> list[AuditRecord]:
         """Records of operators' actions, the latest first."""
         ...
@@ -382,9 +386,13 @@ class Spool(Protocol):
         who: str = "",
         target: str = "",
         report: Compose | None = None,
+        among: Sequence[tuple[str, int]] | None = None,
     ) -> int:
         """Apply an action to all recipients that meet the conditions now, a bounded number in each transaction; returns
         how many were changed.
+
+        ``among`` names recipients (queue id and key, in order) in the place of the conditions, which then are for the
+        audit log only; of these, DROP takes those that are held.
 
         Each changed message's history has it, and the audit log has one line for all (``audit``).  An attempt that is
         under way ends as it ends: a delivery is recorded, only another attempt is not made.

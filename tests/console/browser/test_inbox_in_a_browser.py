@@ -117,4 +117,4 @@ def test_everything_works_without_javascript(plain_page: Page, live: LiveConsole
     plain_page.get_by_role("button", name="Delete", exact=True).click()
     expect(plain_page.get_by_text("1 deleted")).to_be_visible()
     plain_page.get_by_test_id("inbox-undo").click()
-    expect(plain_page.get_by_text("1 are back")).to_be_visible()
+    expect(plain_page.get_by_text("1 restored")).to_be_visible()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -47,3 +48,52 @@ def test_everything_but_live_updates_works_without_javascript(plain_page: Page) 
     plain_page.get_by_role("searchbox").fill("max_hops")
     plain_page.get_by_role("button", name="Show").click()
     expect(plain_page.get_by_role("row")).to_have_count(2)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_keys_go_to_pages_and_show_themselves(page: Page, lang: str) -> None:
+    page.goto(f"/configuration?lang={lang}")
+    expect(page.locator("[data-opens='#keys']")).to_be_visible()  # the script has run
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    expect(page.locator("#keys")).to_contain_text("到搜索框" if lang == "zh" else "To the search field")
+    page.keyboard.press("g")  # behind a dialog, no key does anything
+    page.keyboard.press("q")
+    page.keyboard.press("Escape")
+    expect(page.locator("#keys")).to_be_hidden()
+    page.keyboard.press("/")
+    expect(page.get_by_test_id("configuration-search")).to_be_focused()
+    page.keyboard.press("Escape")
+    page.locator("main").focus()
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+    expect(page).to_have_url(re.compile(r"/queue$"))
+
+
+def test_the_palette_finds_pages_and_searches(page: Page) -> None:
+    page.goto("/configuration")
+    expect(page.locator("[data-opens='#keys']")).to_be_visible()
+    page.keyboard.press("Control+k")
+    box = page.get_by_role("combobox")
+    expect(box).to_be_focused()
+    box.fill("sess")
+    expect(page.get_by_role("option").first).to_contain_text("Sessions")
+    box.fill("order 4711")
+    expect(page.get_by_role("option", selected=True)).to_contain_text("Search the inbox for order 4711")
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("option", selected=True)).to_contain_text("Filter the queue by")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/inbox\?q=order%204711$"))
+
+
+def test_single_letters_can_be_switched_off(page: Page) -> None:
+    page.goto("/configuration")
+    page.locator("[data-opens='#keys']").click()
+    page.locator("[data-letters]").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_hidden()
+    expect(page).to_have_url(re.compile(r"/configuration$"))

@@ -1,9 +1,10 @@
-"""Webhooks: each message that arrives in an inbox is told to other programs by HTTP POST.
+"""Webhooks: what arrives in an inbox, and what became of deliveries, is told to other programs by HTTP POST.
 
 They are sent by the console's process, so mail waits for none of them.  Each webhook has a queue of at most 1,000
 events and one request under way; one that fails is tried again after 1, 2, 4 … 60 s, 10 times in all, and a 4xx other
 than 408 and 429 ends it at once.  The number of the last message that is settled stands in a file: a process that takes
-over goes on behind it, so that an event may come twice (with the same id) and none is left out.
+over goes on behind it, so that an event may come twice (with the same id) and none is left out.  Deliveries come from
+the journal of the worker processes (``service.monitor.delivery_journal``), which likewise remembers what is settled.
 
 A request is signed: ``X-Posthouse-Signature: t=TIME,v1=HEX`` has the HMAC-SHA256 of ``TIME.BODY`` with the secret.
 """
@@ -18,18 +19,20 @@ import http.client
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
+from posthouse.console.api.delivery_feed import DeliveryLine
 from posthouse.console.change_feed import PERIOD
 from posthouse.console.operating import OperationRunner
 from posthouse.core import PosthouseError, SettingError
 from posthouse.service.config.console_settings import WebhookSettings
 
-__all__ = ["Webhook", "WebhookFeed", "post", "secret_of", "signature"]
+__all__ = ["DeliveryWebhook", "Webhook", "WebhookFeed", "post", "secret_of", "signature", "wanted_by"]
 
 _QUEUE: Final = 1_000
 _TRIES: Final = 10
@@ -97,29 +100,47 @@ class Webhook:
     ) -> None:
         self._url, self._secret = settings.url, secret
         self._log, self._send, self._sleep, self._now = log, send, sleep, now
-        self._queue: deque[tuple[int, bytes]] = deque()
+        self.wants = wanted_by(settings)
+        self._queue: deque[tuple[int, str, bytes]] = deque()
         self._filled = asyncio.Event()
+        self._sending = False
         self.settled = settled
 
-    def offer(self, number: int, body: bytes) -> None:
-        """Queue an event; the oldest one is given up if 1,000 wait."""
+    def has_room(self) -> bool:
+        """Whether an event can be queued without giving up another."""
+        return len(self._queue) < _QUEUE
+
+    def offer(self, number: int, body: bytes, event_id: str = "") -> None:
+        """Queue an event, by its own id or as that of a message; the oldest one is given up if 1,000 wait."""
         if len(self._queue) >= _QUEUE:
-            lost, _ = self._queue.popleft()
-            self._log("console", reason=f"the webhook {self._url} is behind; message {lost} was not told to it")
-        self._queue.append((number, body))
+            _, lost, _ = self._queue.popleft()
+            self._log("console", reason=f"the webhook {self._url} is behind; {lost} was not told to it")
+        self._queue.append((number, event_id or f"message-{number}", body))
         self._filled.set()
+
+    def skip(self, number: int) -> None:
+        """Settle an event that this webhook does not want, once those before it are."""
+        if not self._queue and not self._sending:
+            self.settled = number
+            return
+        if self._queue and not self._queue[-1][1]:
+            self._queue.pop()
+        self._queue.append((number, "", b""))
 
     async def run(self) -> None:
         """Send what is queued, until cancelled."""
         while True:
             await self._filled.wait()
             while self._queue:
-                number, body = self._queue.popleft()
-                await self._deliver(number, body)
+                number, event_id, body = self._queue.popleft()
+                self._sending = True
+                if event_id:
+                    await self._deliver(event_id, body)
+                self._sending = False
                 self.settled = max(self.settled, number)
             self._filled.clear()
 
-    async def _deliver(self, number: int, body: bytes) -> None:
+    async def _deliver(self, event_id: str, body: bytes) -> None:
         why = ""
         for attempt in range(_TRIES):
             if attempt:
@@ -127,7 +148,7 @@ class Webhook:
             headers = {
                 "content-type": "application/json",
                 "user-agent": "Posthouse",
-                "x-posthouse-delivery": f"message-{number}",
+                "x-posthouse-delivery": event_id,
             }
             if self._secret:
                 headers["x-posthouse-signature"] = signature(self._secret, int(self._now()), body)
@@ -141,7 +162,43 @@ class Webhook:
             why = f"status {status}"
             if 400 <= status < 500 and status not in _PASSING:
                 break
-        self._log("console", reason=f"the webhook {self._url} did not take message {number}: {why}")
+        self._log("console", reason=f"the webhook {self._url} did not take {event_id}: {why}")
+
+
+class DeliveryWebhook:
+    """The part of a webhook that is told of deliveries: those that its settings name, in a queue of their own."""
+
+    def __init__(self, settings: WebhookSettings, hook: Webhook) -> None:
+        self._events = frozenset(settings.events)
+        self._wants = wanted_by(settings)
+        self._hook = hook
+
+    @property
+    def settled(self) -> int:
+        return self._hook.settled
+
+    def has_room(self) -> bool:
+        return self._hook.has_room()
+
+    def take(self, line: DeliveryLine) -> None:
+        if line.event not in self._events or not self._wants((str(line.facts.get("recipient", "")),)):
+            self._hook.skip(line.number)
+            return
+        event_id = f"delivery-{line.id}"
+        event = {"event": line.event, "id": event_id, "delivery": line.facts}
+        self._hook.offer(line.number, msgspec.json.encode(event), event_id)
+
+    async def run(self) -> None:
+        """Send until cancelled."""
+        await self._hook.run()
+
+
+def wanted_by(settings: WebhookSettings) -> Callable[[Iterable[str]], bool]:
+    """Whether a webhook is told of mail to any of these recipients."""
+    patterns = settings.recipients
+    if not patterns:
+        return lambda recipients: True
+    return lambda recipients: any(fnmatchcase(each.lower(), pattern) for each in recipients for pattern in patterns)
 
 
 class WebhookFeed:
@@ -189,7 +246,10 @@ class WebhookFeed:
                 event = {"event": "message", "id": f"message-{entry.number}", "message": entry}
                 body = msgspec.json.encode(event)
                 for each in self._hooks:
-                    each.offer(entry.number, body)
+                    if each.wants((entry.inbox,)):
+                        each.offer(entry.number, body)
+                    else:
+                        each.skip(entry.number)
 
     def _write(self, settled: int) -> None:
         beside = f"{self._path}.new"

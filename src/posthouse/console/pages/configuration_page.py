@@ -45,9 +45,15 @@ async def _accounts(page: PageRequest) -> Shown:
     return Shown("configuration_accounts.html", data, title=page.text("configuration.accounts"))
 
 
+async def _dkim(page: PageRequest) -> Shown:
+    """The keys that sign mail, each with its DNS record."""
+    return Shown("configuration_dkim.html", await page.run("dkim show"), title=page.text("configuration.dkim"))
+
+
 ROUTES: Final = (
     Page("/configuration", _show),
     Page("/configuration/findings", _findings),
     Page("/configuration/accounts", _accounts),
+    Page("/configuration/dkim", _dkim),
 )
 NAV: Final = (NavEntry("/configuration", "configuration.title", "system", 10),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -17,7 +18,10 @@ from posthouse.console.mail_html import HTML_POLICY, REMOTE_POLICY, is_remote, s
 from posthouse.console.mail_parts import attachment_header, octets_of, part_response, shown_as
 from posthouse.console.pages.inbox_page import list_address, listing_of
 from posthouse.console.problems import NotFound, RequestRefused
+from posthouse.core import PosthouseError
+from posthouse.service.mailauth.verdict_text import verdict_sentence
 from posthouse.service.operations.inboxes.linking import link_text
+from posthouse.service.operations.results import Explained
 
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
@@ -82,11 +86,21 @@ async def _show(page: PageRequest) -> Shown:
         "remote": bool(read.html) and is_remote(read.html),
         "segments": segments(read.text) if tab == "text" else (),
         "findings": await page.run("inbox check", number=number) if tab == "check" else (),
+        "verdicts": await _verdicts(page, read.entry.queue_id) if tab == "check" else (),
         "width": page.query.get("width") if page.query.get("width") in ("phone", "tablet") else "full",
         "can_release": bool(page.runner.config.inbox.release_via),
         **(await _source_context(page, number) if tab == "source" else {}),
     }
     return Shown("message_show.html", read, context, title=read.entry.subject or page.text("message.no_subject"))
+
+
+async def _verdicts(page: PageRequest, queue_id: str) -> list[tuple[str, str]]:
+    """What message authentication said when the message came in: the result and a sentence of each method."""
+    with contextlib.suppress(PosthouseError):  # its history is not kept any more
+        found: Explained = await page.run("explain", what=queue_id)
+        if found.message is not None:
+            return [(each.result, verdict_sentence(each, page.language)) for each in found.message.verdicts]
+    return []
 
 
 async def _source_context(page: PageRequest, number: int) -> dict[str, Any]:

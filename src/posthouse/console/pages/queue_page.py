@@ -1,7 +1,7 @@
 """The queue: destinations by age, the messages that a filter selects, and what can be done with them.
 
-An action is first counted and shown, and done when it is confirmed.  Holding and releasing can be undone from the page
-that follows.
+An action is first counted and shown, and done when it is confirmed.  Holding, releasing and giving up can be undone for
+10 minutes: mail that is given up is held until then.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from posthouse.console.charts import time_line
 from posthouse.console.declarations import Done, NavEntry, Page, PageAction, Shown
 from posthouse.console.problems import RequestRefused
 from posthouse.core.units import short_duration
+from posthouse.service.monitor.queue_undo import MOST_RECIPIENTS
 from posthouse.service.operations.explain_text import next_attempt_text
 from posthouse.service.operations.filter_language import fields_help
 from posthouse.service.operations.monitor.pause_operations import PausesReport
+from posthouse.service.operations.monitor.undo_operations import UndoReport
 from posthouse.service.operations.results import QueueChange, QueueCount, QueueEntry, QueueSummary, QueueSummaryRow
 
 if TYPE_CHECKING:
@@ -27,7 +29,8 @@ _PAGE: Final = 100  # messages
 _ROWS: Final = 25  # destinations in the heat map
 _EXPLAINED: Final = 8  # destinations that are explained
 _ACTS: Final = ("hold", "release", "retry", "reroute", "drop")
-_UNDONE_BY: Final = {"hold": "release", "release": "hold"}
+_UNDONE: Final = ("hold", "release", "drop")
+_UNDO_FOR: Final = "10m"
 _MOST_IDS: Final = 500
 
 
@@ -40,10 +43,16 @@ async def _show(page: PageRequest) -> Shown:
     now = summary.now
     pauses: PausesReport = await page.run("queue paused")
     due = [each.next.at - now for each in messages if each.next is not None and each.next.at is not None]
-    undo = page.query.get("undo", "")
+    undo: UndoReport = await page.run("queue undoable")
     return Shown(
         "queue_show.html",
-        {"filter": text, "messages": messages, "summary": summary, "pauses": pauses.pauses},
+        {
+            "filter": text,
+            "messages": messages,
+            "summary": summary,
+            "pauses": pauses.pauses,
+            "undoable": undo.actions,
+        },
         {
             "q": text,
             "heads": [f"< {short_duration(age)}" for age in summary.ages] + [page.text("queue.older")],
@@ -54,8 +63,6 @@ async def _show(page: PageRequest) -> Shown:
             "newer": page.same_page(after=messages[0].id, before=None) if messages and (after or before) else "",
             "older": page.same_page(before=messages[-1].id, after=None) if len(messages) == _PAGE else "",
             "acts": _ACTS,
-            "undo": undo if undo in _UNDONE_BY.values() else "",
-            "undo_of": page.query.get("of", ""),
             "language": fields_help(),
         },
     )
@@ -172,17 +179,18 @@ async def _act(page: PageRequest) -> Done | Shown:
         more["via"] = str(form.get("via", ""))
     if not form.get("confirm"):
         return await _confirm(page, act, filters, text, more)
-    changed = [await page.run(f"queue {act}", filter=each, **more) for each in filters]
-    number = sum(each.recipients for each in changed)
-    to = page.url("/queue", q=text or None)[len(page.base) :]
-    if act in _UNDONE_BY and number:
-        of = text if filters == [text] else ",".join(ids)
-        to = page.url("/queue", q=text or None, undo=_UNDONE_BY[act], of=of)[len(page.base) :]
-    whole = QueueChange(
-        act=act, filter=text or ", ".join(filters[:10]), target=str(more.get("via", "")), who=page.visitor.name,
-        recipients=number,
-    )  # fmt: skip
-    return Done(to, page.text(f"queue.done.{act}", number=f"{number:,}"), whole)
+    if act in _UNDONE and not form.get("final"):
+        given = {"ids": ",".join(ids)} if filters != [text] else {"filter": text}
+        whole: QueueChange = await page.run(f"queue {act}", **given, **more, undo_for=_UNDO_FOR)
+    else:
+        changed = [await page.run(f"queue {act}", filter=each, **more) for each in filters]
+        whole = QueueChange(
+            act=act, filter=text or ", ".join(filters[:10]), target=str(more.get("via", "")), who=page.visitor.name,
+            recipients=sum(each.recipients for each in changed),
+        )  # fmt: skip
+    done = f"queue.done.{act}" if act != "drop" or not whole.undo else "queue.done.drop_later"
+    number = f"{whole.recipients:,}"
+    return Done(page.url("/queue", q=text or None)[len(page.base) :], page.text(done, number=number), whole)
 
 
 async def _confirm(page: PageRequest, act: str, filters: list[str], text: str, more: dict[str, Any]) -> Shown:
@@ -207,19 +215,18 @@ async def _confirm(page: PageRequest, act: str, filters: list[str], text: str, m
             "text": text,
             "named": sorted(destinations.items(), key=lambda each: -each[1])[:20],
             "more": more,
+            "can_undo": act in _UNDONE and whole.recipients <= MOST_RECIPIENTS,
         },
         title=page.text(f"queue.act.{act}"),
     )
 
 
 async def _undo(page: PageRequest) -> Done:
-    form = await page.form()
-    act, of = str(form.get("act", "")), str(form.get("of", "")).strip()
-    if act not in _UNDONE_BY.values() or not of:
-        raise RequestRefused("there is nothing to undo", 400)
-    filters = [of] if any(sign in of for sign in ":=<>~") or of == "all" else [f"id:{each}" for each in of.split(",")]
-    number = sum([(await page.run(f"queue {act}", filter=each)).recipients for each in filters[:_MOST_IDS]])
-    return Done("/queue", page.text(f"queue.done.{act}", number=f"{number:,}"), {"act": act, "recipients": number})
+    given = str((await page.form()).get("number", ""))
+    if not given.isascii() or not given.isdigit() or len(given) > 8:
+        raise RequestRefused("say which action: its number", 400)
+    changed: QueueChange = await page.run("queue undo", number=int(given))
+    return Done("/queue", page.text(f"queue.undone.{changed.act}", number=f"{changed.recipients:,}"), changed)
 
 
 async def _pause(page: PageRequest) -> Done:

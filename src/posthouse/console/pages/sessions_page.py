@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from posthouse.console.declarations import NavEntry, Page, Shown
 from posthouse.console.dialogue_view import diagram
+from posthouse.service.operations.reasons_zh import chinese_reason
 
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
@@ -32,7 +33,9 @@ async def _list(page: PageRequest) -> Shown:
 async def _one(page: PageRequest) -> Shown:
     found: SessionDialogue = await page.run("monitor session", id=page.args["id"])
     lines = diagram(((line.at, line.who, line.text) for line in found.dialogue), page.language, tls=found.session.tls)
-    return Shown("sessions_one.html", found, {"lines": lines}, title=page.text("sessions.one", id=found.session.id))
+    security = found.session.security
+    context = {"lines": lines, "security": chinese_reason(security) if page.language == "zh" else security}
+    return Shown("sessions_one.html", found, context, title=page.text("sessions.one", id=found.session.id))
 
 
 ROUTES: Final = (Page("/sessions", _list), Page("/sessions/{id}", _one))

@@ -78,7 +78,6 @@ const remove = () => {
   if (!boxes().some((box) => box.checked) && at >= 0) boxes()[at].checked = true;
   if (boxes().some((box) => box.checked)) list.querySelector('button[value="delete"]')?.click();
 };
-let prefix = 0;
 const acts = {
   j: () => go(1), k: () => go(-1),
   o: () => rows()[at]?.querySelector("a").click(),
@@ -88,10 +87,9 @@ const acts = {
   U: () => follow("[data-unread]"),
   r: () => follow("[data-reply]"), f: () => follow("[data-forward]"),
   "[": () => follow("[data-newer]"), "]": () => follow("[data-older]"),
-  "/": () => document.querySelector("[data-key='/']")?.focus(),
-  g: () => { prefix = Date.now(); },
 };
 document.addEventListener("keydown", (event) => {
+  if (document.querySelector("dialog[open]")) return;
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat && event.key === "Delete") return;
   if (event.target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]")) {
     if (event.key === "Escape") event.target.blur();
@@ -99,10 +97,6 @@ document.addEventListener("keydown", (event) => {
   }
   if (event.key === "Escape" && article) { follow("[data-back]"); return; }
   if (event.key.length === 1 && localStorage.getItem("posthouse_keys") === "off") return;
-  if (Date.now() - prefix < 1500 && "iq".includes(event.key)) {
-    location.href = `${base}/${event.key === "i" ? "inbox" : "queue"}`;
-    return;
-  }
   if (article && /^[1-9]$/.test(event.key)) { document.querySelectorAll("[data-tab]")[Number(event.key) - 1]?.click(); return; }
   const act = acts[event.key];
   if (act) { event.preventDefault(); act(); }

@@ -8,6 +8,7 @@ Keys begin with the name
 from __future__ import annotations
 
 import pkgutil
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
@@ -18,6 +19,11 @@ __all__ = ["LANGUAGES", "tables", "text"]
 
 #: Language codes and their names in the language itself.
 LANGUAGES: Final[Mapping[str, str]] = MappingProxyType({"en": "English", "zh": "中文"})
+
+_VERBS: Final = {" are": " is", " have": " has", " go": " goes", " were": " was"}
+_ONE: Final = re.compile(
+    r"(?<![\d.,])1 (recipient|message|destination|session|attempt|site|content)s( are| have| go| were)?\b"
+)
 
 
 @cache
@@ -35,4 +41,12 @@ def tables() -> Mapping[str, tuple[str, str]]:
 def text(language: str, key: str, **values: object) -> str:
     """The text of a key in a language.  Raises ``KeyError`` if there is none."""
     found = tables()[key][1 if language == "zh" else 0]
-    return found.format(**values) if values else found
+    if not values:
+        return found
+    filled = found.format(**values)
+    return filled if language == "zh" else _ONE.sub(_singular, filled)
+
+
+def _singular(found: re.Match[str]) -> str:
+    """``1 recipients are`` as ``1 recipient is``."""
+    return f"1 {found[1]}{_VERBS.get(found[2] or '', '')}"

@@ -61,6 +61,24 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "configuration.address": ("Address", "地址"),
         "configuration.leads_to": ("Leads to", "指向"),
         "configuration.no_aliases": ("No aliases, lists or moved mailboxes.", "没有别名、邮件列表或已迁移的邮箱。"),
+        "configuration.dkim": ("DKIM keys", "DKIM 密钥"),
+        "configuration.dkim.lead": (
+            "The keys that sign mail, with the DNS records to publish.",
+            "给邮件签名的密钥，以及要在 DNS 中发布的记录。",
+        ),
+        "configuration.dkim.none": (
+            "There are no keys; posthouse dkim keygen makes one.",
+            "没有密钥；用 posthouse dkim keygen 创建。",
+        ),
+        "configuration.dkim.next": ("signs next", "即将启用"),
+        "configuration.dkim.signing": ("signs now", "正在签名"),
+        "configuration.dkim.retired": ("signs no more; keep its record", "已停用，记录须保留"),
+        "configuration.dkim.removable": ("no longer needed", "可以删除"),
+        "configuration.dkim.made": ("made", "创建于"),
+        "configuration.dkim.until": ("until", "直到"),
+        "configuration.dkim.name": ("Name (TXT)", "名称（TXT）"),
+        "configuration.dkim.record": ("Value", "值"),
+        "configuration.dkim.zone": ("In a zone file", "区域文件写法"),
         "configuration.none": ("No setting has this text.", "没有符合的设置。"),
     }
 )

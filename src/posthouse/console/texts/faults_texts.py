@@ -63,6 +63,23 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "faults.percent_only": ("{number} %", "{number} %"),
         "faults.rate_only": ("beyond {number} a minute", "每分钟超过 {number} 个"),
         "faults.addresses": ("Faults by address", "按地址触发的故障"),
+        "faults.word.tempfail": ("451 4.3.0: try again later.", "应答 451 4.3.0，请稍后重试。"),
+        "faults.word.permfail": ("550 5.1.1: refused for good.", "应答 550 5.1.1，永久拒绝。"),
+        "faults.word.greylist": (
+            "451 4.7.1 the first time, as a server with greylisting answers.",
+            "第一次应答 451 4.7.1，如同启用了灰名单的服务器。",
+        ),
+        "faults.word.mailbox-full": ("552 5.2.2: the mailbox is full.", "应答 552 5.2.2，邮箱已满。"),
+        "faults.word.reply-CODE": (
+            "Any code from 400 to 599, such as reply-452@; 421 ends the session.",
+            "400 到 599 之间的任意应答码，例如 reply-452@；421 会结束会话。",
+        ),
+        "faults.word.slow": ("The answer comes 5 s late; slow+60@ 60 s late.", "延迟 5 秒应答；slow+60@ 延迟 60 秒。"),
+        "faults.word.drop": ("The connection is cut without a word.", "不作应答，直接断开连接。"),
+        "faults.addresses.more": (
+            "tempfail+2@ fails twice, then all is well. permfail-at-data@ fails at DATA, permfail-after-data@ later.",
+            "tempfail+2@ 失败两次后恢复正常。permfail-at-data@ 在 DATA 时出错，permfail-after-data@ 在内容之后。",
+        ),
         "faults.addresses.lead": (
             "A recipient with one of these names asks for a fault by itself; nothing has to be switched on.",
             "收件人使用下列名称时，自行触发故障，无需开启。",

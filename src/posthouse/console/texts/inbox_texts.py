@@ -60,11 +60,11 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "inbox.empty.compose": ("Or write one here", "或者在这里写一封"),
         "inbox.fresh": ("{number} new", "{number} 封新邮件"),
         "inbox.undo": ("Undo", "撤销"),
-        "inbox.undo.text": ("{number} messages were deleted.", "已删除 {number} 封邮件。"),
+        "inbox.undo.text": ("{number} deleted.", "已删除 {number} 封邮件。"),
         "inbox.done.read": ("{number} marked as read", "{number} 封标为已读"),
         "inbox.done.unread": ("{number} marked as unread", "{number} 封标为未读"),
-        "inbox.done.tag": ("Tags of {number} messages changed", "已更改 {number} 封邮件的标签"),
+        "inbox.done.tag": ("{number} with changed tags", "已更改 {number} 封邮件的标签"),
         "inbox.done.delete": ("{number} deleted", "已删除 {number} 封"),
-        "inbox.done.undo": ("{number} are back", "已恢复 {number} 封"),
+        "inbox.done.undo": ("{number} restored", "已恢复 {number} 封"),
     }
 )

@@ -64,6 +64,8 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "message.source.next": ("Next", "下一段"),
         "message.source.place": ("octets {start} to {end} of {total}", "第 {start} 至 {end} 字节，共 {total} 字节"),
         "message.no_links": ("This message has no links.", "邮件中没有链接。"),
+        "message.authentication": ("Authentication, as it came in", "接收时的身份验证"),
+        "message.form": ("Form", "格式"),
         "message.links.check": ("Check the links", "检查链接"),
         "message.links.warning": (
             "Each link and picture is asked for once. A link that confirms or unsubscribes may do so.",

@@ -11,7 +11,7 @@ __all__ = ["TEXTS"]
 TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
         "overview.title": ("Overview", "概览"),
-        "overview.lead": ("Posthouse {version}, running since", "Posthouse {version}，启动于"),
+        "overview.lead": ("Posthouse {version}, started", "Posthouse {version}，启动于"),
         "overview.now": ("Now", "现在"),
         "overview.accepted": ("Accepted", "已接收"),
         "overview.delivered": ("Delivered", "已投递"),
@@ -23,7 +23,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "overview.queue": ("Queue", "队列"),
         "overview.waiting": ("waiting", "等待中"),
         "overview.held": ("{number} held", "{number} 封被扣留"),
-        "overview.oldest": ("the oldest is", "最早的一封已等待"),
+        "overview.oldest": ("oldest:", "最早的一封已等待"),
         "overview.empty": ("nothing waits", "没有等待的邮件"),
         "overview.sessions": ("Sessions", "会话"),
         "overview.open": ("open", "进行中"),
@@ -48,7 +48,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "overview.what": ("From … to …", "从……到……"),
         "overview.latency.commit": ("end of content → its reply", "内容结束 → 应答"),
         "overview.latency.delivery": ("acceptance → delivery to another host", "接收 → 投递到其他主机"),
-        "overview.latency.attempt": ("begin of an attempt → its end", "尝试开始 → 尝试结束"),
+        "overview.latency.attempt": ("start of an attempt → its end", "尝试开始 → 尝试结束"),
         "overview.latency.note": (
             "Measured in the sessions and attempts that are recorded.",
             "取自已记录的会话与投递尝试。",

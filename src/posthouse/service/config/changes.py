@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import fields, replace
 
+from posthouse.service.config.console_settings import journals_deliveries
 from posthouse.service.config.model import Config
 
 __all__ = ["RESTART", "changed_settings", "in_force"]
@@ -55,6 +56,10 @@ def in_force(running: Config, written: Config) -> tuple[Config, tuple[str, ...]]
         if before != now:
             waiting += [f"{name}.{each}" for each in _differing(before, now)] or [name]
             written = replace(written, **{name: before})
+    if journals_deliveries(written.console, written.webhook) and not journals_deliveries(
+        running.console, running.webhook
+    ):
+        waiting.append("webhook")  # the worker processes begin a journal of deliveries at their start only
     return written, tuple(waiting)
 
 

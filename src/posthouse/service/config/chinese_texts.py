@@ -152,10 +152,16 @@ TEXTS: Final[dict[str, str]] = {
     "route[].password_file": "第一行写有密码的文件；每个新会话都会重新读取。",
     "route[].password_env": "或者，存有密码的环境变量。",
     "console": "网页控制台；写了这个表，或者没有配置文件时，它就运行。",
-    "webhook[]": "控制台把邮箱里每封新邮件用 HTTP POST 告诉的程序。",
+    "webhook[]": "控制台用 HTTP POST 通知的程序：邮箱里的新邮件，以及投递的结果。",
     "webhook[].url": "发往何处；`https://` 或 `http://`。",
     "webhook[].secret_file": "存放密钥的文件（第一行），用来给请求签名；不写则不签名。",
     "webhook[].secret_env": "或者存放密钥的环境变量。",
+    "webhook[].events": "通知哪些事件：`message`（邮箱里有新邮件）；以及每次尝试中每位收件人的结果："
+    "`delivered`（已投递）、`deferred`（暂缓）、`failed`（失败）、`expired`（过期放弃）、`ambiguous`（结果不明）、"
+    "`held`（扣留）。`*` 表示全部。",
+    "webhook[].recipients": '只通知发往这些地址的邮件，例如 "*@example.org"；不写则通知全部。',
+    "console.traces": "是否为每封已结束的邮件生成一条 OpenTelemetry 链路，按环境变量 `OTEL_…` 发送；"
+    '需要 `pip install "posthouse[traces]"`。',
     "console.enabled": "控制台是否运行；不写时运行。",
     "console.bind": "控制台监听的地址。监听本机回环地址时，对本机用户开放；其他地址必须有 TLS 和登录。",
     "console.hosts": "除回环地址以外，浏览器可以用来访问控制台的名字和地址；用其他名字访问一律不应答，"

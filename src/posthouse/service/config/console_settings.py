@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
@@ -14,7 +14,15 @@ from posthouse.net.stream import Endpoint
 from posthouse.service.config import security_types, types
 from posthouse.service.config.types import InvalidValue, Network, SettingType, list_of, quoted, several, shown, text_of
 
-__all__ = ["ConsoleSettings", "WebhookSettings", "console_problems", "is_loopback", "needs_login"]
+__all__ = [
+    "ConsoleSettings",
+    "WEBHOOK_EVENTS",
+    "WebhookSettings",
+    "console_problems",
+    "is_loopback",
+    "journals_deliveries",
+    "needs_login",
+]
 
 
 def _read_base_path(raw: object) -> str:
@@ -57,6 +65,9 @@ def _read_switch(raw: object) -> bool:
     return raw
 
 
+#: What a webhook can be told of.
+WEBHOOK_EVENTS: Final = ("message", "delivered", "deferred", "failed", "expired", "ambiguous", "held")
+
 #: None where the presence of the table decides.
 _SWITCH: Final = SettingType(
     "true or false", _read_switch, lambda value: "" if value is None else "true" if value else "false"
@@ -64,6 +75,31 @@ _SWITCH: Final = SettingType(
 _BASE_PATH: Final = SettingType("prefix of paths", _read_base_path, quoted)
 _URL: Final = SettingType("web address", _read_url, quoted)
 _HOST_NAMES: Final = SettingType("list of host names", several(_read_host_name), list_of(quoted))
+
+
+def _read_event(raw: object) -> str:
+    text = text_of(raw).strip()
+    if text not in WEBHOOK_EVENTS and text != "*":
+        raise InvalidValue(f"{shown(raw)} is no event", f"there are {', '.join(WEBHOOK_EVENTS)}, and *")
+    return text
+
+
+def _read_events(raw: object) -> tuple[str, ...]:
+    found: tuple[str, ...] = several(_read_event)(raw)
+    if not found:
+        raise InvalidValue("the list is empty, so that it would be told nothing", "name an event, or take it out")
+    return WEBHOOK_EVENTS if "*" in found else found
+
+
+def _read_pattern(raw: object) -> str:
+    text = text_of(raw).strip().lower()
+    if "@" not in text or " " in text:
+        raise InvalidValue(f"{shown(raw)} is no address", 'write one such as "ann@example.org" or "*@example.org"')
+    return text
+
+
+_EVENTS: Final = SettingType("list of events", _read_events, list_of(quoted))
+_PATTERNS: Final = SettingType("list of addresses", several(_read_pattern), list_of(quoted))
 
 
 class ConsoleSettings(Struct, frozen=True, kw_only=True):
@@ -112,10 +148,17 @@ class ConsoleSettings(Struct, frozen=True, kw_only=True):
             description="Reverse proxies whose `X-Forwarded-For`, `-Proto` and `-Host` are believed; without it, none."
         ),
     ] = ()
+    traces: Annotated[
+        bool,
+        Meta(
+            description="Whether each finished message becomes a trace of OpenTelemetry, sent as the environment "
+            'variables `OTEL_…` say; it needs `pip install "posthouse[traces]"`.'
+        ),
+    ] = False
 
 
 class WebhookSettings(Struct, frozen=True, kw_only=True):
-    """A program that the console tells of each message in an inbox, by HTTP POST."""
+    """A program that the console tells of mail, by HTTP POST: what arrives in an inbox, what became of deliveries."""
 
     url: Annotated[str, _URL, Meta(description="Where to; `https://` or `http://`.")]
     secret_file: Annotated[
@@ -124,6 +167,25 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
         Meta(description="The file with the secret, in its first line, that signs the requests; without it, none."),
     ] = ""
     secret_env: Annotated[str, Meta(description="Or the environment variable that has the secret.")] = ""
+    events: Annotated[
+        tuple[str, ...],
+        _EVENTS,
+        Meta(
+            description="What it is told of: `message` (one has arrived in an inbox), and of each recipient at each "
+            "attempt `delivered`, `deferred`, `failed`, `expired` (too old), `ambiguous`, `held`; `*` is all of them."
+        ),
+    ] = ("message",)
+    recipients: Annotated[
+        tuple[str, ...],
+        _PATTERNS,
+        Meta(description='Only mail to these addresses, such as "*@example.org"; without it, all mail.'),
+    ] = ()
+
+
+def journals_deliveries(console: ConsoleSettings, webhooks: Sequence[WebhookSettings]) -> bool:
+    """Whether the worker processes keep a journal of deliveries, for webhooks or traces."""
+    wanted = any(set(each.events) - {"message"} for each in webhooks)
+    return bool(console.enabled) and (wanted or console.traces)
 
 
 def is_loopback(bind: Endpoint) -> bool:

@@ -68,10 +68,13 @@ from posthouse.service.maildrop.drop_file import DropFile, MemoryDrop
 from posthouse.service.maildrop.local_intake import Taken, accept
 from posthouse.service.maildrop.maildrop import MAILDROP, Terms
 from posthouse.service.maildrop.pickup import KEYS, Pickup
+from posthouse.service.monitor.delivery_journal import journaled
 from posthouse.service.monitor.monitor import CountingSink, Monitor
 from posthouse.service.monitor.pauses import PauseKeeper
+from posthouse.service.monitor.queue_undo import UndoKeeper
 from posthouse.service.monitor.tally import Tally
 from posthouse.service.operations.base import Context, RoutingContext
+from posthouse.service.operations.monitor.undo_operations import give_up
 from posthouse.service.policy.listener_policy import InboxUsage
 from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.shared_counts import SharedCounts
@@ -144,7 +147,7 @@ class Daemon:
         #: Why the spool stored nothing any more when the daemon ended, in a sentence; "" if it did.
         self.out_of_order = ""
         self.clock = clock or SystemClock()
-        self.log = _log_of(config, self.clock, log, self._counts.tally)
+        self.log = journaled(_log_of(config, self.clock, log, self._counts.tally), config, self.clock, worker)
         #: The log of faults, bounded.
         self.faults = LogRate(self.log, self.clock, "fault", per_second=1.0, burst=50)
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
@@ -161,12 +164,12 @@ class Daemon:
         self.worker = self._make_worker()
         self.monitor = Monitor(self.clock, self._counts.tally, self.worker, number=worker)
         self._pauses = PauseKeeper(config.data_dir, self.clock, self.worker.scheduler.destinations, self._tell_operator)
+        self._undo = UndoKeeper(config.data_dir, self.clock, partial(give_up, self.context), self._tell_operator)
         self._local_identity = LocalIdentity([config.hostname])
         self._control_path = control_path(config.data_dir, worker)
         self._control = ControlSocket(self._control_path, self.context, self.log) if control else None
         self._pickup = self._make_pickup() if control and not worker else None
-        self._usage = InboxUsage(self.spool, self.clock)
-        self._listeners = OpenListeners(self._network)
+        self._usage, self._listeners = InboxUsage(self.spool, self.clock), OpenListeners(self._network)
         self._retired: list[Generation] = []  # with sessions that began in them
         self._endings: list[asyncio.Future[None]] = []  # of listeners, connections and accounts that were given up
         self._endpoints: dict[str, Endpoint] = {}
@@ -316,6 +319,7 @@ class Daemon:
             peers=partial(ask_peers, self._control_path),
             monitor=self.monitor,
             pauses=self._pauses,
+            undo=self._undo,
             reload=self.reload_on_request,
             faults=self._switches,
             config_file=self.config_file,
@@ -404,6 +408,7 @@ class Daemon:
     async def _open_pickup(self) -> None:
         policy = self._generation.local_policy
         if self._pickup is not None and policy is not None:
+            self._undo.start()  # as each of these, in one worker only
             await self._pickup.open(Terms(self.config.hostname, policy.settings.max_message_size))
             if self._keeper is None:  # the same worker has it
                 arrived = self._inbox_watch.next
@@ -515,6 +520,7 @@ class Daemon:
         self.log("draining", sessions=self.sessions)
         self.monitor.history.stop()
         self._pauses.stop()
+        await self._undo.stop()
         end = self.clock.monotonic() + timeout
         if self._control is not None:
             await self._control.close()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from posthouse.service.config.model import Config
     from posthouse.service.monitor.monitor import Monitor
     from posthouse.service.monitor.pauses import PauseKeeper
+    from posthouse.service.monitor.queue_undo import UndoKeeper
     from posthouse.service.policy.switched_faults import SwitchedFaults
     from posthouse.spool import Spool
     from posthouse.spool.interface import Compose
@@ -67,6 +68,7 @@ class Context(NamedTuple):
         positions: gives the relay's attempts by queue id and recipient; None without a daemon.
         sites: gives the sites that the relay remembers, with the destinations that wait; None without a daemon.
         peers: asks the other worker processes what an operation says there.
+        undo: ends the actions on the queue that could be undone, at their time; None without a daemon.
         pauses: the pauses of destinations that are in force; None without a daemon.
         submit: judges and stores a message as one of this machine; gives its queue id ("" if all its recipients were
             refused, which its sender is told), and why it cannot be taken now; None without a daemon.
@@ -95,6 +97,7 @@ class Context(NamedTuple):
     faults: SwitchedFaults | None = None
     monitor: Monitor | None = None
     pauses: PauseKeeper | None = None
+    undo: UndoKeeper | None = None
     config_file: str = ""
     views: tuple[str, ...] | None = None
 

@@ -7,6 +7,7 @@ the transactions that change the queue.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from posthouse.core import SettingError, path_text
@@ -14,6 +15,7 @@ from posthouse.service.config.mail_types import VIA
 from posthouse.service.config.types import InvalidValue
 from posthouse.service.operations.base import Context, Operation, Parameter
 from posthouse.service.operations.filter_language import parse_filter
+from posthouse.service.operations.monitor.undo_operations import act_undoably, undo_seconds
 from posthouse.service.operations.next_attempt import NextAttempts, next_attempts
 from posthouse.service.operations.results import (
     AuditEntry,
@@ -38,6 +40,8 @@ MOST_ENTRIES: Final = 10_000
 _PAGE: Final = 500
 _LAST_KEY: Final = 1 << 40  # behind every recipient of a message
 _SHOWN: Final = 5  # destinations in a preview
+_MOST_IDS: Final = 500
+_NAMED: Final = 20  # of several messages, so many are named in the audit log
 _MANY: Final = 1000  # destinations; with more, the relay tries mail for all of them
 
 _NARROWED: Final = {
@@ -130,21 +134,19 @@ def _recipient(queue_id: str, row: QueuedRecipient, attempts: NextAttempts) -> Q
 async def _summary(context: Context, filter: str = "", limit: int = 1000) -> QueueSummary:  # noqa: A002
     now = context.clock.time()
     async with context.spool() as spool:
-        rows = await spool.queries.summary(parse_filter(filter), now=now)
+        found = await spool.queries.largest(parse_filter(filter), now=now, limit=max(1, min(limit, MOST_ENTRIES)))
         lost = await spool.queries.lost()
-    rows = [row for row in rows if row.total]
-    shown = rows[: max(1, min(limit, MOST_ENTRIES))]
     return QueueSummary(
         now=now,
         ages=list(BUCKETS),
-        rows=_rows(shown),
-        recipients=sum(row.total for row in rows),
-        others=len(rows) - len(shown),
+        rows=_rows(found.rows),
+        recipients=found.recipients,
+        others=found.destinations - len(found.rows),
         lost=lost,
     )
 
 
-def _rows(rows: list[SummaryRow]) -> list[QueueSummaryRow]:
+def _rows(rows: Sequence[SummaryRow]) -> list[QueueSummaryRow]:
     return [filled(QueueSummaryRow, row) for row in rows]
 
 
@@ -180,12 +182,29 @@ async def _audit(context: Context, limit: int = 100) -> list[AuditEntry]:
 # Changing -------------------------------------------------------------------------------------------------------------
 
 
-async def _act(context: Context, act: QueueAction, filter: str, target: str = "", report: bool = False) -> QueueChange:  # noqa: A002
+async def _act(
+    context: Context,
+    act: QueueAction,
+    filter: str,  # noqa: A002
+    target: str = "",
+    report: bool = False,
+    undo_for: str = "",
+    ids: str = "",
+) -> QueueChange:
+    chosen = _ids(ids)
+    if chosen:  # in place of the filter
+        if filter.strip() or not undo_for:
+            raise SettingError("ids stand in place of a filter, with a time for undoing", remedy="write undo_for too")
+        choices = [_narrowed(act, parse_filter(f"id:{each}")) for each in chosen]
+        words = " ".join(f"id:{each}" for each in chosen[:_NAMED])
+        return await act_undoably(context, act, words, choices, undo_seconds(undo_for), report=report)
     conditions = parse_filter(filter)
     if not filter.strip():
         remedy = "write a filter, such as domain:example.org; all means every message"
         raise SettingError(f"no filter says what to {act}", remedy=remedy)
     conditions = _narrowed(act, conditions)
+    if undo_for:
+        return await act_undoably(context, act, filter, [conditions], undo_seconds(undo_for), report=report)
     now = context.clock.time()
     moving = act in (QueueAction.RETRY, QueueAction.RELEASE, QueueAction.REROUTE)
     destinations: list[str] = []
@@ -201,20 +220,35 @@ async def _act(context: Context, act: QueueAction, filter: str, target: str = ""
     return QueueChange(act=act.value, filter=filter, target=target, who=context.who, recipients=count)
 
 
-async def _hold(context: Context, filter: str) -> QueueChange:  # noqa: A002
-    return await _act(context, QueueAction.HOLD, filter)
+def _ids(text: str) -> list[str]:
+    """Queue ids as a parameter has them.  Raises ``SettingError``."""
+    found = list(dict.fromkeys(each.strip() for each in text.split(",") if each.strip()))
+    if len(found) > _MOST_IDS or any(not each.isalnum() for each in found):
+        remedy = f"write at most {_MOST_IDS} ids, separated by commas, or a filter"
+        raise SettingError("the queue ids are too many, or are none", remedy=remedy)
+    return found
 
 
-async def _release(context: Context, filter: str) -> QueueChange:  # noqa: A002
-    return await _act(context, QueueAction.RELEASE, filter)
+async def _hold(context: Context, filter: str = "", undo_for: str = "", ids: str = "") -> QueueChange:  # noqa: A002
+    return await _act(context, QueueAction.HOLD, filter, undo_for=undo_for, ids=ids)
+
+
+async def _release(context: Context, filter: str = "", undo_for: str = "", ids: str = "") -> QueueChange:  # noqa: A002
+    return await _act(context, QueueAction.RELEASE, filter, undo_for=undo_for, ids=ids)
 
 
 async def _retry(context: Context, filter: str) -> QueueChange:  # noqa: A002
     return await _act(context, QueueAction.RETRY, filter)
 
 
-async def _drop(context: Context, filter: str, report: bool = False) -> QueueChange:  # noqa: A002
-    return await _act(context, QueueAction.DROP, filter, report=report)
+async def _drop(
+    context: Context,
+    filter: str = "",  # noqa: A002
+    report: bool = False,
+    undo_for: str = "",
+    ids: str = "",
+) -> QueueChange:
+    return await _act(context, QueueAction.DROP, filter, report=report, undo_for=undo_for, ids=ids)
 
 
 async def _reroute(context: Context, filter: str, via: str = "") -> QueueChange:  # noqa: A002
@@ -228,6 +262,17 @@ async def _reroute(context: Context, filter: str, via: str = "") -> QueueChange:
 
 _FILTER = Parameter("filter", "Which recipients, in the filter language.")
 _ANY = Parameter("filter", "Which recipients, in the filter language; all, if empty.", str, "")
+_UNDO_FOR = Parameter(
+    "undo_for",
+    "How long it can be undone, such as 10m; mail that is dropped is only held until then. Empty, it cannot be undone.",
+    str,
+    "",
+)
+_UNDOABLE = (
+    Parameter("filter", "Which recipients, in the filter language.", str, ""),
+    Parameter("ids", "Or which messages, by their queue ids with commas; then undo_for is needed.", str, ""),
+    _UNDO_FOR,
+)
 
 #: The operations of this module.
 QUEUE_OPERATIONS: Final = (
@@ -272,15 +317,15 @@ QUEUE_OPERATIONS: Final = (
         live=True,
         reads=True,
     ),
-    Operation("queue hold", "Hold waiting mail: no attempts are made.", _hold, QueueChange, (_FILTER,), live=True),
-    Operation("queue release", "Release held mail, and try it now.", _release, QueueChange, (_FILTER,), live=True),
+    Operation("queue hold", "Hold waiting mail: no attempts are made.", _hold, QueueChange, _UNDOABLE, live=True),
+    Operation("queue release", "Release held mail, and try it now.", _release, QueueChange, _UNDOABLE, live=True),
     Operation("queue retry", "Try waiting mail now.", _retry, QueueChange, (_FILTER,), live=True),
     Operation(
         "queue drop",
         "Give mail up, permanently.",
         _drop,
         QueueChange,
-        (_FILTER, Parameter("report", "Whether the senders get a delivery report.", bool, False)),
+        (*_UNDOABLE, Parameter("report", "Whether the senders get a delivery report.", bool, False)),
         live=True,
     ),
     Operation(

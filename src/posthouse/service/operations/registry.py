@@ -18,6 +18,7 @@ from posthouse.service.operations.monitor.metrics import METRICS
 from posthouse.service.operations.monitor.overview_operation import OVERVIEW
 from posthouse.service.operations.monitor.pause_operations import PAUSE_OPERATIONS
 from posthouse.service.operations.monitor.session_operations import SESSION_OPERATIONS
+from posthouse.service.operations.monitor.undo_operations import UNDO_OPERATIONS
 from posthouse.service.operations.queue import QUEUE_OPERATIONS
 from posthouse.service.operations.reload import RELOAD
 from posthouse.service.operations.setup.config_report import CHECK_SETTINGS
@@ -39,6 +40,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
             METRICS,
             *SESSION_OPERATIONS,
             *PAUSE_OPERATIONS,
+            *UNDO_OPERATIONS,
             RELOAD,
             CHECK_SETTINGS,
             CHECK_FINDINGS,

@@ -184,13 +184,18 @@ class QueueCount(Struct, frozen=True, kw_only=True):
 
 
 class QueueChange(Struct, frozen=True, kw_only=True):
-    """What an action changed: who asked for what, and how many ``recipients`` were changed."""
+    """What an action changed: who asked for what, and how many ``recipients`` were changed.
+
+    ``undo`` is the number by which it can be undone ``until`` a time; 0 where it cannot be undone.
+    """
 
     act: str
     filter: str
     target: str
     who: str
     recipients: int
+    undo: int = 0
+    until: float | None = None
 
 
 class AuditEntry(Struct, frozen=True, kw_only=True):

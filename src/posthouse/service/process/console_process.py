@@ -36,6 +36,7 @@ _PROVED: Final = 10.0
 _LONGEST_PAUSE: Final = 30.0
 #: Seconds that the program may take to end its responses, and then to be gone.
 _PATIENCE: Final = 3.0
+_TRACED: Final = ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http")
 _PACKAGES: Final = ("starlette", "uvicorn", "jinja2", "multipart", "nh3")
 
 
@@ -54,6 +55,13 @@ class ConsoleStart(NamedTuple):
 def missing_packages() -> list[str]:
     """The packages that the console needs and this installation does not have."""
     return [each for each in _PACKAGES if find_spec(each) is None]
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # nor is what it is a part of
+        return False
 
 
 class ConsoleProcess:
@@ -107,6 +115,12 @@ class ConsoleProcess:
                 f"the console needs Python packages that are not installed ({', '.join(missing)})",
                 where="console",
                 remedy='install "posthouse[daemon]", or take [console] out',
+            )
+        if config.console.traces and not all(map(_is_there, _TRACED)):
+            raise SettingError(
+                "traces need Python packages that are not installed",
+                where="console.traces",
+                remedy='install "posthouse[traces]", or take traces out',
             )
         if config.console.tls_cert:
             self._certificate = _read(config.console.tls_cert, "console.tls_cert")

@@ -37,21 +37,22 @@ _UPDATES = {
     ),
     QueueAction.REROUTE: f"UPDATE recipient SET route = ?, {_NOW} WHERE {{one}} AND state < 2",
 }
-_UNSETTLED = (
-    "SELECT count(*) FROM recipient WHERE message = ? AND nth IN (SELECT value FROM json_each(?)) AND state < 2"
-)
+_IN_STATE = "SELECT count(*) FROM recipient WHERE message = ? AND nth IN (SELECT value FROM json_each(?)) AND {state}"
+_UNSETTLED = "state < 2"
+_HELD = "state = 1"
 _AUDIT = "INSERT INTO audit (at, who, act, filter, target, count) VALUES (?, ?, ?, ?, ?, ?)"
 _COUNTED = "UPDATE audit SET count = count + ? WHERE number = ?"
 
 
 class ActionRequest(NamedTuple):
-    """One action of an operator; ``filter`` is for the audit log."""
+    """One action of an operator; ``filter`` is for the audit log, ``held_only`` spares what is not held."""
 
     act: QueueAction
     now: float
     who: str
     target: str
     filter: str
+    held_only: bool = False
 
 
 class ActionBatch(NamedTuple):
@@ -89,7 +90,7 @@ def apply(
     stale: list[tuple[int, int]] = []
     for number, keys in messages.items():
         leases.expand(connection, number, leased=True)
-        if batch.reports is not None and not _all_unsettled(connection, number, keys):
+        if batch.reports is not None and not _all_in_state(connection, request, number, keys):
             stale += [(number, key) for key in keys]
             continue
         statement, values = _update(request)
@@ -131,12 +132,13 @@ def apply(
 
 
 async def composed(
+    request: ActionRequest,
     batch: ActionBatch,
     compose: Compose,
     entry_of: Callable[[int], Awaitable[MessageEntry | None]],
     rows_of: Callable[[Report], NewMessage],
 ) -> ActionBatch:
-    """A batch of those of its recipients that are not settled, with the reports about them; on the event loop."""
+    """A batch of those of its recipients that the action is for, with the reports about them; on the event loop."""
     reports: dict[int, list[NewMessage]] = {}
     recipients: list[tuple[int, int]] = []
     for number, pairs in groupby(batch.recipients, key=itemgetter(0)):
@@ -147,7 +149,8 @@ async def composed(
         dropped = [
             each._replace(state=RecipientState.FAILED)
             for each in entry.recipients
-            if each.key in keys and each.state not in (RecipientState.DELIVERED, RecipientState.FAILED)
+            if each.key in keys
+            and (each.state is RecipientState.HELD or (each.state is RecipientState.WAITING and not request.held_only))
         ]
         if dropped:
             reports[number] = [rows_of(report) for report in await compose(entry.message, dropped)]
@@ -162,7 +165,8 @@ def youngest(connection: sqlite3.Connection) -> int:
 
 def _update(request: ActionRequest) -> tuple[str, tuple[object, ...]]:
     """The statement for one recipient, and its values but for message and key."""
-    statement = _UPDATES[request.act].format(one="message = ? AND nth = ?") + " RETURNING destination"
+    statement = _UPDATES[request.act].format(one="message = ? AND nth = ?")
+    statement += (f" AND {_HELD}" if request.held_only else "") + " RETURNING destination"
     if request.act is QueueAction.HOLD:
         return statement, ()
     if request.act is QueueAction.DROP:
@@ -172,6 +176,8 @@ def _update(request: ActionRequest) -> tuple[str, tuple[object, ...]]:
     return statement, (request.now, request.now)
 
 
-def _all_unsettled(connection: sqlite3.Connection, number: int, keys: Sequence[int]) -> bool:
-    (found,) = connection.execute(_UNSETTLED, (number, array_of(keys))).fetchone()
+def _all_in_state(connection: sqlite3.Connection, request: ActionRequest, number: int, keys: Sequence[int]) -> bool:
+    """Whether the action still is for all of these recipients, so that the reports about them are right."""
+    statement = _IN_STATE.format(state=_HELD if request.held_only else _UNSETTLED)
+    (found,) = connection.execute(statement, (number, array_of(keys))).fetchone()
     return bool(found == len(keys))

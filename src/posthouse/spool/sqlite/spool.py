@@ -458,30 +458,37 @@ class SqliteSpool:
         who: str = "",
         target: str = "",
         report: Compose | None = None,
+        among: Sequence[tuple[str, int]] | None = None,
     ) -> int:
         self._must_write()
-        request = ActionRequest(act, now, who, target, text_of_conditions(conditions))
+        held_only = among is not None and act is QueueAction.DROP
+        request = ActionRequest(act, now, who, target, text_of_conditions(conditions), held_only)
         compose = report if act is QueueAction.DROP else None
         size = _BATCH if compose is None else _REPORTED
         last = await self._call(youngest)
         after: tuple[str, int] | None = None
         count, number = 0, None
         while True:
-            rows = await self.queries.select(conditions, now=now, limit=_PAGE, after=after)
-            chosen = [(found, row.key) for row in rows if (found := number_of(row.id)) is not None and found <= last]
+            if among is None:
+                rows = await self.queries.select(conditions, now=now, limit=_PAGE, after=after)
+                page = [(row.id, row.key) for row in rows]
+            else:
+                page, among = list(among[:_PAGE]), among[_PAGE:]
+            chosen = [(found, key) for name, key in page if (found := number_of(name)) is not None and found <= last]
             for start in range(0, max(1, len(chosen)), size):
                 some, first = chosen[start : start + size], True
                 while some or first:
                     batch = ActionBatch(some, number)
                     if compose is not None:
-                        batch = await composed(batch, compose, self._reader.entry, partial(_new_report, self._ids))
+                        made = partial(_new_report, self._ids)
+                        batch = await composed(request, batch, compose, self._reader.entry, made)
                     done = await self._call(partial(apply, request, batch, self._leases, self._settler))
                     self._unlink(done.files)
                     count, number = count + done.changed, done.audit
                     some, first = done.stale, False
             if len(chosen) < _PAGE:
                 return count
-            after = (rows[-1].id, rows[-1].key)
+            after = page[-1]
 
     async def tidy(self) -> None:
         """Remove, now, the histories that need not be kept longer; the writer does so when it is idle."""

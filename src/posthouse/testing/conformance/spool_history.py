@@ -160,6 +160,12 @@ async def questions_are_answered(make: Make) -> None:
         ("mail.x.test", (0, 0, 1, 0, 0, 0), 1, 0, NOW),
         ("y.test", (0, 0, 1, 0, 0, 0), 1, 0, NOW),
     ]
+    for conditions in ((), [Condition("domain", "=", "*.test")], [Condition("size", "<", 300.0)]):
+        whole = await spool.queries.summary(conditions, now=now)
+        for limit in range(1, len(whole) + 2):
+            largest = await spool.queries.largest(conditions, now=now, limit=limit)
+            assert list(largest.rows) == whole[:limit], (conditions, limit, largest)
+            assert (largest.recipients, largest.destinations) == (sum(row.total for row in whole), len(whole))
     for wrong in (("domain", ">", "x"), ("size", "~", 1.0), ("size", "=", "big"), ("colour", "=", "x")):
         try:
             await spool.queries.select([Condition(*wrong)])
@@ -228,9 +234,37 @@ async def operators_act(make: Make) -> None:
     await spool.close()
 
 
+async def operators_act_on_named_recipients(make: Make) -> None:
+    """An action among recipients that are named changes these only; a drop takes those of them that are held."""
+    spool = await make()
+    one = await store(spool, "b@x.test", "c@x.test", due=NOW)
+    two = await store(spool, "d@x.test", due=NOW)
+    done = await store(spool, "e@x.test", owner="w", until=NOW + 60)
+    await spool.record(done.leases[0], settle_all(done.leases[0], RecipientState.DELIVERED, NOW))
+    named = [(one.message.id, 1), (two.message.id, 0), (done.message.id, 0)]
+    assert await spool.act(QueueAction.HOLD, [], now=NOW + 1, who="root", among=named) == 2
+    assert await spool.act(QueueAction.RELEASE, [], now=NOW + 2, among=[(two.message.id, 0)]) == 1
+    reported: list[int] = []
+
+    async def report(message: StoredMessage, people: Sequence[QueuedRecipient]) -> list[Report]:
+        reported.extend(each.key for each in people)
+        return [Report(Envelope(None, recipients("a@sohu.com")), b"Subject: dropped\r\n\r\n", ("sohu.com",), NOW)]
+
+    why = [Condition("domain", "=", "x.test")]
+    assert await spool.act(QueueAction.DROP, why, now=NOW + 3, who="ann", report=report, among=named) == 1
+    assert reported == [1]
+    assert await spool.act(QueueAction.DROP, why, now=NOW + 3, among=named) == 0
+    rows = await spool.queries.select([Condition("domain", "=", "x.test")])
+    assert [(row.address, row.state) for row in rows] == [("b@x.test", "waiting"), ("d@x.test", "waiting")]
+    line = (await spool.queries.audit())[1]
+    assert (line.act, line.who, line.filter, line.changed) == ("drop", "ann", "domain:x.test", 1)
+    await spool.close()
+
+
 HISTORY_CHECKS: tuple[Check, ...] = (
     the_history_is_kept,
     the_history_has_deferrals_and_reports,
     questions_are_answered,
     operators_act,
+    operators_act_on_named_recipients,
 )

@@ -30,7 +30,8 @@ class SessionEntry(Struct, frozen=True, kw_only=True):
     ``direction`` is ``in`` (a client speaks to this daemon) or ``out`` (this daemon to another host); ``place`` the
     listener or the destination, ``peer`` the other end; ``ended`` None while it is open; ``lines`` how many lines of
     its dialogue are known; ``messages`` how many messages were accepted in what is known; ``problem`` what went wrong,
-    "" if nothing did; ``queue_id`` the message of a session ``out``; ``worker`` the number of the worker process.
+    "" if nothing did; ``queue_id`` the message of a session ``out``, ``security`` what the certificate of the other end
+    proves there, or why the session is in clear; ``worker`` the number of the worker process.
     """
 
     id: str
@@ -45,6 +46,7 @@ class SessionEntry(Struct, frozen=True, kw_only=True):
     problem: str
     worker: int
     queue_id: str = ""
+    security: str = ""
 
 
 class SessionsReport(Struct, frozen=True, kw_only=True):

@@ -120,6 +120,7 @@ def _outgoing(monitor: Monitor, record: AttemptRecord) -> SessionEntry:
         problem=record.problem,
         worker=monitor.number,
         queue_id=record.queue_id,
+        security=last.security if last is not None else "",
     )
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from posthouse.core import Bytes, Content, SettingError, StorageCorrupt, StorageError
-from posthouse.spool.filters import Condition, RecipientRow, SummaryRow
+from posthouse.spool.filters import Condition, LargestDestinations, RecipientRow, SummaryRow
 from posthouse.spool.history import Event, MessageSummary
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.model import (
@@ -280,6 +280,9 @@ class SqliteQueries:
 
     async def summary(self, conditions: Sequence[Condition] = (), *, now: float) -> list[SummaryRow]:
         return await self._reader.search(partial(search.summary, conditions=conditions, now=now))
+
+    async def largest(self, conditions: Sequence[Condition] = (), *, now: float, limit: int) -> LargestDestinations:
+        return await self._reader.search(partial(search.largest, conditions=conditions, now=now, limit=limit))
 
     async def audit(self, *, limit: int = 100) -> list[AuditRecord]:
         return await self._reader.search(partial(search.audit, limit=limit))

@@ -12,11 +12,22 @@ Fresh messages have no recipient rows.  No more of them exist than are being att
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
+from heapq import nsmallest
+from operator import add, sub
 
 from posthouse.core import path_text
-from posthouse.spool.filters import BUCKETS, Condition, RecipientRow, SummaryRow, matches, summarized
+from posthouse.spool.filters import (
+    BUCKETS,
+    Condition,
+    LargestDestinations,
+    RecipientRow,
+    SummaryRow,
+    matches,
+    summarized,
+)
 from posthouse.spool.history import Accepted, Event, MessageSummary, decode_arrival, decode_events
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.model import AuditRecord
@@ -24,7 +35,7 @@ from posthouse.spool.sqlite.history_store import people_of, plain_address
 from posthouse.spool.sqlite.queries.filter_terms import where
 from posthouse.spool.sqlite.rows import STATES, address_column, decode_envelope, destinations_of
 
-__all__ = ["audit", "count", "find", "history", "select", "select_newest", "summary"]
+__all__ = ["audit", "count", "find", "history", "largest", "select", "select_newest", "summary"]
 
 _COLUMNS = (
     "message, nth, sender, address, destination, state, attempts, received, due, size, last, route, slot IS NOT NULL"
@@ -194,9 +205,15 @@ def _by_index(conditions: Iterable[Condition]) -> bool:
     )
 
 
-def _arms(conditions: Sequence[Condition], now: float, what: str, group: str) -> tuple[str, list[str | float | int]]:
-    """``what`` of unsettled recipients, by the two indices if they know enough, else by the rows."""
+def _arms(
+    conditions: Sequence[Condition], now: float, what: str, group: str, names: Set[str] | None = None
+) -> tuple[str, list[str | float | int]]:
+    """``what`` of unsettled recipients, by the two indices if they know enough, else by the rows; of the destinations
+    ``names``, or of all."""
     terms, values = where(conditions, now)
+    if names is not None:
+        terms = [*terms, "destination IN (SELECT value FROM json_each(?))"]
+        values = [*values, json.dumps(sorted(names))]
     if not _by_index(conditions):
         return f"SELECT {what} FROM recipient NOT INDEXED WHERE {' AND '.join(terms)} {group}", values
     statement = " UNION ALL ".join(
@@ -218,29 +235,55 @@ def count(connection: sqlite3.Connection, conditions: Sequence[Condition], now: 
 
 
 def summary(connection: sqlite3.Connection, conditions: Sequence[Condition], now: float) -> list[SummaryRow]:
+    fresh = [row for row in _fresh(connection, 0) if matches(conditions, row, now)]
+    table = _table(connection, conditions, now, fresh, None)
+    return sorted(table.values(), key=lambda row: (-row.total, row.destination))
+
+
+def largest(
+    connection: sqlite3.Connection, conditions: Sequence[Condition], now: float, limit: int
+) -> LargestDestinations:
+    """The summary of the largest destinations: others are only counted, which takes 1/3 of the time."""
+    if not _by_index(conditions):  # every row is read in any case
+        rows = [row for row in summary(connection, conditions, now) if row.total]
+        return LargestDestinations(rows[:limit], sum(row.total for row in rows), len(rows))
+    fresh = [row for row in _fresh(connection, 0) if matches(conditions, row, now)]
+    statement, values = _arms(conditions, now, "destination, count(*)", "GROUP BY destination")
+    totals: dict[str, int] = {}
+    for name, some in (*connection.execute(statement, values), *((row.destination, 1) for row in fresh)):
+        totals[name] = totals.get(name, 0) + some
+    names = {name for name, _ in nsmallest(limit, totals.items(), key=lambda each: (-each[1], each[0]))}
+    table = _table(connection, conditions, now, [row for row in fresh if row.destination in names], names)
+    rows = sorted(table.values(), key=lambda row: (-row.total, row.destination))
+    return LargestDestinations(rows, sum(totals.values()), len(totals))
+
+
+def _table(
+    connection: sqlite3.Connection,
+    conditions: Sequence[Condition],
+    now: float,
+    fresh: Sequence[RecipientRow],
+    names: Set[str] | None,
+) -> dict[str, SummaryRow]:
+    """The rows of the summary by destination, of ``names`` or of all; ``fresh`` recipients have no rows to read."""
     # Cumulative, as no age then needs a group of its own: the index gives the groups in their order.
-    younger = ", ".join(["sum(received > ?)"] * len(BUCKETS))
-    statement, values = _arms(
-        conditions, now, f"destination, state, count(*), min(received), {younger}", "GROUP BY destination, state"
-    )
+    younger = ", ".join(["count(*) FILTER (WHERE received > ?)"] * len(BUCKETS))
+    what = f"destination, state, count(*), min(received), {younger}"
+    statement, values = _arms(conditions, now, what, "GROUP BY destination, state", names)
     ends = [now - end for end in BUCKETS]
     each = len(values) // (arms := len(_ARMS) if _by_index(conditions) else 1)
     given = [value for arm in range(arms) for value in (*ends, *values[arm * each : (arm + 1) * each])]
-    groups = connection.execute(statement, given).fetchall()
-    fresh = [
-        (row.destination, row.state, row.received) for row in _fresh(connection, 0) if matches(conditions, row, now)
-    ]
-    table: dict[str, SummaryRow] = {row.destination: row for row in summarized(fresh, now)}
-    for destination, state, some, oldest, *sums in groups:
-        row = table.get(destination) or SummaryRow(destination, (0,) * (len(BUCKETS) + 1), 0, 0, oldest)
-        upper, lower = [*sums, some], [0, *sums]
-        table[destination] = row._replace(
-            ages=tuple(before + up - low for before, up, low in zip(row.ages, upper, lower, strict=True)),
-            waiting=row.waiting + (some if state == 0 else 0),
-            held=row.held + (some if state == 1 else 0),
-            oldest=min(row.oldest, oldest),
-        )
-    return sorted(table.values(), key=lambda row: (-row.total, row.destination))
+    first = summarized([(row.destination, row.state, row.received) for row in fresh], now)
+    table: dict[str, SummaryRow] = {row.destination: row for row in first}
+    for destination, state, some, oldest, *sums in connection.execute(statement, given):
+        ages = tuple(map(sub, (*sums, some), (0, *sums)))
+        waiting, held = some if state == 0 else 0, some if state == 1 else 0
+        before = table.get(destination)
+        if before is not None:
+            ages = tuple(map(add, before.ages, ages))
+            waiting, held, oldest = before.waiting + waiting, before.held + held, min(before.oldest, oldest)
+        table[destination] = SummaryRow(destination, ages, waiting, held, oldest)
+    return table
 
 
 def audit(connection: sqlite3.Connection, limit: int) -> list[AuditRecord]:
