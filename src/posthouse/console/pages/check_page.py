@@ -14,7 +14,7 @@ from starlette.datastructures import FormData, UploadFile
 from posthouse.console.declarations import NavEntry, Page, PageAction, Shown
 from posthouse.console.problems import RequestRefused
 from posthouse.core import SettingError
-from posthouse.service.mailauth.auth_reasons_zh import chinese_auth_reason
+from posthouse.service.mailauth.texts.auth_reasons_zh import chinese_auth_reason
 from posthouse.service.operations.checks.domain_records import DomainCheck
 from posthouse.service.operations.checks.findings_zh import chinese_finding
 from posthouse.service.operations.checks.message_checks import MessageAuth

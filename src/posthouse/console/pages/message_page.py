@@ -19,7 +19,7 @@ from posthouse.console.mail_parts import attachment_header, octets_of, part_resp
 from posthouse.console.pages.inbox_page import list_address, listing_of
 from posthouse.console.problems import NotFound, RequestRefused
 from posthouse.core import PosthouseError
-from posthouse.service.mailauth.verdict_text import verdict_sentence
+from posthouse.service.mailauth.texts.verdict_text import verdict_sentence
 from posthouse.service.operations.inboxes.linking import link_text
 from posthouse.service.operations.results import Explained
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from posthouse.service.mailauth.auth_reasons_zh import chinese_auth_reason
+from posthouse.service.mailauth.texts.auth_reasons_zh import chinese_auth_reason
 
 __all__ = ["chinese_finding"]
 
