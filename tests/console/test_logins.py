@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tests.service.operation_harness import OperationHarness
+from tests.service.operation_harness import OperationHarness, run
 
 from posthouse.console.app import Console
 from posthouse.console.operating import ContextRunner
@@ -189,4 +188,4 @@ def test_a_session_ends_with_its_password_and_its_account(
         await desk.do(operation, account="ann", **given)
         assert (operators.session(mine, 1.0), operators.session(other, 1.0)) == (None, "bob")
 
-    asyncio.run(go())
+    run(go)
