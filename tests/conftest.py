@@ -14,10 +14,11 @@ import glob
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests import leftovers
 
 settings.register_profile("dev", max_examples=40, deadline=None)
 settings.register_profile(
@@ -32,11 +33,15 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
 
 _SKIPPED = pytest.StashKey[dict[str, str]]()
 _NOTES = pytest.StashKey[list[str]]()
+#: Names of the fixtures of the whole run that hold something open.
+_KEPT = pytest.StashKey[set[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SKIPPED] = {}
     config.stash[_NOTES] = []
+    config.stash[_KEPT] = set()
+    leftovers.settle()
     config.pluginmanager.register(_Reports(config), "posthouse-reports")
     # Debian keeps sendmail, smtp-sink and their kin where only root looks; .ci/run unpacks some into build/programs.
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
@@ -57,6 +62,32 @@ def _no_stray_exception() -> Iterator[None]:
     from then on every exception of the process would have it, and all that it holds, as its context."""
     yield
     assert sys.exc_info() == (None, None, None)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_leftovers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No module leaves the process changed: what a later test finds may not depend on which modules came before it."""
+    before = leftovers.State.now()
+    yield
+    used = {name for item in request.session.items if item.path == request.path for name in item.fixturenames}
+    may_leave = request.node.get_closest_marker("leaves_open") or used & request.config.stash[_KEPT]
+    found = leftovers.changes(before, look_at_held=not may_leave)
+    leftovers.put_back(before)
+    assert not found, "\n".join(["the tests of this module leave behind (tests/leftovers.py):", *found])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Note the fixtures of the whole run that open something."""
+    if fixturedef.scope != "session":
+        return (yield)
+    before = leftovers.held()
+    result = yield
+    if any(leftovers.held().beyond(before)):
+        request.config.stash[_KEPT].add(fixturedef.argname)
+    return result
 
 
 class _Reports:

@@ -207,6 +207,9 @@ def test_lazy_names_are_those_of_the_type_checker(init: Path) -> None:
     lazy = lazy_names(tree)
     assert lazy, f"{module_name(init)} calls lazily and imports nothing under TYPE_CHECKING"
     package = importlib.import_module(module_name(init))
+    modules = {file.stem for file in init.parent.glob("*.py")} | {folder.name for folder in init.parent.iterdir()}
+    # Importing the module would make the name the module, and what a program gets would depend on what came before.
+    assert not {name for _, name in lazy} & modules, "a lazy name is no module's name"
     for module, name in lazy:
         assert package.__getattr__(name) is getattr(importlib.import_module(module), name)
     eager = {name for node in tree.body if isinstance(node, ast.ImportFrom) for name in imported_from_posthouse(node)}

@@ -31,7 +31,6 @@ SAME_FILE: dict[str, str] = {
     "inbox.py": "a command, its operation and its table: cli has one module per group of commands",
     "model.py": "the value classes of one package: rows of the catalogue, a delivery, the settings",
     "policy.py": "two terms of the field: X.7 of the enhanced codes (RFC 3463), and what a server asks",
-    "probe.py": "a command and what it runs: cli has one module per group of commands",
     "queue.py": "a command and its operations: cli has one module per group of commands",
     "reload.py": "a command and its operation: cli has one module per group of commands",
     "results.py": "what one package gives back: the shapes of answers of operations, and the result of one message",

@@ -8,6 +8,7 @@ packages count as packages of layer 7.
 from __future__ import annotations
 
 import ast
+import functools
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -78,7 +79,19 @@ def package_of(file: Path, source: Path = SOURCE) -> str:
 
 
 def read_tree(source: Path = SOURCE) -> list[Import]:
-    """Every import of every module under ``source``, in the order of the paths."""
+    """Every import of every module under ``source``, in the order of the paths.
+
+    Posthouse's own source is read once in a process: parsing it takes a second.
+    """
+    return list(_own_tree()) if source == SOURCE else _read_tree(source)
+
+
+@functools.cache
+def _own_tree() -> tuple[Import, ...]:
+    return tuple(_read_tree(SOURCE))
+
+
+def _read_tree(source: Path) -> list[Import]:
     return [found for file in sorted(source.rglob("*.py")) for found in read_file(file, source)]
 
 

@@ -165,19 +165,23 @@ def test_every_reply_at_every_stage(
 def test_an_end_at_every_octet(
     kind: str, mode: str, resumed: bool, settings: ssl.SSLContext, files: tuple[str, str, str]
 ) -> None:
-    """The server ends or resets the connection behind each octet of its own, until a session succeeds."""
+    """The server ends or resets the connection behind each octet of its own, until a session succeeds.
+
+    Inside TLS the modes differ in what they verify only, so that a cut behind every 5th octet is enough for the others.
+    """
+    clear = sum(len(STAGES[stage]) for stage in ("greeting", "EHLO", "STARTTLS"))
     policy = TlsPolicy(mode, context=client_context(verify=mode == "verify", ca=files[0] if mode == "verify" else ""))
     whole = Wire(scripted(settings))
     assert check(kind, whole, policy)
     kept = policy._sessions.copy()
     number = 0
     while True:
-        number += 1
+        number += 1 if number <= clear or mode == "verify" else 5
         policy._sessions.clear()
         if resumed:
             policy._sessions.update(kept)
         wire = Wire(scripted(settings), number, reset=number % 2 == 0)
         if check(kind, wire, policy) and not wire.cut:
             break
-        assert number <= whole.said, "a session that is not cut off succeeds"
+        assert number <= whole.said + 5, "a session that is not cut off succeeds"
     assert number > (700 if resumed else 1_100)

@@ -22,6 +22,7 @@ from posthouse.client import (
     WrongDoor,
 )
 from posthouse.core import CertificateRefused, NetworkError, RemoteError, Result, TlsFailed
+from posthouse.net import tls_port
 from posthouse.net.certificates import make_self_signed
 
 from .secured_peers import CONTENT, LIMITS, NAME, Connection, Pair, deliver, pair, serving, transaction
@@ -305,7 +306,8 @@ def test_a_session_in_clear_at_a_port_that_speaks_tls(kind: str, mode: str, righ
 
 
 @KINDS
-def test_a_slow_greeting_is_no_wrong_door(kind: str) -> None:
+def test_a_slow_greeting_is_no_wrong_door(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls_port, "_SECONDS", 0.2)
     second: list[Connection] = []
 
     def script(connection: Connection) -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from posthouse.codes import KNOWN_REFUSALS, KnownRefusal, known_refusal, known_refusal_in
-from posthouse.codes.lookup import sentence
+from posthouse.codes.code_lookup import sentence
 from posthouse.core import Reply
 
 

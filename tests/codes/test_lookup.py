@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from posthouse.codes import BasicCode, EnhancedCode, Text, Whose
-from posthouse.codes.lookup import (
+from posthouse.codes.code_lookup import (
     ALL_BASIC,
     ALL_ENHANCED,
     REGISTRY,

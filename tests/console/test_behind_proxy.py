@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -39,17 +40,21 @@ def token(tmp_path: Path) -> str:
     return file.add_token("t", read_only=False, now=0.0)
 
 
-def made(tmp_path: Path, peer: str) -> TestClient:
-    config = parse(CONFIG.format(path=tmp_path))
-    daemon = Daemon(config, log=lambda event, /, **fields: None)
-    console = Console(ContextRunner(daemon.context), settings=config.console)
-    return TestClient(console.guarded, base_url="http://backend.internal", follow_redirects=False, client=(peer, 4711))
+@contextmanager
+def made(config: str, peer: str, base_url: str = "http://backend.internal") -> Iterator[TestClient]:
+    parsed = parse(config)
+    daemon = Daemon(parsed, log=lambda event, /, **fields: None)
+    console = Console(ContextRunner(daemon.context), settings=parsed.console)
+    with TestClient(console.guarded, base_url=base_url, follow_redirects=False, client=(peer, 4711)) as client:
+        yield client
+        assert client.portal is not None
+        client.portal.call(daemon.spool.close)
 
 
 @pytest.fixture
 def client(tmp_path: Path, token: str) -> Iterator[TestClient]:
     """The proxy asks, with the token."""
-    with made(tmp_path, "192.0.2.7") as client:
+    with made(CONFIG.format(path=tmp_path), "192.0.2.7") as client:
         client.headers = {**FORWARDED, "authorization": f"Bearer {token}"}  # type: ignore[assignment]
         yield client
 
@@ -96,17 +101,15 @@ def test_a_login_is_secure_and_below_the_prefix(client: TestClient) -> None:
 
 
 def test_nobody_but_the_proxy_is_answered(tmp_path: Path, token: str) -> None:
-    with made(tmp_path, "192.0.2.8") as client:
+    with made(CONFIG.format(path=tmp_path), "192.0.2.8") as client:
         found = client.get("/console/configuration", headers={**FORWARDED, "authorization": f"Bearer {token}"})
         assert found.status_code == 403
         assert "through its reverse proxy only" in found.text
 
 
 def test_forwarded_fields_of_others_are_not_believed(tmp_path: Path, token: str) -> None:
-    config = parse(f'data_dir = "{tmp_path}"\n[console]\nhosts = ["mail.example.org"]')
-    daemon = Daemon(config, log=lambda event, /, **fields: None)
-    console = Console(ContextRunner(daemon.context), settings=config.console)
-    with TestClient(console.guarded, base_url="http://evil.example") as client:
+    config = f'data_dir = "{tmp_path}"\n[console]\nhosts = ["mail.example.org"]'
+    with made(config, "127.0.0.1", "http://evil.example") as client:
         headers = {"x-forwarded-host": "mail.example.org", "authorization": f"Bearer {token}"}
         assert client.get("/configuration", headers=headers).status_code == 421
 
@@ -122,7 +125,7 @@ def test_the_nearest_proxy_tells_who_asks(tmp_path: Path, token: str, monkeypatc
         return None
 
     monkeypatch.setattr("posthouse.console.security.console_logins.asyncio.sleep", no_wait)
-    with made(tmp_path, "192.0.2.7") as client:
+    with made(CONFIG.format(path=tmp_path), "192.0.2.7") as client:
         forwarded = {**FORWARDED, "x-forwarded-for": "203.0.113.9, 198.51.100.4"}
         client.get("/console/configuration.json", headers={**forwarded, "authorization": "Basic YTpi"})
     assert seen == ["198.51.100.4"]
@@ -132,7 +135,7 @@ def test_the_nearest_proxy_tells_who_asks(tmp_path: Path, token: str, monkeypatc
     "forwarded", ["198.51.100.4:5678", "[2001:db8::1]:443", "2001:db8::1", "unknown", "a:b:c", "_hidden", "", "\xb2"]
 )
 def test_a_client_is_told_in_any_form(tmp_path: Path, token: str, forwarded: str) -> None:
-    with made(tmp_path, "192.0.2.7") as client:
+    with made(CONFIG.format(path=tmp_path), "192.0.2.7") as client:
         headers = {**FORWARDED, "x-forwarded-for": forwarded.encode("latin-1"), "authorization": "Basic YW5uOng="}
         assert client.get("/configuration", headers=headers).status_code == 401  # type: ignore[arg-type]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import re
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tests.service.operation_harness import OperationHarness
+from tests.service.operation_harness import OperationHarness, run
 
 from posthouse.console.app import Console
 from posthouse.console.operating import ContextRunner
@@ -47,6 +46,8 @@ def client(tmp_path: Path, operators: OperatorFile, monkeypatch: pytest.MonkeyPa
     console = Console(ContextRunner(daemon.context), settings=config.console)
     with TestClient(console.guarded, base_url="http://127.0.0.1:8025", follow_redirects=False) as made:
         yield made
+        assert made.portal is not None
+        made.portal.call(daemon.spool.close)
 
 
 def log_in(client: TestClient, user: str = "ann", password: str = PASSWORD, **more: str) -> Any:
@@ -187,4 +188,4 @@ def test_a_session_ends_with_its_password_and_its_account(
         await desk.do(operation, account="ann", **given)
         assert (operators.session(mine, 1.0), operators.session(other, 1.0)) == (None, "bob")
 
-    asyncio.run(go())
+    run(go)

@@ -474,7 +474,8 @@ def test_a_host_that_wants_tls_and_offers_none_fails_the_message() -> None:
         greeted(connection, "SIZE")
         connection.expect(b"MAIL")
         connection.say(b"530 5.7.0 Must issue a STARTTLS command first\r\n")
-        connection.rest()
+        while connection.line() != b"QUIT":
+            connection.say(b"503 5.5.1 STARTTLS first\r\n")
 
     with Server(script) as server:
         sent = send(server, with_tls(TlsMode.OPPORTUNISTIC))
@@ -636,7 +637,7 @@ def test_requiretls_never_goes_in_clear(offers: tuple[str, ...]) -> None:
 
 
 def test_requiretls_to_a_host_that_is_down_waits() -> None:
-    with Server(_reset) as server:
+    with Server(Connection.reset) as server:
         sent = send(server, with_tls(TlsMode.OPPORTUNISTIC), chosen=NAME, envelope=REQUIRED)
     assert sent.outcome.result is Result.DEFERRED
 

@@ -22,7 +22,7 @@ from typing import Any, Final
 import pytest
 
 from posthouse.client import SessionRefused, Timeouts, connect, open_blocking
-from posthouse.codes.lookup import explain_enhanced
+from posthouse.codes.code_lookup import explain_enhanced
 from posthouse.core import Bytes, Envelope, Recipient, Reply, StorageError, StorageFull
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import (

@@ -272,6 +272,7 @@ def test_levels_and_formats_of_the_standard_library() -> None:
     log.error("below")
     assert handler._thread is None
     log.removeHandler(handler)
+    log.propagate = True
     handler.close()
     with pytest.raises(LocalError):
         MailHandler("no address", "b@here.test")

@@ -199,13 +199,17 @@ def test_ipv6_everywhere_leaves_ipv4_free() -> None:
     async def scenario() -> None:
         network = SocketNetwork()
         try:
-            six = await network.listen(Endpoint("::"), RecordingHandler)
+            (await network.listen(Endpoint("::"), RecordingHandler)).close()
         except SettingError as error:
             pytest.skip(f"needs IPv6: {error}")
-        four = await network.listen(Endpoint("0.0.0.0", six.local.port), RecordingHandler)
-        assert four.local.port == six.local.port
-        four.close()
-        six.close()
+        # IPv4 first: its ports are those that other programs of this machine have.
+        four = await network.listen(Endpoint("0.0.0.0"), RecordingHandler)
+        try:
+            six = await network.listen(Endpoint("::", four.local.port), RecordingHandler)
+            assert four.local.port == six.local.port
+            six.close()
+        finally:
+            four.close()
 
     run(scenario())
 

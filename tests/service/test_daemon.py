@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -326,6 +327,16 @@ asyncio.run(serve(config, ready=lambda daemon: print(daemon.endpoints["mx"].port
 """
 
 
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """The garbage collector, which a daemon sets for its whole process, as it was before."""
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+@pytest.mark.usefixtures("collector")
 def test_what_nobody_caught_is_a_line_of_the_log(tmp_path: Path) -> None:
     """The spool says in this way that the disk does not sync its log."""
     said: list[tuple[str, dict[str, object]]] = []

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from posthouse.codes.lookup import ALL_BASIC, explain_enhanced
+from posthouse.codes.code_lookup import ALL_BASIC, explain_enhanced
 from posthouse.core import EventSink, Reply, StorageError, StorageFull
 from posthouse.protocol.readers import ReplyReader
 from posthouse.service import Daemon

@@ -8,6 +8,8 @@ from posthouse.spool.sqlite.liveness import LOOK
 from posthouse.testing.simulation import World
 from posthouse.testing.simulation.scenario import bad_day
 
+pytestmark = pytest.mark.leaves_open("databases that were replaced stay open")
+
 
 def test_the_calendar_jumps_while_an_attempt_is_under_way() -> None:
     """Seed 350: the lease ran out by the calendar, the worker leased its own mail again, and delivered it twice."""

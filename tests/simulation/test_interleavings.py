@@ -11,6 +11,8 @@ from posthouse.core import SettingError
 from posthouse.relay import wake_up, worker
 from posthouse.testing.simulation import CrashKind, NoChaos, World
 
+pytestmark = pytest.mark.leaves_open("databases that were replaced stay open")
+
 RETRY = '[relay]\nretry_first = "1m"\nretry_max = "5m"\n'
 CATCHER = '[[domain]]\nname = "*"\ndeliver = "mailbox"\nmailboxes = "any"\n'
 YEAR = 365 * 86_400.0

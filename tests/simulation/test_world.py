@@ -12,6 +12,8 @@ from posthouse.core import LocalError, Notify, Result
 from posthouse.spool import RecipientState
 from posthouse.testing.simulation import CrashKind, VirtualClock, VirtualLoop, VirtualProcess, World, parse_step
 
+pytestmark = pytest.mark.leaves_open("databases that were replaced stay open")
+
 RETRY = '[relay]\nretry_first = "1m"\n'
 
 

@@ -22,6 +22,7 @@ from posthouse.spool.sqlite.rows import ACTION_EVENTS
 from posthouse.testing.power_loss import PowerLoss
 from posthouse.testing.queue_listing import unfinished
 
+pytestmark = pytest.mark.leaves_open("spools that are given up as a crash does")
 SCRIPT = Path(__file__).with_name("crash_scenario.py")
 SCENARIO = runpy.run_path(str(SCRIPT))
 NOW = SCENARIO["NOW"]

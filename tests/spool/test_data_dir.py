@@ -15,6 +15,7 @@ from posthouse.core import SettingError
 from posthouse.spool import Durable, SqliteSpool
 from posthouse.spool.sqlite.storage.data_dir import LOCK_FILE, DataDirLock
 
+pytestmark = pytest.mark.leaves_open("spools that are given up as a crash does")
 HOLDER = """
 import sys
 from posthouse.spool.sqlite.storage.data_dir import DataDirLock

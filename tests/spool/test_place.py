@@ -19,6 +19,7 @@ from posthouse.spool.sqlite.storage.durability import Durable
 from posthouse.spool.sqlite.storage.layout import Layout
 from posthouse.spool.sqlite.storage.place import OpenPlace
 
+pytestmark = pytest.mark.leaves_open("spools that are given up as a crash does")
 NOW = 1_700_000_000.0
 ENVELOPE = Envelope(None, (Recipient(Address("b", "x.test")),))
 BIG = b"0123456789abcdef" * 6000  # in a file

@@ -66,7 +66,7 @@ def _ended(stop: asyncio.Event) -> exit_codes.CommandFailed:
 
 
 async def _all(tour: CodeTour, lang: str, *, quiet: bool) -> list[dict[str, Any]]:
-    from posthouse.codes.lookup import ALL_BASIC
+    from posthouse.codes.code_lookup import ALL_BASIC
     from posthouse.service.code_tour import CODE_WAYS
 
     facts = []

@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
-    from posthouse.codes.command_words import ALL_COMMANDS, CommandEntry, command
-    from posthouse.codes.dialogue import Live, Said, annotate
-    from posthouse.codes.known_refusals import KNOWN_REFUSALS, KnownRefusal, known_refusal, known_refusal_in
-    from posthouse.codes.leniencies import LENIENCIES, LeniencyEntry, remark_in_brief, remark_text
-    from posthouse.codes.lookup import (
+    from posthouse.codes.code_lookup import (
         ALL_BASIC,
         ALL_ENHANCED,
         REGISTRY,
@@ -24,6 +20,10 @@ if TYPE_CHECKING:
         near,
         sentence,
     )
+    from posthouse.codes.command_words import ALL_COMMANDS, CommandEntry, command
+    from posthouse.codes.dialogue import Live, Said, annotate
+    from posthouse.codes.known_refusals import KNOWN_REFUSALS, KnownRefusal, known_refusal, known_refusal_in
+    from posthouse.codes.leniencies import LENIENCIES, LeniencyEntry, remark_in_brief, remark_text
     from posthouse.codes.model import BasicCode, EnhancedCode, Registration, Text, Whose
 
 __all__ = [
@@ -65,7 +65,7 @@ __getattr__ = lazily(
         "dialogue": "Live Said annotate",
         "known_refusals": "KNOWN_REFUSALS KnownRefusal known_refusal known_refusal_in",
         "leniencies": "LENIENCIES LeniencyEntry remark_in_brief remark_text",
-        "lookup": "ALL_BASIC ALL_ENHANCED REGISTRY explain_enhanced explain_reply guess_enhanced guess_reply"
+        "code_lookup": "ALL_BASIC ALL_ENHANCED REGISTRY explain_enhanced explain_reply guess_enhanced guess_reply"
         " lookup near sentence",
         "model": "BasicCode EnhancedCode Registration Text Whose",
     },

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from posthouse.codes.lookup import sentence
+from posthouse.codes.code_lookup import sentence
 from posthouse.core.reply import Reply
 
 __all__ = ["Live", "Said", "annotate"]

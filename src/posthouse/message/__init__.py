@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from posthouse.message.authoring.calendar import CalendarEvent
     from posthouse.message.authoring.list_fields import ListFields
     from posthouse.message.authoring.replies import forward, reply
-    from posthouse.message.authoring.signed_message import SignedMessage
     from posthouse.message.authoring.templates import RenderedTemplate, Templates
     from posthouse.message.composing.attachment import Attachment
+    from posthouse.message.composing.signed_message import SignedMessage
     from posthouse.message.conversion import Converted, Unconvertible, convert, downgrade
     from posthouse.message.dsn.model import Action, DeliveryReport, OriginalMessage, RecipientFields, RecipientStatus
     from posthouse.message.dsn.read import read_dsn
@@ -90,7 +90,7 @@ __getattr__ = lazily(
         "authoring.calendar": "CalendarEvent",
         "authoring.list_fields": "ListFields",
         "authoring.replies": "forward reply",
-        "authoring.signed_message": "SignedMessage",
+        "composing.signed_message": "SignedMessage",
         "authoring.templates": "RenderedTemplate Templates",
         "composing.attachment": "Attachment",
         "conversion": "Converted Unconvertible convert downgrade",

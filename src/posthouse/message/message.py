@@ -16,7 +16,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from posthouse.core import Body, Envelope, LocalError, Recipient
-from posthouse.message.authoring.signed_message import Signable
 from posthouse.message.composing.bodies import BodyParts, body_part
 from posthouse.message.composing.drawn import date_now, unique_id
 from posthouse.message.composing.given_mailboxes import Addressee, Addressees, given_mailboxes, one_mailbox
@@ -30,6 +29,7 @@ from posthouse.message.composing.head_lines import (
     foreign_address,
 )
 from posthouse.message.composing.pieces import CHUNK, Piece, chunked, file_state, join, size_of
+from posthouse.message.composing.signed_message import Signable
 from posthouse.message.encode import fold
 from posthouse.message.field_writing import mailbox_field, mailboxes_of, text_field, written_field
 from posthouse.message.mailboxes import Mailbox, with_a_labels

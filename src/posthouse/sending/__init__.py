@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from posthouse.sending.one_message import asend, send
     from posthouse.sending.options import SendOptions, ServerTarget
     from posthouse.sending.pool import AsyncPool, Pool, PoolStatus, Progress, SendManyOptions
-    from posthouse.sending.probe import ProbeReport, probe
     from posthouse.sending.results import Ambiguous, SendFailed, SendResult, UnseenFailureWarning
+    from posthouse.sending.server_probe import ProbeReport, probe
     from posthouse.sending.submitting import submit
     from posthouse.sending.transports import Transport
     from posthouse.sending.transports.memory import MemoryTransport, SentMessage, memory
@@ -93,7 +93,7 @@ __getattr__ = lazily(
         "messages.batches": "verp",
         "messages.outgoing": "Outgoing OutgoingMessage",
         "pool": "AsyncPool Pool PoolStatus Progress SendManyOptions",
-        "probe": "ProbeReport probe",
+        "server_probe": "ProbeReport probe",
         "results": "Ambiguous SendFailed SendResult UnseenFailureWarning",
         "submitting": "submit",
         "transports": "Transport",

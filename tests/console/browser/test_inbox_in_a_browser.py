@@ -14,6 +14,8 @@ from posthouse.core import Address, Bytes, Envelope, Recipient
 from posthouse.spool import SqliteSpool
 from posthouse.spool.interface import StoredMessage
 
+pytestmark = pytest.mark.leaves_open("browser and console are those of the whole run")
+
 
 async def keep(spool: SqliteSpool, octets: bytes, inbox: str) -> None:
     incoming = spool.receive()

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+pytestmark = pytest.mark.leaves_open("browser and console are those of the whole run")
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("language", ["en", "zh"])
+
+@pytest.mark.parametrize(("theme", "language"), [("light", "en"), ("dark", "zh")])
 def test_the_page_is_accessible(page: Page, accessible: Callable[[Page], None], theme: str, language: str) -> None:
     page.goto(f"/configuration?q=dns&theme={theme}&lang={language}")
     accessible(page)

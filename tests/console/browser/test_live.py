@@ -9,6 +9,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from tests.console.live_console import LiveConsole
 
+pytestmark = pytest.mark.leaves_open("browser and console are those of the whole run")
+
 #: Keeps a promise of the next change; the function itself returns nothing, so that nothing waits yet.
 WAIT = """() => {
     window.told = new Promise((told) => {

@@ -13,6 +13,8 @@ from posthouse.core import Address, Envelope, Recipient
 from posthouse.server import Server
 from posthouse.service.monitor.session_book import SessionRecord
 
+pytestmark = pytest.mark.leaves_open("browser and console are those of the whole run")
+
 
 async def _store(live: LiveConsole, to: str) -> str:
     now = live.daemon.clock.time()

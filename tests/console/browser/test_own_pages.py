@@ -14,6 +14,8 @@ from posthouse.service import parse
 from posthouse.service.accounts import AccountFile
 from posthouse.service.accounts.operators import OperatorFile
 
+pytestmark = pytest.mark.leaves_open("browser and console are those of the whole run")
+
 
 @pytest.mark.parametrize("path", ["/api", "/configuration/findings", "/configuration/accounts", "/login", "/nothing"])
 def test_a_page_is_accessible(page: Page, accessible: Callable[[Page], None], path: str) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+pytestmark = pytest.mark.leaves_open("browser and console are those of the whole run")
+
 
 def say(page: Page, line: str) -> None:
     page.get_by_test_id("speak-input").fill(line)

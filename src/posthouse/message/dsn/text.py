@@ -18,7 +18,7 @@ from email.header import decode_header, make_header
 from operator import attrgetter
 
 from posthouse.codes import Text
-from posthouse.codes.lookup import explain_enhanced, explain_reply, guess_reply, sentence
+from posthouse.codes.code_lookup import explain_enhanced, explain_reply, guess_reply, sentence
 from posthouse.core import Address
 from posthouse.message.dsn.model import RecipientStatus
 from posthouse.message.headers import first_values

@@ -2,7 +2,6 @@
 
 Clock, network, resolver, spool, log and random source can be handed in; the default is the real one.  Nothing is opened
 before ``start`` and nothing is left open after ``drain``; two daemons in one event loop are independent.
-
 Start order: spool, relay worker, listeners, so that mail is accepted only when it can be stored and delivered.  Stop
 order: listeners, attempts under way, spool.  Mail that is still queued is on stable storage until the next start.
 

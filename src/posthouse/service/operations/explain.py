@@ -170,8 +170,8 @@ def _said(found: SettingText, lang: str) -> SettingText:
 
 
 def _codes(code: str, lang: str) -> list[CodeEntry]:
+    from posthouse.codes.code_lookup import lookup, near  # a large table
     from posthouse.codes.known_refusals import known_refusal_in
-    from posthouse.codes.lookup import lookup, near  # a large table
     from posthouse.codes.model import BasicCode
 
     known = lookup(code)

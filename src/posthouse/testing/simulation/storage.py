@@ -255,6 +255,7 @@ class _OpenSpool(SqliteSpool):
             else:
                 self.writer.drop()
             self._reader._close()
+            self._place.close()
             owner.leave()
 
 
