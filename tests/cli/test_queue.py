@@ -296,7 +296,7 @@ def test_looking_without_a_daemon_makes_no_daemon(spool: Spool) -> None:
     )
     command = [sys.executable, "-c", script, spool.ids[0]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    rooms = ["cli", "client", "core", "net", "protocol", "service", "spool"]
+    rooms = ["cli", "client", "codes", "core", "net", "protocol", "service", "spool"]
     assert done.stdout.splitlines()[-1] == f"0 {rooms} []"
 
 
