@@ -43,6 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_KEPT] = set()
     leftovers.settle()
     config.pluginmanager.register(_Reports(config), "posthouse-reports")
+    config.pluginmanager.register(_Fixtures(), "posthouse-fixtures")
     # Debian keeps sendmail, smtp-sink and their kin where only root looks; .ci/run unpacks some into build/programs.
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     more = ("/usr/sbin", "/sbin", str(config.rootpath / "build" / "programs"))
@@ -76,18 +77,21 @@ def _no_leftovers(request: pytest.FixtureRequest) -> Iterator[None]:
     assert not found, "\n".join(["the tests of this module leave behind (tests/leftovers.py):", *found])
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_fixture_setup(
-    fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
-) -> Generator[None, object, object]:
-    """Note the fixtures of the whole run that open something."""
-    if fixturedef.scope != "session":
-        return (yield)
-    before = leftovers.held()
-    result = yield
-    if any(leftovers.held().beyond(before)):
-        request.config.stash[_KEPT].add(fixturedef.argname)
-    return result
+class _Fixtures:
+    """Notes the fixtures of the whole run that open something.  A plug-in, because pytest asks the ``conftest`` of a
+    folder about fixtures of that folder only."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[object], request: pytest.FixtureRequest
+    ) -> Generator[None, object, object]:
+        if fixturedef.scope != "session":
+            return (yield)
+        before = leftovers.held()
+        result = yield
+        if any(leftovers.held().beyond(before)):
+            request.config.stash[_KEPT].add(fixturedef.argname)
+        return result
 
 
 class _Reports:

@@ -112,6 +112,7 @@ def test_another_process_goes_on_behind_what_is_settled(tmp_path: Path) -> None:
         await feed.look()
         first.settled = 2
         await feed.settle()
+        journal.close()
         second = Taker()
         feed = DeliveryFeed(str(tmp_path), [second])
         task = asyncio.ensure_future(feed.run())

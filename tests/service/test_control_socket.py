@@ -132,7 +132,7 @@ def test_the_console_names_the_account_that_asks(tmp_path: Path) -> None:
         (b'{"op": "queue list", "args": {"limits": 1}}\n', 'no parameter "limits"'),
         (b'{"op": "queue list", "args": {"limit": "1"}}\n', "is not a int"),
         (b'{"op": "queue list", "args": {"limit": true}}\n', "is not a int"),
-        (b'{"op": "queue hold"}\n', '"filter" is missing'),
+        (b'{"op": "queue hold"}\n', "no filter says what to hold"),
         (b'{"op": "inbox delete", "args": {"numbers": 1}}\n', "is not a list"),
         (b'{"op": "inbox delete", "args": {"numbers": ["1"]}}\n', "this is no request"),
         (b'{"op": "queue hold", "args": {"filter": "sate:held"}}\n', 'did you mean "state"'),

@@ -91,6 +91,10 @@ class Calendar:
         """Calendar seconds."""
         return self.now
 
+    def stopwatch(self) -> float:
+        """The clock goes as the stopwatch does."""
+        return self.now - NOW
+
 
 def settlements(stored: Stored, state: RecipientState, due: float = NOW) -> list[Settlement]:
     """All recipients of its first work end so."""
@@ -182,7 +186,7 @@ async def operate(queue: SqliteSpool, accept: Callable[..., object], attempt: Ca
 async def main(directory: str, durable: Durable) -> None:
     """Run the scenario once."""
     calendar = Calendar()
-    queue = SqliteSpool(directory, durable=durable, time=calendar)
+    queue = SqliteSpool(directory, durable=durable, time=calendar, stopwatch=calendar.stopwatch)
     await queue.open(NOW)
     tell("open")
     await live(queue, tell, calendar)

@@ -178,7 +178,7 @@ def test_disk_fails_at_each_act(tmp_path: Path, error: int, lasting: int) -> Non
     async def life(directory: Path, act: int) -> list[str]:
         lines: list[str] = []
         calendar = SCENARIO["Calendar"]()
-        queue = SqliteSpool(directory, durable=Durable(), time=calendar)
+        queue = SqliteSpool(directory, durable=Durable(), time=calendar, stopwatch=calendar.stopwatch)
         await queue.open(NOW)
         # The disk is well while the spool opens; the fake is in every act from here on.
         fake = failing(act, error, lasting)
@@ -228,7 +228,7 @@ def test_power_fails_at_each_act(tmp_path: Path, kind: str) -> None:
 
     async def life() -> None:
         calendar = SCENARIO["Calendar"]()
-        queue = SqliteSpool(tmp_path / "template", durable=durable, time=calendar)
+        queue = SqliteSpool(tmp_path / "template", durable=durable, time=calendar, stopwatch=calendar.stopwatch)
         await queue.open(NOW)
         await SCENARIO["live"](queue, lambda *words: lines.append(" ".join(map(str, words))), calendar)
         await queue.close()

@@ -117,6 +117,6 @@ def test_everything_works_without_javascript(plain_page: Page, live: LiveConsole
     expect(plain_page.get_by_test_id("mail-row")).to_have_count(1)
     plain_page.get_by_test_id("mail-row").get_by_role("checkbox").check()
     plain_page.get_by_role("button", name="Delete", exact=True).click()
-    expect(plain_page.get_by_text("1 deleted")).to_be_visible()
+    expect(plain_page.get_by_text("1 deleted", exact=True)).to_be_visible()
     plain_page.get_by_test_id("inbox-undo").click()
     expect(plain_page.get_by_text("1 restored")).to_be_visible()

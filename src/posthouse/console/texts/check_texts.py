@@ -19,7 +19,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "check.message.lead": (
             "What a receiver makes of SPF, DKIM, ARC and DMARC of a message, and what to change.",
-            "接收方如何判断一封邮件的 SPF、DKIM、ARC 和 DMARC，以及应当改什么。",
+            "接收SMTP如何判断一封邮件的 SPF、DKIM、ARC 和 DMARC，以及应当改什么。",
         ),
         "check.name": ("Domain", "域名"),
         "check.selectors": ("DKIM selectors", "DKIM 选择符"),
@@ -43,7 +43,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "check.topic.mx": ("MX: where mail for the domain goes", "MX：该域的邮件送往何处"),
         "check.topic.spf": ("SPF: which hosts may send for it", "SPF：哪些主机可以用该域的名义发信"),
         "check.topic.dkim": ("DKIM: the keys of its signatures", "DKIM：签名所用的密钥"),
-        "check.topic.dmarc": ("DMARC: what receivers do with forgeries", "DMARC：接收方如何处理伪造的邮件"),
+        "check.topic.dmarc": ("DMARC: what receivers do with forgeries", "DMARC：接收SMTP如何处理伪造的邮件"),
         "check.topic.mta-sts": ("MTA-STS: TLS demanded by policy", "MTA-STS：用策略要求 TLS"),
         "check.topic.tls-rpt": ("TLS reports: where problems are told", "TLS 报告：问题报告给谁"),
         "check.topic.dane": ("DANE: TLS demanded by DNSSEC", "DANE：用 DNSSEC 要求 TLS"),
@@ -59,7 +59,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "check.reason": ("Reason", "原因"),
         "check.asks": (
             "The policy of {domain} ({policy}) asks receivers to: {what}.",
-            "{domain} 的策略（{policy}）要求接收方：{what}。",
+            "{domain} 的策略（{policy}）要求接收SMTP：{what}。",
         ),
         "check.what.none": ("deliver it", "照常投递"),
         "check.what.quarantine": ("treat it as suspicious", "视为可疑"),

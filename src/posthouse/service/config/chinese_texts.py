@@ -198,6 +198,7 @@ TYPES: Final[dict[str, str]] = {
     "duration": "时长",
     "list of SASL mechanisms": "SASL 机制的列表",
     "list of addresses": "地址的列表",
+    "list of events": "事件的列表",
     "list of local parts": "邮箱名的列表",
     'list of local parts, or "any"': "邮箱名的列表，或 “any”",
     "web address": "网址",

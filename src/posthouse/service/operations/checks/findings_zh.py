@@ -54,14 +54,14 @@ _ROWS: Final = (
     (r"Sign the zone, or ask a resolver that validates\.", "请给该区域签名，或使用能验证签名的解析器。"),
     (r"(\d+) TLSA records?", "{0} 条 TLSA 记录"),
     (r"no TLSA records: senders cannot demand this certificate by DANE",
-     "没有 TLSA 记录：发送方无法用 DANE 要求此证书"),
+     "没有 TLSA 记录：发送SMTP无法用 DANE 要求此证书"),
     (r"The MTA-STS record has no effect: it must be one, with an id of letters and digits \(RFC 8461\)\.",
      "MTA-STS 记录无效：只能有一条，且 id 由字母和数字组成（RFC 8461）。"),
     (r"Publish it in this form, with a new id whenever the policy changes\.",
      "请按此格式发布；每次修改策略都要换新的 id。"),
     (r"The policy was not fetched\.", "没有取回策略文件。"),
     (r"See that (\S+) names the MX hosts\.", "请确认 {0} 列出了各 MX 主机。"),
-    (r"no record: senders may fall back to mail without TLS", "没有记录：发送方可能退回到不加密的投递"),
+    (r"no record: senders may fall back to mail without TLS", "没有记录：发送SMTP可能退回到不加密的投递"),
     (r"a record", "有一条记录"),
     (r"no record", "没有记录"),
     (r"The TLS-RPT record has no effect: it must stand alone, with an address in rua= \(RFC 8460 §3\)\.",
@@ -69,17 +69,17 @@ _ROWS: Final = (
     (r"Publish it in this form\.", "请按此格式发布。"),
     (r"a record without effect", "记录无效"),
     (r"no record: senders tell nobody when TLS with the domain's hosts fails",
-     "没有记录：与该域主机的 TLS 失败时，发送方不会通知任何人"),
+     "没有记录：与该域主机的 TLS 失败时，发送SMTP不会通知任何人"),
     # DKIM
     (r"DKIM keys have names \(selectors\) that the DNS does not list, and none was given\.",
      "DKIM 密钥由选择符命名，DNS 不提供列表，而这里没有给出选择符。"),
     (r"Name one with --selector; s= in the DKIM-Signature of a message says which\.",
      "请填写选择符；邮件 DKIM-Signature 中的 s= 就是它。"),
     (r"not looked at", "未检查"),
-    (r"(\S+) has (\d+) TXT records, and receivers take any one\.", "{0} 有 {1} 条 TXT 记录，接收方会任取一条。"),
+    (r"(\S+) has (\d+) TXT records, and receivers take any one\.", "{0} 有 {1} 条 TXT 记录，接收SMTP会任取一条。"),
     (r"Keep one\.", "请只保留一条。"),
     (r"The key (\S+) says that it is a test \(t=y\), so receivers may ignore it\.",
-     "密钥 {0} 标明为测试（t=y），接收方可能忽略它。"),
+     "密钥 {0} 标明为测试（t=y），接收SMTP可能忽略它。"),
     (r"Remove t=y\.", "请删除 t=y。"),
     (r"Publish the record that posthouse dkim show prints\.", "请发布 posthouse dkim show 显示的记录。"),
     (r"The RSA key (\S+) has (\d+) bits, which is weak\.", "RSA 密钥 {0} 只有 {1} 位，强度不足。"),
@@ -87,7 +87,7 @@ _ROWS: Final = (
     # DMARC
     (r"Keep one record\.", "请只保留一条记录。"),
     (r"(\S+) has no DMARC record: receivers are not told what to do with forged mail\.",
-     "{0} 没有 DMARC 记录：接收方不知道如何处理伪造的邮件。"),
+     "{0} 没有 DMARC 记录：接收SMTP不知道如何处理伪造的邮件。"),
     (r"Publish one that asks for reports; make it stricter when they show only your hosts\.",
      "请先发布一条只要求报告的记录；当报告中只有你的主机时，再逐步收紧。"),
     (r"Correct the record\.", "请更正该记录。"),
@@ -150,7 +150,7 @@ _ROWS: Final = (
     (r"Name the networks that send for the domain\.", "请写明为该域发信的网络。"),
     (r"all ends the record, so this is ignored: (.+)\.", "记录到 all 为止，其后被忽略：{0}。"),
     (r"Put all at the end\.", "请把 all 放在最后。"),
-    (r"Receivers ignore modifiers that they do not know: (.+)\.", "接收方会忽略不认识的修饰项：{0}。"),
+    (r"Receivers ignore modifiers that they do not know: (.+)\.", "接收SMTP会忽略不认识的修饰项：{0}。"),
     (r"Look for a typing error\.", "请检查是否有拼写错误。"),
     (r"The record has (\d+) octets; above (\d+) the answer may not fit in one DNS packet\.",
      "该记录有 {0} 字节；超过 {1} 字节，应答可能放不进一个 DNS 数据包。"),
@@ -163,7 +163,7 @@ _ROWS: Final = (
     (r"Write ~all while you try the record, and -all later\.", "试用期间写 ~all，以后改为 -all。"),
     # a message
     (r"The ARC chain is not valid: (.+)\.", "ARC 链无效：{0}。"),
-    (r"Receivers treat the message as one without a chain\.", "接收方会把它当作没有链的邮件。"),
+    (r"Receivers treat the message as one without a chain\.", "接收SMTP会把它当作没有链的邮件。"),
     (r"The message has no DKIM signature\.", "该邮件没有 DKIM 签名。"),
     (r"Sign it: posthouse dkim keygen (\S+) makes a key and shows its record\.",
      "请签名：用 posthouse dkim keygen {0} 创建密钥并显示其记录。"),
@@ -185,7 +185,7 @@ _VERDICT: Final = re.compile(
     r"(?:(SPF|DMARC) is (\w+) for (.+?)|The signature of (.+?) is (\w+)): (.+?)\."
     r"( Receivers refuse it\.| Receivers put it aside\.)?"
 )
-_WISHES: Final = {" Receivers refuse it.": "接收方会拒收。", " Receivers put it aside.": "接收方会隔离它。"}
+_WISHES: Final = {" Receivers refuse it.": "接收SMTP会拒收。", " Receivers put it aside.": "接收SMTP会隔离它。"}
 
 
 def chinese_finding(sentence: str) -> str:

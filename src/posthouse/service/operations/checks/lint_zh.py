@@ -234,7 +234,7 @@ LINT_REMEDIES_ZH: Final = (
     (r"Write exactly (\S+)\.", "请恰好写成 {0}。"),
     (r"Add one that identifies the recipient and takes a POST\.", "请加上一个能认出收件人、并接受 POST 的 URL。"),
     (r"Name both fields in h= of a signature\.", "请在签名的 h= 中写上这两个字段。"),
-    (r"Write each field as Name: value, .*", "请把每个字段写成“名称: 值”，续行以空格开头。"),
+    (r"Write each field as Name: value, .*", "请把每个字段写成“名称：值”，续行以空格开头。"),
     (r"Put an empty line behind the last field\.", "请在最后一个字段之后加一个空行。"),
     (r"Write fewer and shorter fields\.", "字段请少写、写短。"),
     (r"Write it as type/subtype; parameter=value\.", "请写成 type/subtype; parameter=value。"),
