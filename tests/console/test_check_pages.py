@@ -45,7 +45,7 @@ def test_a_domain_is_checked_by_its_records(client: TestClient, lang: str) -> No
     shown = post(client, f"/check?lang={lang}", domain="example.org", zone=zone)
     assert shown.status_code == 200
     assert "v=spf1 ip4:192.0.2.1 -all" in shown.text
-    assert ("DMARC：接收方如何处理伪造的邮件" if lang == "zh" else "DMARC: what receivers do") in shown.text
+    assert ("DMARC：接收SMTP如何处理伪造的邮件" if lang == "zh" else "DMARC: what receivers do") in shown.text
     assert re.search(r'data-copy="[^"]*v=', shown.text), "a record to publish can be copied"
 
 
@@ -82,7 +82,7 @@ def test_a_message_is_checked_as_a_receiver_does(client: TestClient, lang: str) 
     )  # fmt: skip
     assert shown.status_code == 200
     assert re.findall(r'<th scope="row">(SPF|DKIM|DMARC)</th>', shown.text) == ["SPF", "DKIM", "DMARC"]
-    assert ("要求接收方：拒收" if lang == "zh" else "asks receivers to: refuse it") in shown.text
+    assert ("要求接收SMTP：拒收" if lang == "zh" else "asks receivers to: refuse it") in shown.text
     assert SCRIPT not in shown.text
     found = client.post("/check/message", json={"message": MESSAGE, "zone": ZONE}).json()
     assert (found["spf"], found["dmarc"]["result"]) == (None, "fail")

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -50,12 +51,20 @@ def _copied(source: str, target: str) -> None:
 
 
 def emptied(data: Path) -> None:
-    shutil.rmtree(data)
+    remove(data)
     data.mkdir(0o700)
 
 
 def spool_removed(data: Path) -> None:
-    shutil.rmtree(data / "spool")
+    remove(data / "spool")
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder in which a daemon makes files meanwhile."""
+    end = time.monotonic() + PATIENCE
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        assert time.monotonic() < end
 
 
 def database_removed(data: Path) -> None:
