@@ -69,6 +69,6 @@ def test_there_are_sentences() -> None:
 def test_a_verdict_is_said_whole() -> None:
     text = "DMARC is fail for example.org: no result is of a domain of example.org. Receivers refuse it."
     assert chinese_finding(text).startswith("example.org 的 DMARC 结果：不通过。")
-    assert chinese_finding(text).endswith("接收方会拒收。")
+    assert chinese_finding(text).endswith("接收SMTP会拒收。")
     assert chinese_finding("The signature of x.test is fail: the body was changed.").startswith("x.test 的签名 结果")
     assert chinese_finding("Something else.") == "Something else."
