@@ -172,7 +172,7 @@ def test_in_chinese(checks: Checks) -> None:
     assert "错误: example.org 的 SPF 结果为 fail：example.org 的 SPF 记录中的 -all 与 192.0.2.9 相符。" in out
     assert "如果 192.0.2.9 是你的主机，请发布下面这条记录。" in out
     assert 'example.org. IN TXT "v=spf1 ip4:192.0.2.9 mx -all"' in out
-    assert "接收者会拒绝它。" in out
+    assert "接收SMTP会拒绝它。" in out
     out = checks.domain("--lang", "zh", code=0, _dmarc__example__org={"TXT": ["v=DMARC1; p=none"]}).out
-    assert "提示: 策略为 none：冒用该域的邮件，接收者也会照常投递。" in out
+    assert "提示: 策略为 none：冒用该域的邮件，接收SMTP也会照常投递。" in out
     assert "MX       1 条 MX 记录" in out

@@ -14,9 +14,9 @@ from starlette.datastructures import FormData, UploadFile
 from posthouse.console.declarations import NavEntry, Page, PageAction, Shown
 from posthouse.console.problems import RequestRefused
 from posthouse.core import SettingError
+from posthouse.service.mailauth.texts.auth_advice_zh import chinese_auth_advice
 from posthouse.service.mailauth.texts.auth_reasons_zh import chinese_auth_reason
 from posthouse.service.operations.checks.domain_records import DomainCheck
-from posthouse.service.operations.checks.findings_zh import chinese_finding
 from posthouse.service.operations.checks.message_checks import MessageAuth
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ async def _domain_shown(page: PageRequest, given: dict[str, str], zone: str) -> 
 def _language_of(page: PageRequest) -> Callable[[str], str]:
     """What puts a finding into the reader's language."""
     if page.language == "zh":
-        return chinese_finding
+        return chinese_auth_advice
     return lambda text: text.replace("Name one with --selector; s=", "Name one above; s=")
 
 

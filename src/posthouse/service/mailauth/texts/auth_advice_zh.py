@@ -125,7 +125,7 @@ _TEXTS: Final = tuple(
         ),
         (
             r"(\S+) has no DMARC record: receivers are not told what to do with forged mail\.",
-            "{0} 没有 DMARC 记录，接收者不知道该如何处理冒名的邮件。",
+            "{0} 没有 DMARC 记录，接收SMTP不知道该如何处理冒名的邮件。",
         ),
         (
             r"Publish one that asks for reports; make it stricter when they show only your hosts\.",
@@ -137,7 +137,7 @@ _TEXTS: Final = tuple(
         (r"Correct the record\.", "请改正记录。"),
         (
             r"The policy is none: receivers deliver mail that only pretends to be the domain's\.",
-            "策略为 none：冒用该域的邮件，接收者也会照常投递。",
+            "策略为 none：冒用该域的邮件，接收SMTP也会照常投递。",
         ),
         (
             r"When the reports show only your hosts, write p=quarantine, and later p=reject\.",
@@ -247,7 +247,7 @@ _TEXTS: Final = tuple(
         (r"Name the networks that send for the domain\.", "请写明为该域发信的网络。"),
         (r"all ends the record, so this is ignored: (.*)\.", "记录到 all 为止，后面的不起作用：{0}。"),
         (r"Put all at the end\.", "请把 all 放在最后。"),
-        (r"Receivers ignore modifiers that they do not know: (.*)\.", "接收者不理会不认识的修饰项：{0}。"),
+        (r"Receivers ignore modifiers that they do not know: (.*)\.", "接收SMTP不理会不认识的修饰项：{0}。"),
         (r"Look for a typing error\.", "请看看是否拼写有误。"),
         (
             r"The record has (\d+) octets; above (\d+) the answer may not fit in one DNS packet\.",
@@ -266,7 +266,7 @@ _TEXTS: Final = tuple(
         (r"(\S+) says nothing about other hosts\.", "{0} 对其他主机没有任何说明。"),
         # One message (service.operations.checks.auth_advice)
         (r"The ARC chain is not valid: (.*)\.", "ARC 链无效：{0}。"),
-        (r"Receivers treat the message as one without a chain\.", "接收者会把它当作没有 ARC 链的邮件。"),
+        (r"Receivers treat the message as one without a chain\.", "接收SMTP会把它当作没有 ARC 链的邮件。"),
         (r"The message has no DKIM signature\.", "邮件没有 DKIM 签名。"),
         (
             r"Sign it: posthouse dkim keygen (\S+) makes a key and shows its record\.",
@@ -282,10 +282,10 @@ _TEXTS: Final = tuple(
         ),
         (r"See (posthouse check domain .*)\.", "请看 {0}。"),
         (r"DMARC is (\S+) for the author: (.*)\.", "作者的 DMARC 结果为 {0}：{1}。"),
-        (r"DMARC is (\S+) for (\S+): (.*)\. Receivers refuse it\.", "{1} 的 DMARC 结果为 {0}：{2}。接收者会拒绝它。"),
+        (r"DMARC is (\S+) for (\S+): (.*)\. Receivers refuse it\.", "{1} 的 DMARC 结果为 {0}：{2}。接收SMTP会拒绝它。"),
         (
             r"DMARC is (\S+) for (\S+): (.*)\. Receivers put it aside\.",
-            "{1} 的 DMARC 结果为 {0}：{2}。接收者会把它隔离。",
+            "{1} 的 DMARC 结果为 {0}：{2}。接收SMTP会把它隔离。",
         ),
         (r"DMARC is (\S+) for (\S+): (.*)\.", "{1} 的 DMARC 结果为 {0}：{2}。"),
         (r"Publish a policy\.", "请发布策略。"),

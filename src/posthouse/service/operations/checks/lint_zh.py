@@ -22,14 +22,14 @@ LINT_RULES_ZH: Final[dict[str, tuple[tuple[str, str], ...]]] = {
         ("", "有字段重复出现。"),
     ),
     "bad-from": (("", "From 中没有邮箱。"),),
-    "group-in-from": (("", "From 中有组；许多接收者会拒收。"),),
+    "group-in-from": (("", "From 中有组；许多接收SMTP会拒收。"),),
     "missing-sender": (
         (r"From names (\d+) authors, .*", "From 有 {0} 位作者，而没有 Sender 字段说明是谁发出的。"),
         ("", "From 有多位作者，而没有 Sender 字段。"),
     ),
     "bad-sender": (("", "Sender 中不是恰好一个邮箱。"),),
     "unqualified-from": (
-        (r"The domain of (\S+) has no dot; .*", "{0} 的域没有点；接收者无法回复，许多还会拒收。"),
+        (r"The domain of (\S+) has no dot; .*", "{0} 的域没有点；接收SMTP无法回复，许多还会拒收。"),
         ("", "作者的域没有点。"),
     ),
     "misleading-name": (
@@ -157,7 +157,7 @@ LINT_RULES_ZH: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     ),
     "no-https-unsubscribe": (("", "一键退订需要 List-Unsubscribe 中有 https 的 URL。"),),
     "unsigned-unsubscribe": (
-        ("", "没有 DKIM 签名涵盖 List-Unsubscribe 和 List-Unsubscribe-Post；接收者不会理会它们。"),
+        ("", "没有 DKIM 签名涵盖 List-Unsubscribe 和 List-Unsubscribe-Post；接收SMTP不会理会它们。"),
     ),
     "not-a-field": (("", "邮件头中有一行不是字段。"),),
     "no-empty-line": (("", "最后一个字段之后没有空行。"),),
