@@ -381,7 +381,8 @@ class Transaction:
                 if whole is not None:
                     if self._holds is not None and self._lease_lost():
                         return
-                    held, dot = channel.sender.send_whole_content(whole)
+                    content = self.content
+                    held, dot = channel.sender.send_whole_content(whole, type(content) is Bytes and content.crlf)
                     self._content_sent(held, dot)
                     return
                 self._chunks = channel.read(self.content, _READ, self)
