@@ -111,6 +111,13 @@ def test_static_files_have_an_etag_and_an_address_for_good(client: TestClient) -
     assert client.get(path.partition("?")[0]).headers["cache-control"] == "no-cache"
 
 
+def test_a_script_that_others_import_is_loaded_once(client: TestClient) -> None:
+    page = client.get("/configuration").text
+    for name in re.findall(r'src="(/static/\w+\.js\?v=[0-9a-f]{16})"', page):
+        for imported in re.findall(r'from "\./([^"]+)"', client.get(name).text):
+            assert f'src="/static/{imported}"' in page
+
+
 def test_no_page_loads_anything_from_elsewhere(client: TestClient) -> None:
     page = client.get("/configuration").text
     assert not re.findall(r'(?:src|href)="(?:https?:)?//', page)

@@ -159,6 +159,22 @@ def test_an_empty_inbox_says_what_to_do(mailbox: Mailbox) -> None:
     assert "还没有邮件" in mailbox.page("/inbox?lang=zh")
 
 
+def test_many_mailboxes_are_shown_by_a_link_and_the_chosen_one_always(mailbox: Mailbox) -> None:
+    names = [f"ann{number:02}@x.test" for number in range(18)]
+    for name in names:
+        mailbox.keep(plain(name), name)
+
+    def shown(path: str) -> list[str]:
+        return re.findall(r'href="/inbox\?view=(ann\d\d)%40x.test"', mailbox.page(path))
+
+    whole = [name.partition("@")[0] for name in names]
+    assert shown("/inbox") == whole[:15]
+    assert shown("/inbox?view=ann17@x.test") == [*whole[:15], "ann17"]
+    assert 'aria-label="Show all: Mailboxes"' in mailbox.page("/inbox")
+    assert shown("/inbox?views=all") == whole
+    assert "Show all" not in mailbox.page("/inbox?views=all")
+
+
 def test_the_list_shows_searches_and_pages(mailbox: Mailbox) -> None:
     for number in range(55):
         mailbox.keep(plain(f"number {number}"), f"bob{number % 2}@x.test")

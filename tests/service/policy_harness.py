@@ -117,7 +117,7 @@ class PolicyHarness:
         self,
         text: str,
         *,
-        free: int = 1 << 40,
+        free: int | None = 1 << 40,  # None: the system is asked
         zone: Callable[[float], int] | None = None,
         clock: Clock | None = None,
         checks: Sequence[CheckFactory] = (),
@@ -130,7 +130,7 @@ class PolicyHarness:
         self.spool = Spool()
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.woken: list[Stored] = []
-        self.free = free
+        self.free = free or 0
         self.policy = ListenerPolicy(
             config,
             config.listener[0],
@@ -140,7 +140,7 @@ class PolicyHarness:
             destination=lambda address: address.domain,
             stored=lambda stored, is_answered: self.woken.append(stored),
             log=CallbackSink(lambda event, /, **fields: self.events.append((event, fields))),
-            free=lambda: self.free,
+            free=None if free is None else lambda: self.free,
             zone=zone,
             checks=checks,
             logins=self._logins(accounts, clock) if accounts else None,

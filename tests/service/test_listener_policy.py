@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,9 +49,14 @@ TRUSTED = "10.1.2.3"
 
 
 def desk(
-    settings: str = "", *, free: int = 1 << 40, zone: Callable[[float], int] | None = lambda now: 0, clock: Any = None
+    settings: str = "",
+    *,
+    free: int | None = 1 << 40,
+    zone: Callable[[float], int] | None = lambda now: 0,
+    clock: Any = None,
+    top: str = "",
 ) -> PolicyHarness:
-    text = f'hostname = "mx.example.org"\n{LISTENER}{settings}\n{HOUSE}'
+    text = f'hostname = "mx.example.org"\n{top}\n{LISTENER}{settings}\n{HOUSE}'
     return PolicyHarness(text, free=free, zone=zone, clock=clock)
 
 
@@ -203,6 +209,11 @@ def test_a_low_disk_puts_mail_off() -> None:
     at = desk(free=67_108_864 + 500)
     assert now(at.session().mail(Mail(None, size=500))).code == 250
     assert now(at.session().mail(Mail(None, size=501))) == Reply(452, "4.3.1", "No room for mail now; try again later")
+
+
+def test_a_directory_that_is_gone_is_no_full_disk(tmp_path: Path) -> None:
+    at = desk(free=None, top=f'data_dir = "{tmp_path / "gone"}"')
+    assert now(at.session().mail(Mail(None))).code == 250  # the spool is asked, and knows what is wrong
 
 
 def test_mail_is_put_off_while_the_storage_cannot_be_reached() -> None:

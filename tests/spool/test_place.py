@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.core import Address, Envelope, Recipient, SettingError, StorageError, StorageUncertain
+from posthouse.core import Address, Envelope, Recipient, SettingError, StorageError, StorageFull, StorageUncertain
 from posthouse.spool import SqliteSpool
 from posthouse.spool.sqlite.storage import place as place_module
 from posthouse.spool.sqlite.storage.durability import Durable
@@ -162,10 +162,11 @@ CASES: list[Callable[[Path], None]] = [
 ]
 
 
+@pytest.mark.parametrize("min_free", [0, 1])
 @pytest.mark.parametrize("size", ["small", "large"])
 @pytest.mark.parametrize("happens", CASES, ids=lambda case: case.__name__)
 def test_no_promise_is_made_into_a_spool_that_was_replaced(
-    tmp_path: Path, happens: Callable[[Path], None], size: str
+    tmp_path: Path, happens: Callable[[Path], None], size: str, min_free: int
 ) -> None:
     data = tmp_path / "data"
     content = b"small" if size == "small" else BIG
@@ -178,14 +179,15 @@ def test_no_promise_is_made_into_a_spool_that_was_replaced(
         for _ in range(20):
             await store(spool)
         await spool.close()
-        spool = SqliteSpool(data, time=lambda: NOW)
+        spool = SqliteSpool(data, time=lambda: NOW, min_free=min_free)
         await spool.open(NOW)
         await store(spool)
         assert spool.accepting()
         happens(data)
         for _ in range(3):
-            with pytest.raises(StorageError):
+            with pytest.raises(StorageError) as caught:
                 await store(spool, content)
+            assert not isinstance(caught.value, StorageFull)  # a path that is gone is no full disk
         assert not spool.accepting()
         assert "start the daemon again" in spool.out_of_order()
         assert [problem["message"] for problem in told] == [spool.out_of_order()]

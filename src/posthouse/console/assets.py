@@ -41,6 +41,10 @@ class Assets:
         names = sorted(each for each in os.listdir(_HERE) if os.path.splitext(each)[1] in _TYPES)
         files = {name: _read(os.path.join(_HERE, name)) for name in names}
         sheets = sorted((name for name in names if name.endswith(".css")), key=lambda name: (name != "base.css", name))
+        base = _asset("base.js", files["base.js"]).tag
+        for name in names:  # a script imported by another address would be loaded and run once more
+            if name.endswith(".js"):
+                files[name] = files[name].replace(b'"./base.js"', f'"./base.js?v={base}"'.encode())
         files["style.css"] = b"\n".join(files[name] for name in sheets)
         self._assets = {name: _asset(name, content) for name, content in files.items()}
 

@@ -121,6 +121,19 @@ def test_rules_make_inboxes_and_tags() -> None:
     run(scenario)
 
 
+def test_the_first_views_of_each_kind_hide_no_other_kind() -> None:
+    async def scenario() -> None:
+        desk = await desk_with()
+        for inbox in ("a@y.test", "b@here.test", "c@here.test", "m@here.test", "z@here.test"):
+            await keep(desk, "Order 7", inbox)
+        names = [each.name for each in await desk.do("inbox views")]
+        assert sorted(each.name for each in await desk.do("inbox views", of_each=9)) == names
+        first = [each.name for each in await desk.do("inbox views", of_each=2)]
+        assert first == ["", "@here.test", "@y.test", "box:orders", "tag:shop", "a@y.test", "b@here.test"]
+
+    run(scenario)
+
+
 def test_all_means_what_was_there_when_it_was_asked() -> None:
     async def scenario() -> None:
         desk = await desk_with()

@@ -18,8 +18,9 @@ export async function renew() {
   relative();
 }
 
-const formats = new Intl.RelativeTimeFormat(language === "zh" ? "zh-CN" : "en", { numeric: "auto", style: "short" });
-const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+// Words of our own: Intl.RelativeTimeFormat takes 10 ms when a page first uses it, and that is before the first paint.
+const units = language === "zh" ? [["天", 86400], ["小时", 3600], ["分钟", 60], ["秒", 1]] : [[" d", 86400], [" h", 3600], [" min", 60], [" s", 1]];
+const ago = language === "zh" ? ["", "前", "", "后"] : ["", " ago", "in ", ""];
 
 /** Write moments of the last week relative to now; the title keeps the whole. */
 export function relative(now = Date.now()) {
@@ -27,7 +28,9 @@ export function relative(now = Date.now()) {
     const seconds = (Date.parse(each.dateTime) - now) / 1000;
     if (!Number.isFinite(seconds) || Math.abs(seconds) > 7 * 86400) continue;
     const [unit, size] = units.find(([, least]) => Math.abs(seconds) >= least) ?? units[3];
-    each.textContent = formats.format(Math.trunc(seconds / size), unit);
+    const [before, behind] = seconds > 0 ? ago.slice(2) : ago;
+    const words = `${before}${Math.trunc(Math.abs(seconds) / size)}${unit}${behind}`;
+    if (each.textContent !== words) each.textContent = words;
   }
 }
 
@@ -135,9 +138,15 @@ async function lead() {
   }
 }
 
-if ("EventSource" in window) {
-  if (channel) { setTimeout(() => { if (sign?.dataset.state === "") poll(); }, 20_000); }
-  lead();
-} else {
-  poll();
+function live() {
+  if ("EventSource" in window) {
+    if (channel) { setTimeout(() => { if (sign?.dataset.state === "") poll(); }, 20_000); }
+    lead();
+  } else {
+    poll();
+  }
 }
+
+// The page is painted first; one that is not shown is not painted, and begins at once.
+if (document.hidden) live();
+else requestAnimationFrame(() => setTimeout(live));

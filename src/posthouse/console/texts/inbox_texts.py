@@ -26,6 +26,8 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "inbox.title": ("Inbox", "收件箱"),
         "inbox.views": ("Inboxes, tags and logins", "邮箱、标签和登录名"),
         "inbox.all": ("All messages", "全部邮件"),
+        "inbox.all_views": ("Show all", "显示全部"),
+        "inbox.more_views": ("There are more:", "其余见："),
         "inbox.kind.inbox": ("Mailboxes", "邮箱"),
         "inbox.kind.domain": ("Domains", "域"),
         "inbox.kind.tag": ("Tags", "标签"),

@@ -7,6 +7,7 @@ left where mail is stored.  A ``SessionPolicy`` of each session asks it.
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
@@ -301,11 +302,15 @@ def _local_zone(now: float) -> int:
 
 
 def _free_octets(directory: str) -> int:
-    """Octets that a user without privileges may still write where ``directory`` is; 0 if the system does not say."""
+    """Octets that a user without privileges may still write where ``directory`` is.
+
+    A directory that is missing or cannot be read counts as having room: the spool then finds the fault at its next
+    write and names it.  452 would name a full disk, and the spool would never be asked.
+    """
     try:
         status = os.statvfs(directory)
     except OSError:
-        return 0
+        return sys.maxsize
     return status.f_bavail * status.f_frsize
 
 

@@ -9,7 +9,14 @@ from posthouse.core import SettingError
 from posthouse.service.inbox.mail_query import read_query
 from posthouse.service.operations.base import Context, Operation, Parameter, spool_or_none
 from posthouse.service.operations.inboxes.access import counted, granted, narrowed, scope_of
-from posthouse.service.operations.inboxes.indexed import LAST_NUMBER, followed, kind_of_view, label_of_view, view_named
+from posthouse.service.operations.inboxes.indexed import (
+    KINDS,
+    LAST_NUMBER,
+    followed,
+    kind_of_view,
+    label_of_view,
+    view_named,
+)
 from posthouse.service.operations.inboxes.mail_answers import MailCount, MailListing, ViewEntry, entry_of
 from posthouse.service.operations.results import InboxEntry, InboxSummary, filled
 from posthouse.service.operations.spelling import as_written, inbox_name
@@ -97,13 +104,17 @@ async def named_inbox(spool: Spool, inbox: str) -> str:
     raise SettingError(f'"{inbox}" is no inbox, whose name is an address', remedy=hint)
 
 
-async def _views(context: Context, prefix: str = "", limit: int = 1000, after: str = "") -> list[ViewEntry]:
+async def _views(
+    context: Context, prefix: str = "", limit: int = 1000, after: str = "", of_each: int = 0
+) -> list[ViewEntry]:
     async with spool_or_none(context) as spool:
         if spool is None:
             return []
         await followed(context, spool)
         limit = max(1, min(limit, _MOST_VIEWS))
-        if context.views is None:
+        if of_each > 0:
+            views = await _first_views(context, spool, min(of_each, _MOST_VIEWS))
+        elif context.views is None:
             views = await spool.index.views(prefix, limit=limit, after=after or None)
         else:
             views = await _granted_views(context, spool, prefix, limit, after)
@@ -118,6 +129,24 @@ async def _views(context: Context, prefix: str = "", limit: int = 1000, after: s
             )
             for each in views
         ]
+
+
+async def _first_views(context: Context, spool: Spool, most: int) -> list[MailView]:
+    """That of all messages and the first views of each kind by name, so that many mailboxes hide no tag."""
+    if context.views is not None:
+        seen: dict[str, list[MailView]] = {}
+        for each in await _granted_views(context, spool, "", _MOST_VIEWS, ""):
+            seen.setdefault(kind_of_view(each.name), []).append(each)
+        return [each for found in seen.values() for each in found[:most]]
+    views = spool.index.views
+    found, mailboxes = [await spool.index.view(ALL_MAIL)], list[MailView]()
+    behind = ALL_MAIL  # mailboxes are the names between those of the other kinds
+    for prefix in sorted(KINDS.values()):
+        if left := most - len(mailboxes):
+            mailboxes += [each for each in await views(after=behind, limit=left) if each.name < prefix]
+        found += await views(prefix, limit=most)
+        behind = f"{prefix}\U0010ffff"
+    return [*found, *mailboxes, *await views(after=behind, limit=most - len(mailboxes))]
 
 
 async def _granted_views(context: Context, spool: Spool, prefix: str, limit: int, after: str) -> list[MailView]:
@@ -214,6 +243,7 @@ LISTING_OPERATIONS: Final = (
             Parameter("prefix", "Only names that begin so: tag:, login:, box:, @.", str, ""),
             Parameter("limit", "How many at most.", int, 1000),
             Parameter("after", "Only names behind this one.", str, ""),
+            Parameter("of_each", "The first so many of each kind instead, whatever the others say.", int, 0),
         ),
         reads=True,
         narrowed=True,

@@ -8,6 +8,7 @@ before each piece, so other programs and other workers are seen as well.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -59,11 +60,14 @@ class DiskRoom:
             raise self.full()
 
     def free(self) -> int:
-        """Octets that a user without privileges may still write; 0 if the system does not say."""
+        """Octets that a user without privileges may still write.
+
+        A path that is missing or cannot be read counts as having room: the next write finds the fault and names it.
+        """
         try:
             status = os.statvfs(self._path)
         except OSError:
-            return 0
+            return sys.maxsize
         return status.f_bavail * status.f_frsize
 
     def full(self) -> StorageFull:

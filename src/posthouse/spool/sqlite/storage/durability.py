@@ -170,6 +170,8 @@ def storage_error(error: BaseException, doing: str) -> StorageError:
         kind, cause = StorageUncertain, error.strerror or cause
     elif isinstance(error, OSError):
         cause = error.strerror or cause
+        if error.filename:
+            cause = f"{cause} ({error.filename})"
         if error.errno in _FULL:
             kind = StorageFull
     translated = kind(f"{doing} failed: {cause}")
