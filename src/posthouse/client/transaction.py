@@ -381,7 +381,7 @@ class Transaction:
                     if self._holds is not None and self._lease_lost():
                         return
                     given = self.content
-                    held, dot = channel.sender.send_whole_content(whole, type(content) is Bytes and content.crlf)
+                    held, dot = channel.sender.send_whole_content(whole, type(given) is Bytes and given.crlf)
                     self._content_sent(held, dot)
                     return
                 self._chunks = channel.read(self.content, _READ, self)
