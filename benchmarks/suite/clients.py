@@ -32,7 +32,7 @@ _ENVELOPE = ("load@src.test", ["someone@hold.test"])
 _TLS_SINK = """
 import asyncio, ssl, sys
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
-from posthouse.net.tls import TlsNetwork
+from posthouse.net.tls_port import TlsNetwork
 from posthouse.sandbox import Sink
 async def main():
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -16,9 +16,10 @@ import trustme
 
 from posthouse.core import NetworkError, SettingError, TlsFailed
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
-from posthouse.net.tls import TlsNetwork, TlsStream
+from posthouse.net.tls import TlsStream
 from posthouse.net.tls_context import client_context, server_context
 from posthouse.net.tls_engine import TlsEngine, TlsInfo, TlsState
+from posthouse.net.tls_port import TlsNetwork
 from posthouse.testing import ManualClock, MemoryNetwork
 from posthouse.testing.conformance import STREAM_CHECKS, StreamCheck, run_check
 from posthouse.testing.conformance.streams import a_factory_may_fail
@@ -524,3 +525,109 @@ def test_what_had_arrived_is_given_though_every_write_meets_a_reset(
             listener.close()
 
     run(loop, scenario())
+
+
+# Writes
+
+
+class Below:
+    """The stream below a layer, which keeps what is written, in one piece for each call."""
+
+    def __init__(self) -> None:
+        self.peer, self.local = Endpoint("192.0.2.1", 25), Endpoint("192.0.2.2", 25)
+        self.written: list[bytes] = []
+        self.closed_after = -1  # writes
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self) -> None:
+        self.closed_after = len(self.written)
+
+    def close_gently(self, seconds: float = 5.0, octets: int = 16_777_216) -> None:
+        self.close()
+
+    def abort(self) -> None: ...
+
+    def set_handler(self, handler: object) -> None: ...
+
+
+def layered(files: Files, react: Callable[[RecordingHandler, bytes], None]) -> tuple[TlsEngine, TlsStream, Below]:
+    """A client's engine, and a server's layer that has shaken hands with it."""
+    client = TlsEngine(client_context(ca=files.ca), server_side=False, peer="h", server_name=NAME)
+    layer = TlsStream(
+        server_context(files.certificate, files.key),
+        RecordingHandler(react),
+        clock=ManualClock(),
+        server_side=True,
+    )
+    below = Below()
+    layer.connected(below)
+    layer.data_received(client.start())
+    client.receive(b"".join(below.written))
+    below.written.clear()
+    layer.data_received(client.pending())
+    client.receive(b"".join(below.written))
+    assert client.read(1000) == b""
+    below.written.clear()
+    return client, layer, below
+
+
+def test_what_is_written_in_one_turn_is_sent_together(files: Files) -> None:
+    """Two replies and close_notify are one write below, before the end of the stream below."""
+
+    def react(handler: RecordingHandler, data: bytes) -> None:
+        handler.stream.write(b"250 OK\r\n")
+        handler.stream.write(b"221 Bye\r\n")
+        handler.stream.close_gently()
+
+    client, layer, below = layered(files, react)
+    layer.data_received(client.write(b"NOOP\r\nQUIT\r\n"))
+    assert len(below.written) == below.closed_after == 1
+    client.receive(below.written[0])
+    assert client.read(1000) == b"250 OK\r\n221 Bye\r\n"
+    assert client.read(1000) == b""
+    assert client.state is TlsState.PEER_DONE
+
+
+def test_what_is_written_in_one_turn_and_is_much_is_sent_at_once(files: Files) -> None:
+    """The write queue below must see it, so that a handler is told to pause."""
+    seen: list[int] = []
+
+    def react(handler: RecordingHandler, data: bytes) -> None:
+        for _ in range(8):
+            handler.stream.write(b"x" * 8_000)
+            seen.append(sum(map(len, below.written)))
+
+    client, layer, below = layered(files, react)
+    layer.data_received(client.write(b"NOOP\r\n"))
+    assert all(sent >= 8_000 * number - 16_384 for number, sent in enumerate(seen, 1))
+    assert seen[0] == 0
+    client.receive(b"".join(below.written))
+    assert client.read(100_000) == b"x" * 64_000
+
+
+def test_what_is_written_later_is_sent_at_once(files: Files) -> None:
+    client, layer, below = layered(files, lambda handler, data: None)
+    layer.write(b"421 Bye\r\n")
+    client.receive(below.written.pop())
+    assert client.read(1000) == b"421 Bye\r\n"
+
+
+def test_a_server_gives_one_ticket_with_which_a_session_is_resumed(files: Files) -> None:
+    context, settings = server_context(files.certificate, files.key), client_context(ca=files.ca)
+    assert context.num_tickets == 1
+    resumed = None
+    for again in (False, True):
+        client = TlsEngine(settings, server_side=False, peer="h", server_name=NAME, resumed=resumed)
+        server = TlsEngine(context, server_side=True, peer="c")
+        shake(client, server)
+        client.receive(server.write(b"220 here\r\n"))
+        assert client.read(100) == b"220 here\r\n"
+        assert client._tls.session_reused is again
+        resumed = client.resumable()
+        assert resumed is not None

@@ -16,7 +16,7 @@ MessageOctets: TypeAlias = bytes | Content | Iterable[bytes]
 _AT_MOST = 65_536
 
 
-def message_chunks(message: MessageOctets) -> tuple[Iterator[bytes], bytes]:
+def message_chunks(message: MessageOctets) -> tuple[Iterable[bytes], bytes]:
     """The chunks of a message with CRLF line ends, and the line end that it was written with.
 
     A message whose first line ends in LF alone is a text of this system: each LF alone in it counts as CRLF, which it
@@ -27,10 +27,10 @@ def message_chunks(message: MessageOctets) -> tuple[Iterator[bytes], bytes]:
     """
     if isinstance(message, str):
         raise TypeError("a message is bytes, not str: what is signed are its octets; encode it first")
-    chunks: Iterator[bytes]
     if isinstance(message, bytes) and len(message) <= _AT_MOST:
-        chunks = iter((message,))
-    elif isinstance(message, (bytes, bytearray, memoryview)):
+        return _with_line_end(message, (message,))
+    chunks: Iterator[bytes]
+    if isinstance(message, (bytes, bytearray, memoryview)):
         view = memoryview(message)
         chunks = (bytes(view[start : start + _AT_MOST]) for start in range(0, len(view), _AT_MOST))
     elif isinstance(message, Content):
@@ -42,11 +42,15 @@ def message_chunks(message: MessageOctets) -> tuple[Iterator[bytes], bytes]:
         seen = seen + chunk if seen else chunk
         if b"\n" in chunk or len(seen) > _AT_MOST:
             break
-    at = seen.find(b"\n")
-    whole = chain((seen,), chunks)
-    if at < 0 or seen[at - 1 : at] == b"\r":
-        return whole, b"\r\n"
-    return _with_crlf(whole), b"\n"
+    return _with_line_end(seen, chain((seen,), chunks))
+
+
+def _with_line_end(beginning: bytes, chunks: Iterable[bytes]) -> tuple[Iterable[bytes], bytes]:
+    """The chunks with CRLF line ends, and the line end that the beginning of the message has."""
+    at = beginning.find(b"\n")
+    if at < 0 or beginning[at - 1 : at] == b"\r":
+        return chunks, b"\r\n"
+    return _with_crlf(chunks), b"\n"
 
 
 def _with_crlf(chunks: Iterable[bytes]) -> Iterator[bytes]:

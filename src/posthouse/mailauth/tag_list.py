@@ -59,11 +59,12 @@ def read_tags(value: bytes) -> TagList:
         TagFault: The list breaks the grammar: a part without "=", a malformed or repeated name, an empty part, an octet
             that no value may hold, more than ``TAGS_LIMIT`` tags.
     """
-    plain = unfolded(value)
-    if len(plain.translate(None, _NO_VALUE_OCTETS)) != len(plain):
-        raise TagFault("the list holds a control character")
+    if len(value.translate(None, _NO_VALUE_OCTETS)) != len(value):
+        value = unfolded(value)
+        if len(value.translate(None, _NO_VALUE_OCTETS)) != len(value):
+            raise TagFault("the list holds a control character")
     try:
-        text = plain.decode("ascii" if plain.isascii() else "utf-8")
+        text = value.decode("ascii" if value.isascii() else "utf-8")
     except UnicodeDecodeError:
         raise TagFault("the list holds octets that are not UTF-8") from None
     parts = text.split(";", TAGS_LIMIT + 1)

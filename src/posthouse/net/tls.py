@@ -1,6 +1,6 @@
 """TLS layer of a connection: the handler of the stream below it, and the stream of the handler above it.
 
-A layer is put in when the connection is opened (implicit TLS, RFC 8314; ``TlsNetwork``), or in the middle of it
+A layer is put in when the connection is opened (implicit TLS, RFC 8314; ``tls_port``), or in the middle of it
 (STARTTLS, RFC 3207), with ``start``.  In the first case the handler above gets ``connected`` when the handshake is
 over, and nothing at all if it fails; in the second, ``on_up`` is called.  A handshake that fails or takes too long ends
 the connection.  In TLS 1.3 a client may refuse our certificate when ours is over; ``on_failed`` is called then too.
@@ -15,15 +15,17 @@ from typing import Final
 
 from posthouse.core import LocalError, NetworkError, TlsFailed
 from posthouse.net.clock import Clock, Timer
-from posthouse.net.stream import Endpoint, Handler, HandlerFactory, Listener, Network, Stream
+from posthouse.net.stream import Endpoint, Handler, Stream
 from posthouse.net.system import ended_by
 from posthouse.net.tls_engine import Resumable, TlsEngine, TlsInfo, TlsState
 
-__all__ = ["HANDSHAKE_SECONDS", "TlsNetwork", "TlsStream", "accepted_layer"]
+__all__ = ["HANDSHAKE_SECONDS", "TlsStream", "accepted_layer"]
 
 HANDSHAKE_SECONDS: Final = 30.0
 #: The most that a handler gets at once (the promise of ``Handler.data_received``).
 _MOST: Final = 262_144
+#: Octets of ciphertext that wait for the end of a turn.
+_HELD_AT_MOST: Final = 16_384
 
 
 class TlsStream:
@@ -37,6 +39,9 @@ class TlsStream:
         "_fault",
         "_handler",
         "_heard",
+        "_held",
+        "_held_octets",
+        "_in_turn",
         "_on_error",
         "_on_failed",
         "_on_up",
@@ -80,6 +85,9 @@ class TlsStream:
         self._eof_given = False
         self._heard = False  # the peer has said something inside TLS
         self._over = False  # the handler gets nothing but disconnected
+        self._in_turn = False  # octets from below are being handled: what is written is sent together at the end
+        self._held: list[bytes] = []
+        self._held_octets = 0
         self._fault: NetworkError | LocalError | None = None
         #: What was agreed on; None until the handshake is over.
         self.info: TlsInfo | None = None
@@ -118,11 +126,15 @@ class TlsStream:
         except TlsFailed as error:
             self._fail(error)
             return
-        if engine.state is not TlsState.HANDSHAKE:
-            if self.info is None and engine.info is not None:  # our last octets of it go with the handler's first
-                self._came_up()
-            self._deliver()
-        self._send_pending()
+        self._in_turn = True
+        try:
+            if engine.state is not TlsState.HANDSHAKE:
+                if self.info is None and engine.info is not None:  # our last octets of it go with the handler's first
+                    self._came_up()
+                self._deliver()
+        finally:
+            self._in_turn = False
+        self._send(engine.pending())
 
     def _came_up(self) -> None:
         if self._timer is not None:
@@ -147,7 +159,7 @@ class TlsStream:
                 break
             self._heard = True
             self._handler.data_received(data)
-        self._send_pending()
+        self._send(self._engine.pending())
         if self._engine.state is TlsState.PEER_DONE and not (self._paused or self._over or self._eof_given):
             self._eof_given = True
             self._handler.eof_received()
@@ -210,8 +222,8 @@ class TlsStream:
         return self._below
 
     def write(self, data: bytes) -> None:
-        if data and not self._over and self._below is not None:
-            self._below.write(self._engine.write(data))
+        if data and not self._over:
+            self._send(self._engine.write(data))
 
     def resumable(self) -> Resumable | None:
         """As ``TlsEngine.resumable``."""
@@ -261,17 +273,25 @@ class TlsStream:
 
     # -- inside --
 
-    def _send_pending(self) -> None:
-        data = self._engine.pending()
+    def _send(self, data: bytes) -> None:
+        """Write ciphertext: at once, or together with more at the end of the turn."""
+        if self._in_turn and self._held_octets + len(data) <= _HELD_AT_MOST:
+            if data:
+                self._held.append(data)
+                self._held_octets += len(data)
+            return
+        if self._held:
+            data = b"".join([*self._held, data])
+            self._held.clear()
+            self._held_octets = 0
         if data and self._below is not None:
             self._below.write(data)
 
     def _end(self) -> None:
-        """Say close_notify; the handler gets no more octets."""
+        """Say close_notify, behind what is held; the handler gets no more octets."""
         self._over = True
-        data = self._engine.close()
-        if data:
-            self.below.write(data)
+        self._in_turn = False
+        self._send(self._engine.close())
 
     def _fail(self, error: TlsFailed) -> None:
         """Tell the peer with an alert, and end the connection."""
@@ -281,7 +301,8 @@ class TlsStream:
         self._fault = error
         if self.info is not None and not self._heard and self._on_failed is not None:
             self._on_failed(error)
-        self._send_pending()
+        self._in_turn = False
+        self._send(self._engine.pending())
         self.below.close()
 
 
@@ -314,85 +335,3 @@ def accepted_layer(
         seconds=seconds,
     )
     return layer
-
-
-class TlsNetwork:
-    """``Network`` whose channels all speak TLS from the first octet (RFC 8314), over the channels of another network.
-
-    ``client`` is the context of connections that are opened, ``server`` is asked for that of each accepted one.
-    ``server_name`` is the name that a client asks for and checks.  ``on_refused`` is called with the error of each
-    accepted connection whose handshake failed.
-    """
-
-    def __init__(
-        self,
-        below: Network,
-        *,
-        clock: Clock,
-        client: ssl.SSLContext | None = None,
-        server: Callable[[], ssl.SSLContext] | None = None,
-        server_name: str | None = None,
-        on_refused: Callable[[Endpoint, NetworkError], object] | None = None,
-        on_error: Callable[[BaseException], object] | None = None,
-        seconds: float = HANDSHAKE_SECONDS,
-    ) -> None:
-        self._below = below
-        self._clock = clock
-        self._client = client
-        self._server = server
-        self._server_name = server_name
-        self._on_refused = on_refused
-        self._on_error = on_error
-        self._seconds = seconds
-
-    async def connect(self, endpoint: Endpoint, handler: Handler, *, source: str = "") -> TlsStream:
-        """Connect, and return when the handshake is over.  Raises ``Unreachable`` or ``TlsFailed``."""
-        if self._client is None:
-            raise LocalError("this network has no TLS settings for clients")
-        up: asyncio.Future[TlsInfo] = asyncio.get_running_loop().create_future()
-
-        def came_up(info: TlsInfo) -> None:
-            if not up.done():
-                up.set_result(info)
-
-        def failed(error: NetworkError) -> None:
-            if not up.done():
-                up.set_exception(error)
-
-        layer = TlsStream(
-            self._client,
-            handler,
-            clock=self._clock,
-            server_side=False,
-            peer=self._server_name or str(endpoint),
-            server_name=self._server_name,
-            on_up=came_up,
-            on_failed=failed,
-            on_error=self._on_error,
-            seconds=self._seconds,
-        )
-        await self._below.connect(endpoint, layer, source=source)
-        try:
-            await up
-        except BaseException:
-            layer.abort()
-            raise
-        return layer
-
-    async def listen(self, endpoint: Endpoint, factory: HandlerFactory, *, backlog: int = 512) -> Listener:
-        """Accept connections; the handler that ``factory`` makes is connected when the handshake is over."""
-        server = self._server
-        if server is None:
-            raise LocalError("this network has no TLS settings for servers")
-
-        def accept() -> TlsStream:
-            return accepted_layer(
-                server(),
-                factory(),
-                clock=self._clock,
-                on_refused=self._on_refused,
-                on_error=self._on_error,
-                seconds=self._seconds,
-            )
-
-        return await self._below.listen(endpoint, accept, backlog=backlog)

@@ -124,7 +124,9 @@ class TlsEngine:
     # -- the handshake -------------------------------------------------------------------------------------------------
 
     def start(self) -> bytes:
-        """Begin the handshake; returns what is to be sent."""
+        """Begin the handshake; returns what is to be sent: nothing in a server, whose client speaks first."""
+        if self._server_side:
+            return b""
         self._go_on()
         return self.pending()
 
@@ -199,7 +201,7 @@ class TlsEngine:
             self.state = TlsState.CLOSED
             raise _broken(self._fault, self._peer) from self._fault
         pieces: list[bytes] = []
-        while at_most > 0 and self._fault is None:
+        while at_most > 0 and self._fault is None and self._has_input():
             try:
                 piece = self._tls.read(min(at_most, _READ))
             except ssl.SSLWantReadError:
@@ -217,6 +219,11 @@ class TlsEngine:
         if self._fault is not None and not pieces:
             return self.read(at_most)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)  # complete records, whatever came behind them
+
+    def _has_input(self) -> bool:
+        """Whether a read would find anything: one that does not raises, which costs 3 µs."""
+        incoming = self._incoming
+        return incoming.pending > 0 or incoming.eof or self._tls.pending() > 0
 
     def write(self, data: bytes) -> bytes:
         """``data`` as ciphertext, to be sent.  Dropped without an error once the connection is closed or broken, as

@@ -83,14 +83,17 @@ class LoginCommands:
         if exchange is None or answer is _NO_ANSWER:
             self._exchange = None
             return self._receiver.send(UNAVAILABLE)
+        terms = self._terms
         try:
             step = exchange.send(answer)
+            while not isinstance(step, Say) and terms.is_right(step):
+                step = exchange.send(True)
         except StopIteration as end:
             self._exchange = None
             return self._ended(end.value)
         if isinstance(step, Say):
             return self._receiver.send(Reply(334, "", base64.b64encode(step.data or b"").decode()))
-        asked: Awaitable[Any] = self._terms.answer_to(self.host, step)
+        asked: Awaitable[Any] = terms.answer_to(self.host, step)
         return Waiting(asked, self._go_on, _NO_ANSWER)
 
     def _ended(self, outcome: Authenticated | Denied | None) -> Step:

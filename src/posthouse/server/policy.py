@@ -198,6 +198,11 @@ class LoginTerms:
         """The accounts' answer; an exception becomes 454."""
         raise NotImplementedError
 
+    def is_right(self, question: Question) -> bool:
+        """Whether the accounts' answer certainly is yes, if that is known at once; else they are asked by
+        ``answer_to``."""
+        return False
+
     async def answer_to(self, host: str, question: Question) -> Any:
         """As ``answer``, for a client at ``host``: clients that guess may be made to wait for each other."""
         return await self.answer(question)

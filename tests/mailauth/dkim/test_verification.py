@@ -486,7 +486,8 @@ def test_the_body_is_hashed_once_for_all_signatures_that_share_a_form(monkeypatc
     sha256 = hashlib.sha256
     monkeypatch.setattr(hashlib, "sha256", Counted)
     assert verified(signed).result == "pass"
-    assert sorted(hashed) == [3, len(body), len(body)]  # 8 signatures: two whole bodies, and the length
+    updated = sorted(filter(None, hashed))  # header sections are hashed at once
+    assert updated == [3, len(body), len(body)]  # 8 signatures: two whole bodies, and the length
 
 
 def test_memory_does_not_grow_with_the_message() -> None:

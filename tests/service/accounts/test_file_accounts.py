@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
@@ -107,3 +108,55 @@ def test_what_is_stored_is_not_shown(tmp_path: Path) -> None:
     stored = made(tmp_path, ANN).stored(ANN)
     assert stored is not None
     assert repr(stored) == "StoredAccount(identities=('ann@example.org',), active=True)"
+
+
+def test_what_was_read_is_kept_until_the_file_changes(tmp_path: Path) -> None:
+    """A second look does not open the database; a change is seen at once, whoever makes it and however small it is."""
+    file = made(tmp_path, ANN)
+    later = time.time_ns() + 3_600_000_000_000
+    store = FileAccounts(file, time_ns=lambda: later)
+    assert known(store, ANN, BOB) == [True, False]
+    assert store._kept._file is not None
+    store._kept._file.close()  # a look into the database would fail from here on, and open it in a thread
+    assert store.identities_now(ANN) == (ANN,)
+    file.set_active(ANN, False)
+    assert store.identities_now(ANN) is None
+    asyncio.run(store.close())
+
+
+def test_what_was_read_right_after_a_change_is_not_kept(tmp_path: Path) -> None:
+    """Two changes within one tick of the kernel's clock leave the same times."""
+    file = made(tmp_path, ANN)
+    found = file.path.stat()
+    now = [max(found.st_mtime_ns, found.st_ctime_ns) + 20_000_000]
+    store = FileAccounts(file, time_ns=lambda: now[0])
+    assert known(store, ANN) == [True]
+    assert not store._kept._rows
+    now[0] += 1_000_000_000
+    assert known(store, ANN) == [True]
+    assert list(store._kept._rows) == [ANN]
+
+
+def test_rows_that_are_kept_are_bounded(tmp_path: Path) -> None:
+    file = made(tmp_path, ANN)
+    later = time.time_ns() + 3_600_000_000_000
+    store = FileAccounts(file, time_ns=lambda: later)
+    known(store, ANN, *(f"guess{number}" for number in range(1_100)))
+    assert len(store._kept._rows) == 1_000
+    assert known(store, ANN) == [True]
+
+
+def test_a_password_that_was_right_is_right_at_once(tmp_path: Path) -> None:
+    file = made(tmp_path, ANN)
+    now = [0.0]
+    store = FileAccounts(file, stopwatch=lambda: now[0])
+    assert not store.is_right(ANN, "correct horse")  # has not been checked here
+    assert asyncio.run(store.check_password(ANN, "correct horse"))
+    assert store.is_right(ANN, "correct horse")
+    assert not store.is_right(ANN, "wrong horse")
+    assert not store.is_right(BOB, "correct horse")
+    now[0] = 601.0
+    assert not store.is_right(ANN, "correct horse")
+    asyncio.run(store.check_password(ANN, "correct horse"))
+    file.set_password(ANN, "another horse", NOW)
+    assert not store.is_right(ANN, "correct horse")

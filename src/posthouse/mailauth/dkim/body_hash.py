@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from posthouse.mailauth.dkim.canonical import BodyCanonicalizer, Canonicalization
 from posthouse.mailauth.dkim.header_section import HeaderSection
-from posthouse.message.headers import HEADER_LIMIT, split
+from posthouse.message.headers import HEADER_LIMIT, Split, split
 
 __all__ = ["BodyForm", "BodyHash", "BodyHashes", "MessageHasher", "Plan"]
 
@@ -38,18 +38,18 @@ class BodyHash(NamedTuple):
     total: int
 
 
-class _Canonical:
-    """One canonical form of the body and its hashes by length."""
+class _Hashes:
+    """The hashes of one canonical form of the body, by length."""
 
-    __slots__ = ("canonicalization", "canonicalizer", "hashes", "total")
+    __slots__ = ("canonicalization", "hashes", "total")
 
     def __init__(self, canonicalization: Canonicalization) -> None:
         self.canonicalization = canonicalization
         self.hashes: dict[int | None, hashlib._Hash] = {}
         self.total = 0
-        self.canonicalizer = BodyCanonicalizer(canonicalization, self._take)
 
-    def _take(self, octets: bytes) -> None:
+    def take(self, octets: bytes) -> None:
+        """Add the next octets of the form."""
         for length, digest in self.hashes.items():
             if length is None or self.total + len(octets) <= length:
                 digest.update(octets)
@@ -61,19 +61,22 @@ class _Canonical:
 class BodyHashes:
     """The hashes of one body, for each of the forms that are wanted; each canonical form is made once."""
 
-    __slots__ = ("_forms",)
+    __slots__ = ("_canonicalizers", "_forms")
 
     def __init__(self, wanted: Iterable[BodyForm]) -> None:
-        self._forms: list[_Canonical] = []
+        # Two lists, so that no form refers to its canonicalizer, which refers to it: circles wait for the collector.
+        self._forms: list[_Hashes] = []
+        self._canonicalizers: list[BodyCanonicalizer] = []
         for canonicalization, length in wanted:
             made = self._made(canonicalization)
             if made is None:
-                made = _Canonical(canonicalization)
+                made = _Hashes(canonicalization)
                 self._forms.append(made)
+                self._canonicalizers.append(BodyCanonicalizer(canonicalization, made.take))
             if length not in made.hashes:
                 made.hashes[length] = hashlib.sha256()
 
-    def _made(self, canonicalization: Canonicalization) -> _Canonical | None:
+    def _made(self, canonicalization: Canonicalization) -> _Hashes | None:
         for form in self._forms:
             if form.canonicalization is canonicalization:
                 return form
@@ -81,13 +84,13 @@ class BodyHashes:
 
     def write(self, chunk: bytes) -> None:
         """Take the next octets of the body."""
-        for form in self._forms:
-            form.canonicalizer.write(chunk)
+        for canonicalizer in self._canonicalizers:
+            canonicalizer.write(chunk)
 
     def finish(self) -> None:
         """The body has ended."""
-        for form in self._forms:
-            form.canonicalizer.finish()
+        for canonicalizer in self._canonicalizers:
+            canonicalizer.finish()
 
     def of(self, form: BodyForm) -> BodyHash:
         """The hash of a form that was wanted, after ``finish()``.  Raises ``KeyError`` for another."""
@@ -133,18 +136,20 @@ class MessageHasher:
             self._bodies.write(chunk)
             return
         head = self._head
-        if not head and b"\r\n\r\n" in chunk:  # the common case: no copy is made of it
-            self._begin_body(chunk)
-            return
+        if not head:
+            found = split(chunk, self._limit)
+            if found.separator:  # the common case: the first chunk has the whole section, and no copy is made of it
+                self._begin_body(chunk, found)
+                return
         start = max(0, len(head) - 3)
         head += chunk
         if head.startswith(b"\r\n") or head.find(b"\r\n\r\n", start) >= 0 or len(head) > self._limit:
-            self._begin_body(bytes(head))
+            self._end_head()
 
     def finish(self) -> None:
         """The message has ended."""
         if self._bodies is None:
-            self._begin_body(bytes(self._head))
+            self._end_head()
         assert self._bodies is not None
         self._bodies.finish()
 
@@ -154,10 +159,13 @@ class MessageHasher:
             raise KeyError(form)
         return self._bodies.of(form)
 
-    def _begin_body(self, data: bytes) -> None:
-        """``data`` has the whole header section, or begins with as much of it as is read."""
+    def _end_head(self) -> None:
+        """The octets held have the whole header section, or begin with as much of it as is read."""
+        data = bytes(self._head)
         self._head = bytearray()
-        found = split(data, self._limit)
+        self._begin_body(data, split(data, self._limit))
+
+    def _begin_body(self, data: bytes, found: Split) -> None:
         self.header = HeaderSection(found)
         self._bodies = BodyHashes([form for plan in self._plans for form in plan(self.header)])
         self._bodies.write(data[found.body_offset :])

@@ -48,10 +48,10 @@ def relaxed_field(raw: bytes) -> bytes:
 
 def reduced(octets: bytes) -> bytes:
     """Each run of spaces and tabs as one space."""
-    # Most runs are one space: the expression must not match those, each match costs more than 100 octets of search; and
-    # "in" finds out in half the time that there is no other.
+    # Most runs are one space: the expression must not match those, each match costs more than 100 octets of search.
+    # Most texts have no other run; CPython finds that out from the end in half the time of a search from the front.
     octets = octets.replace(b"\t", b" ")
-    return _RUN.sub(b" ", octets) if b"  " in octets else octets
+    return _RUN.sub(b" ", octets) if octets.rfind(b"  ") >= 0 else octets
 
 
 class BodyCanonicalizer:
@@ -77,7 +77,7 @@ class BodyCanonicalizer:
         data = self._carry + chunk if self._carry else chunk
         if self._relaxed:
             data = reduced(data)
-            if b" \r\n" in data:
+            if data.rfind(b" \r\n") >= 0:  # from the end, as in reduced()
                 data = data.replace(b" \r\n", b"\r\n")
         if data.endswith(b"\r\n") and data[-3:-2] not in b"\r\n":  # the common case: it ends with one line
             self._carry = b""

@@ -14,7 +14,6 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from posthouse.core import Answer, Question, Status
@@ -44,7 +43,9 @@ _MOST_RECORDS: Final = 4
 # A public exponent above this makes a verification as expensive as a signature.
 _MOST_EXPONENT: Final = 1 << 64
 
-_PADDING, _SHA256 = PKCS1v15(), SHA256()
+_PADDING = PKCS1v15()
+# DigestInfo of a SHA-256 hash, without the hash (RFC 8017 §9.2, note 1).
+_SHA256_INFO: Final = bytes.fromhex("3031300d060960864801650304020105000420")
 
 
 class PublicKey(NamedTuple):
@@ -56,11 +57,14 @@ class PublicKey(NamedTuple):
 
     def verifies(self, signature: bytes, octets: bytes) -> bool:
         """Whether ``signature`` is this key's over the SHA-256 hash of ``octets`` (RFC 6376 §3.3.2, RFC 8463 §3)."""
+        digest = hashlib.sha256(octets).digest()
         try:
             if self.kind == "rsa":  # isinstance() takes as long here as a look-up of the key
-                cast(RSAPublicKey, self.key).verify(signature, octets, _PADDING, _SHA256)
-            else:
-                cast(Ed25519PublicKey, self.key).verify(signature, hashlib.sha256(octets).digest())
+                # What the signature signs is compared as a whole, as RFC 8017 §8.2.2 has it.  verify() does the same,
+                # but sets up a hash and its context for each call, which takes 1/12 more time.
+                signed = cast(RSAPublicKey, self.key).recover_data_from_signature(signature, _PADDING, None)
+                return signed == _SHA256_INFO + digest
+            cast(Ed25519PublicKey, self.key).verify(signature, digest)
         except InvalidSignature:
             return False
         return True

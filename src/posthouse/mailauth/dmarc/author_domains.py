@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from posthouse.core import Address, LocalError
@@ -56,7 +56,7 @@ def _plain(domain: str) -> str:
     return name
 
 
-def _section(chunks: Iterator[bytes]) -> bytes:
+def _section(chunks: Iterable[bytes]) -> bytes:
     """The header section of a message in chunks."""
     head = bytearray()
     for chunk in chunks:

@@ -41,6 +41,11 @@ class AccountStore:
         """Whether this is the account's password; the account's name, if it is spelt otherwise than ``user``."""
         return False
 
+    def is_right(self, user: str, password: str) -> bool:
+        """Whether this certainly is the account's password, if that is known at once: a login that need not wait costs
+        no task.  After False, ``check_password`` is asked."""
+        return False
+
     async def forward(self, question: Forward) -> Forwarded:
         """The answer of the server that keeps the accounts to a message of the client, in one of ``forwards``."""
         return Forwarded()
@@ -65,6 +70,10 @@ class AccountStore:
 
         None if the account is unknown or switched off.
         """
+        return None
+
+    def identities_now(self, user: str) -> Sequence[str] | None:
+        """As ``identities``, if the answer is known at once; after None, ``identities`` is asked."""
         return None
 
     async def knows(self, user: str) -> bool:

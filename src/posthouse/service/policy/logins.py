@@ -31,7 +31,7 @@ __all__ = ["AnyAccounts", "DEFAULT_MECHANISMS", "Logins", "may_send_as"]
 
 #: What a listener offers without ``mechanisms``, if its accounts can serve it.
 DEFAULT_MECHANISMS: Final = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2")
-_WELCOME: Final = Reply(235, "2.7.0", "Authentication successful")
+_LOGGED_IN: Final = Verdict(Reply(235, "2.7.0", "Authentication successful"))
 _BARRED: Final = Verdict(
     Reply(421, "4.7.0", "Too many failed logins from your network; try again later"), "too many failed logins"
 )
@@ -42,6 +42,12 @@ class AnyAccounts(AccountStore):
     """The store of the catcher: every name with every password or token, so that a program under test runs."""
 
     mechanisms = ANY_MECHANISMS
+
+    def is_right(self, user: str, password: str) -> bool:
+        return True
+
+    def identities_now(self, user: str) -> Sequence[str] | None:
+        return ("*",)
 
     async def check_password(self, user: str, password: str) -> bool:
         return True
@@ -126,6 +132,9 @@ class Logins(LoginTerms):
             self._iterations, self._salt = found.iterations, min(64, len(found.salt))
         return found
 
+    def is_right(self, question: Question) -> bool:
+        return isinstance(question, CheckPassword) and self.store.is_right(question.user, question.password)
+
     async def answer_to(self, host: str, question: Question) -> Any:
         """As ``answer``.  Passwords from a network that guesses are checked one at a time: a check costs processor time
         and memory, and the logins of all others would wait behind a flood of them."""
@@ -142,13 +151,12 @@ class Logins(LoginTerms):
             if waiting > 1:
                 self._turns[network] = turn, waiting - 1
 
-    async def logged_in(self, outcome: Authenticated, host: str) -> tuple[Verdict, Sequence[str]]:
-        """The verdict on a right password, and as whom the account may send."""
-        identities = await self.store.identities(outcome.user)
+    def logged_in(self, outcome: Authenticated, host: str, identities: Sequence[str] | None) -> Verdict:
+        """The verdict on a right password; ``identities`` are the store's answer."""
         if identities is None:
-            return _NO_ACCOUNT, ()
+            return _NO_ACCOUNT
         self.failures.succeeded(outcome.user, host, self._clock.monotonic())
-        return Verdict(_WELCOME), identities
+        return _LOGGED_IN
 
     async def shown(self, user: str) -> str:
         """A name that somebody failed to log in with, as logs may show it: only if it is an account."""

@@ -335,13 +335,22 @@ class SessionPolicy:
         self._tls = None
         self._shared.tls_failed(self._source(), str(error))
 
-    async def logged_in(self, outcome: Authenticated) -> Verdict:
+    def logged_in(self, outcome: Authenticated) -> Answer:
         """Ask as whom the account may send."""
         assert self._shared.logins is not None
-        verdict, identities = await self._shared.logins.logged_in(outcome, self._peer.host)
+        identities = self._shared.logins.store.identities_now(outcome.user)
+        return self._ask_identities(outcome) if identities is None else self._logged_in(outcome, identities)
+
+    async def _ask_identities(self, outcome: Authenticated) -> Verdict:
+        assert self._shared.logins is not None
+        return self._logged_in(outcome, await self._shared.logins.store.identities(outcome.user))
+
+    def _logged_in(self, outcome: Authenticated, identities: Sequence[str] | None) -> Verdict:
+        assert self._shared.logins is not None
+        verdict = self._shared.logins.logged_in(outcome, self._peer.host, identities)
         if not verdict.reply.positive:
             return self._no("AUTH", verdict, user=outcome.user)
-        self._user, self._identities, self._terms, self._signing = outcome.user, identities, None, None
+        self._user, self._identities, self._terms, self._signing = outcome.user, identities or (), None, None
         self._shared.log("login", source=self._source(), user=outcome.user, mechanism=outcome.mechanism)
         return verdict
 
