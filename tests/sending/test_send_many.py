@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.client.model import Deadline
+from posthouse.client.deadline import Deadline
 from posthouse.core import CannotConnect, LocalError, Phase, Result, TimedOut
 from posthouse.net import SystemClock
 from posthouse.sending.connection.dialogue_record import DialogueRecord

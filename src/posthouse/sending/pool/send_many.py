@@ -26,7 +26,7 @@ from posthouse.sending.results import SendResult
 
 if TYPE_CHECKING:
     from posthouse.sending.messages.batches import EnvelopesLike
-    from posthouse.sending.messages.outgoing import MessageLike
+    from posthouse.sending.messages.message_forms import MessageLike
 
 __all__ = ["SLOW", "SendMany", "SendManyOptions"]
 
