@@ -32,7 +32,6 @@ __all__ = [
     "Digest",
     "IndexState",
     "LONGEST_VIEW",
-    "UNNAMED",
     "MailDigest",
     "MailIndex",
     "MailPage",
@@ -40,6 +39,7 @@ __all__ = [
     "MailRow",
     "MailTerm",
     "MailView",
+    "UNNAMED",
 ]
 
 #: The view of all messages.
