@@ -236,6 +236,11 @@ def test_an_envelope_that_is_none_is_told_what_one_is(send: Send, envelope: obje
         send(MESSAGE, "memory:", envelope=envelope)
 
 
+def test_verp_is_true_or_a_template(send: Send) -> None:
+    with pytest.raises(LocalError, match="verp= must be True or a template, not int"):
+        send(MESSAGE, "memory:", verp=5)
+
+
 def test_without_a_server_nothing_is_sent(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("POSTHOUSE_URL", "EMAIL_HOST"):
         monkeypatch.delenv(name, raising=False)

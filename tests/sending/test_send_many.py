@@ -567,9 +567,8 @@ def test_bursts_are_longer_only_where_they_are_quick_and_small(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("posthouse.sending.pool.send_many.time", _Time(step))
     lengths: list[int] = []
-    with SendMany(_Calls(octets), 2, options) as series:  # type: ignore[arg-type]
+    with SendMany(_Calls(octets), 2, options, None, _Time(step).monotonic) as series:  # type: ignore[arg-type]
         for _ in range(9):
             while series.wants_more:
                 series.take(b"", 0.0)
