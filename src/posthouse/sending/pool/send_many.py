@@ -102,7 +102,8 @@ class SendMany:
         unknown = set(options) - set(SendManyOptions.__annotations__)
         if unknown:
             raise TypeError(f"send_many() has no option {', '.join(sorted(unknown))}")
-        ahead = options.get("ahead")
+        values: dict[str, Any] = {**options}
+        ahead = values.get("ahead")  # anything, where no type checker has looked
         if ahead is not None and not (isinstance(ahead, int) and 0 <= ahead <= _MOST_AHEAD):
             raise LocalError(f"ahead={ahead!r}: a number of messages, 0 to {_MOST_AHEAD:,}")
         path = options.get("journal")
