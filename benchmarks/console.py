@@ -195,7 +195,7 @@ def main() -> None:
     if given.only in (None, "paint"):
         with served(parse(_CONFIG), lambda spool: _fill(spool, given.messages)) as address:
             for name, milliseconds in paint(address).items():
-                print(f"{name:30} {milliseconds:8.1f} ms")
+                print(f"{name:40} {milliseconds:8.1f} ms")
     if given.only == "maildev" or (given.only is None and MAILDEV.exists()):
         with _daemon() as (smtp, web), tempfile.TemporaryDirectory() as directory:
             ours = int(smtp.rpartition(":")[2]), web

@@ -82,6 +82,22 @@ def test_nothing_is_awaited_while_an_exception_is_handled() -> None:
     assert wrong == []
 
 
+#: Calls that may be made twice: they only look.
+_LOOKS = {"len", "min", "max", "start", "end", "rfind", "rindex", "find", "split"}
+
+
+def test_the_bound_of_a_slice_changes_nothing() -> None:
+    """A call in the bound of a slice is made twice where the object is no list, text, tuple or octets: a memoryview."""
+    wrong = []
+    for where, function in _functions():
+        slices = [node for node in ast.walk(function) if isinstance(node, ast.Slice)]
+        for call in (each for part in slices for each in ast.walk(part) if isinstance(each, ast.Call)):
+            called = call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
+            if called not in _LOOKS:
+                wrong.append(f"{where}, line {call.lineno}: {ast.unparse(call)}")
+    assert wrong == []
+
+
 def _classes() -> Iterator[tuple[str, ast.ClassDef]]:
     """Every class of the source with the dotted name of its module."""
     for path in sorted((ROOT / "src").rglob("*.py")):

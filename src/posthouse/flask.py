@@ -24,7 +24,7 @@ from posthouse.sending.kept_pools import KeptPools
 from posthouse.sending.via import default_via
 
 if TYPE_CHECKING:
-    from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
+    from posthouse.sending.messages.message_forms import EnvelopeLike, MessageLike
     from posthouse.sending.results import SendResult
 
 __all__ = ["Mail"]

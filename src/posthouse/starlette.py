@@ -25,7 +25,7 @@ from posthouse.core import LocalError
 from posthouse.sending.kept_pools import AsyncKeptPools
 
 if TYPE_CHECKING:
-    from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
+    from posthouse.sending.messages.message_forms import EnvelopeLike, MessageLike
     from posthouse.sending.results import SendResult
     from posthouse.sending.via import Via
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import re
 
@@ -98,9 +100,9 @@ def test_accept_language_is_weighed(header: str, language: str) -> None:
 
 def test_static_files_have_an_etag_and_an_address_for_good(client: TestClient) -> None:
     page = client.get("/configuration").text
-    [path] = re.findall(r'href="(/static/style\.css\?v=[0-9a-f]{16})"', page)
+    [path] = re.findall(r'src="(/static/base\.js\?v=[0-9a-f]{16})"', page)
     found = client.get(path)
-    assert found.headers["content-type"] == "text/css; charset=utf-8"
+    assert found.headers["content-type"] == "text/javascript; charset=utf-8"
     assert found.headers["content-encoding"] == "gzip"
     assert "immutable" in found.headers["cache-control"]
     assert found.headers["x-content-type-options"] == "nosniff"
@@ -109,6 +111,17 @@ def test_static_files_have_an_etag_and_an_address_for_good(client: TestClient) -
     assert again.status_code == 304
     assert again.content == b""
     assert client.get(path.partition("?")[0]).headers["cache-control"] == "no-cache"
+
+
+def test_the_style_sheet_of_a_page_is_that_of_its_policy_and_no_other(client: TestClient) -> None:
+    for path in ("/configuration", "/nothing"):
+        found = client.get(path, headers={"accept": "text/html"})
+        [style] = re.findall(r"<style>(.*?)</style>", found.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+        assert f"style-src 'sha256-{digest}' 'self';" in found.headers["content-security-policy"]
+        assert ":root" in style
+        assert ".mail-link" in style
+    assert "sha256" not in client.get("/configuration.json").headers["content-security-policy"]
 
 
 def test_a_script_that_others_import_is_loaded_once(client: TestClient) -> None:

@@ -65,7 +65,7 @@ def test_the_prefix_may_stay_or_be_taken_off(client: TestClient, path: str) -> N
     assert found.status_code == 200
     assert 'data-base="/console"' in found.text
     assert 'href="/console/configuration"' in found.text
-    assert 'href="/console/static/style.css?v=' in found.text
+    assert 'src="/console/static/base.js?v=' in found.text
     assert 'href="/configuration' not in found.text
     assert client.get("/console/configuration.json").status_code == 200
     assert client.get("/console/api/check/settings").status_code == 200

@@ -59,7 +59,7 @@ def test_on_and_off_by_forms(catcher: TestClient) -> None:
 
 
 def test_every_page_says_it_while_one_is_on(catcher: TestClient) -> None:
-    assert "notice-fault" not in catcher.get("/configuration").text
+    assert "notice notice-fault" not in catcher.get("/configuration").text
     form(catcher, "/faults/on", stage="all", does="delay", reply="451", delay="2s", name="slow")
     for path in ("/configuration", "/speak", "/faults"):
         page = catcher.get(path).text
@@ -67,7 +67,7 @@ def test_every_page_says_it_while_one_is_on(catcher: TestClient) -> None:
         assert "A fault is switched on: slow" in page
     assert "已开启一个故障：slow" in catcher.get("/configuration?lang=zh").text
     form(catcher, "/faults/off", all="1")
-    assert "notice-fault" not in catcher.get("/configuration").text
+    assert "notice notice-fault" not in catcher.get("/configuration").text
 
 
 def test_a_program_switches_with_json(catcher: TestClient) -> None:

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from posthouse.console.charts import Curve, bar, course, spark, time_line
 from posthouse.console.dialogue_view import diagram
+from posthouse.console.rendering import duration
 from posthouse.core import Address, AttemptTrace, ConnectionTrace, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.server import Server
 from posthouse.service.monitor.count_history import CountSample
@@ -304,5 +305,26 @@ def test_plots_are_drawn_and_bounded() -> None:
     assert 'width="0"' in bar(-1.0)
     assert 'width="100"' in bar(7.0)
     assert 'width="0"' in bar(float("nan"))
+    assert "15 分钟" in time_line([1.0], "label", "zh")
     events = str(time_line([-5.0, 0.0, 60.0, 1e9], "label"))
     assert events.count('class="event"') == 3
+
+
+@pytest.mark.parametrize(
+    ("seconds", "english", "chinese"),
+    [
+        (0.34, "340 ms", "340 毫秒"),
+        (12, "12 s", "12 秒"),
+        (3_599.4, "59 min", "59 分钟"),
+        (12_000, "3 h 20 min", "3 小时 20 分钟"),
+        (483_000, "5 d 14 h", "5 天 14 小时"),
+    ],
+)
+def test_durations_have_the_units_of_the_language(seconds: float, english: str, chinese: str) -> None:
+    assert (duration(seconds), duration(seconds, "zh")) == (english, chinese)
+
+
+def test_a_chinese_page_has_chinese_durations(filled: Filled) -> None:
+    page = filled.client.get("/queue?lang=zh").text
+    assert re.search(r"\d (秒|分钟|小时|天)", page)
+    assert not re.search(r">\s*[<+]?\s*\d+ (s|min|h|d|ms)\b", page)

@@ -371,11 +371,11 @@ def test_a_layer_goes_into_an_open_channel_and_keeps_octets_that_were_read_ahead
         )
         ours.start(plain)
         await served.until(lambda each: each.received)  # the ClientHello, read before the layer is there
-        hello, served.received = served.received, b""
+        hello, served.received = served.received, bytearray()
         theirs = TlsStream(
             server_context(files.certificate, files.key), served, clock=clock, server_side=True, on_up=up.append
         )
-        theirs.start(served.stream, hello)
+        theirs.start(served.stream, bytes(hello))
         ours.write(b"")
         while len(up) < 2:
             await asyncio.sleep(0)
@@ -425,10 +425,12 @@ def test_a_certificate_that_is_refused_after_the_handshake_is_a_failed_handshake
         await served.until(lambda each: each.events)
         layer = served.stream
         assert isinstance(layer, TlsStream)
-        layer._engine = Refused(layer._engine)  # type: ignore[assignment]
+        alert = ssl.SSLError(1, "an alert")
+        alert.reason = "TLSV1_ALERT_UNKNOWN_CA"
+        layer._engine._fault = alert  # what OpenSSL says when it reads one
         stream.write(b"x")
         await served.until(lambda each: each.ended)
-        assert [str(each) for each in refused] == ["the client does not trust our certificate"]
+        assert [str(each) for each in refused] == ["the client does not trust our certificate (unknown ca)"]
         assert not served.received
         await handler.until(lambda each: each.eof or each.ended)
         listener.close()
@@ -436,16 +438,6 @@ def test_a_certificate_that_is_refused_after_the_handshake_is_a_failed_handshake
         assert not errors
 
     bounded(scenario)
-
-
-class Refused:
-    """An engine that reads an alert."""
-
-    def __init__(self, engine: TlsEngine) -> None:
-        self.receive, self.pending, self.state, self.close = engine.receive, engine.pending, engine.state, engine.close
-
-    def read(self, at_most: int) -> bytes:
-        raise TlsFailed("the client does not trust our certificate")
 
 
 # The end

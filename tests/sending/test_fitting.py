@@ -11,6 +11,8 @@ from email.mime.text import MIMEText
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.sending.scripted_peer import ScriptedPeer
 
 import posthouse
@@ -18,6 +20,7 @@ from posthouse import LocalError, Message, read
 from posthouse.core import Address, Bytes, Content, Envelope, Outcome, Recipient, Result
 from posthouse.message.composing.internationalized import in_ascii
 from posthouse.protocol import Capabilities
+from posthouse.protocol.readers import only_crlf
 from posthouse.sending import SendResult, memory
 from posthouse.sending.messages import outgoing
 from posthouse.sending.messages.fitting import fit
@@ -243,3 +246,17 @@ def test_the_memory_transport_takes_any_form(tmp_path: Path) -> None:
     for form in forms(tmp_path):
         posthouse.send(form, "memory:forms").raise_for_failures()  # type: ignore[arg-type]
     assert {each.content for each in box.messages} == {RAW}
+
+
+@given(st.lists(st.sampled_from([b"a", b".", b"\r", b"\n", b"\r\n", b"bcc: x\r\n"]), max_size=12).map(b"".join))
+def test_content_that_need_not_be_checked_again_has_no_other_line_end_than_crlf(data: bytes) -> None:
+    """What is written without another look must not hold a line end of one octet, which could smuggle a message."""
+    content = outgoing(data, ("a@a.example", "b@b.example")).content
+    assert isinstance(content, Bytes)
+    assert content.crlf is False or only_crlf(content.data)
+
+
+def test_octets_in_memory_are_checked_once() -> None:
+    made = outgoing(RAW.replace(b"\r\n", b"\n"), None)
+    assert isinstance(made.content, Bytes)
+    assert (made.content.data, made.content.crlf) == (RAW, True)

@@ -218,10 +218,27 @@ def test_what_cannot_be_sent_is_a_local_error_and_no_connection(send: Send, mess
     assert peer.dialogues == []
 
 
-@pytest.mark.parametrize("envelope", ["a@a.example", b"a@a.example", 5, ("a@a.example",)])
+@pytest.mark.parametrize(
+    "envelope",
+    [
+        "a@a.example",
+        b"a@a.example",
+        5,
+        ("a@a.example",),
+        ("a@a.example", 5),
+        ("a@a.example", b"b@b.example"),
+        ("a@a.example", [["b@b.example"]]),
+        ([], ["b@b.example"], 1),
+    ],
+)
 def test_an_envelope_that_is_none_is_told_what_one_is(send: Send, envelope: object) -> None:
     with pytest.raises(LocalError, match="an Envelope, or a pair: the sender's address, and a list of recipients"):
         send(MESSAGE, "memory:", envelope=envelope)
+
+
+def test_verp_is_true_or_a_template(send: Send) -> None:
+    with pytest.raises(LocalError, match="verp= must be True or a template, not int"):
+        send(MESSAGE, "memory:", verp=5)
 
 
 def test_without_a_server_nothing_is_sent(send: Send, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.client.model import Deadline
+from posthouse.client.deadline import Deadline
 from posthouse.core import CannotConnect, LocalError, Phase, Result, TimedOut
 from posthouse.net import SystemClock
 from posthouse.sending.connection.dialogue_record import DialogueRecord
@@ -567,9 +567,8 @@ def test_bursts_are_longer_only_where_they_are_quick_and_small(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("posthouse.sending.pool.send_many.time", _Time(step))
     lengths: list[int] = []
-    with SendMany(_Calls(octets), 2, options) as series:  # type: ignore[arg-type]
+    with SendMany(_Calls(octets), 2, options, None, _Time(step).monotonic) as series:  # type: ignore[arg-type]
         for _ in range(9):
             while series.wants_more:
                 series.take(b"", 0.0)

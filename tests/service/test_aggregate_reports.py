@@ -170,4 +170,4 @@ def test_the_file_is_private_and_a_broken_one_is_told(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 4096)
     assert host.take() == 250
     host.after(60)
-    assert "results for aggregate reports are lost" in host.faults[0]
+    assert "results for aggregate reports stay in" in host.faults[0]

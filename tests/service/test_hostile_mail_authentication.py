@@ -11,8 +11,9 @@ from posthouse.core import Answer, Kind, Question
 from posthouse.mailauth import answer, check_spf
 from posthouse.mailauth.dmarc.aggregate import AggregateRow, PolicyPublished
 from posthouse.service.mailauth import report_store
+from posthouse.service.mailauth.count_journal import CountedResult
 from posthouse.service.mailauth.lookups import MailResolver
-from posthouse.service.mailauth.report_store import CountedResult, ReportStore, StoredReport
+from posthouse.service.mailauth.report_store import ReportStore, StoredReport
 from posthouse.testing import ManualClock, StaticResolver
 
 from .test_mail_verification import OUTSIDE, TO, ZONE, VerifyHarness

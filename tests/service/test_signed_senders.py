@@ -124,6 +124,24 @@ def test_a_sender_that_is_not_signed(tmp_path: Path, sender: str | None, to: tup
     assert Signing(tmp_path).leaving(sender, *to) == (sender or "")
 
 
+@pytest.mark.parametrize(
+    ("to", "plain"),
+    [
+        (("club@lists.test",), True),
+        (("x@deep.lists.test",), True),
+        (("Owner@other.test",), True),
+        (("bob@far.test", "club@lists.test"), True),  # one transaction has one sender
+        (("ann@y.test", "bob@far.test"), False),
+        (("bob@other.test",), False),
+        (("x@nolists.test",), False),
+    ],
+)
+def test_mail_to_certain_recipients_leaves_unsigned(tmp_path: Path, to: tuple[str, ...], plain: bool) -> None:
+    here = Signing(tmp_path, 'unsigned_to = ["Lists.test", "owner@Other.test"]')
+    assert (here.leaving("ann@x.test", *to) == "ann@x.test") is plain
+    assert here.rcpt("ann@x.test")[0] == 550  # what such a recipient reports has no signature
+
+
 def test_an_address_too_long_to_be_signed_takes_reports(tmp_path: Path) -> None:
     code, reason = Signing(tmp_path).rcpt(f"{'a' * 48}@x.test")
     assert (code, reason) == (550, "no such name in a domain of ours")

@@ -27,8 +27,6 @@ __all__ = ["send"]
 
 #: Where `posthouse run` without a configuration listens.
 _DAEMON = "smtp://127.0.0.1:1025"
-#: Octets that a line of a message may have, without its end.
-_LONGEST_LINE = 998
 #: Octets from which progress is shown, on a terminal.
 _BIG = 4_194_304
 _COLOURS = {"accepted": "green", "deferred": "yellow", "failed": "red", "ambiguous": "magenta"}
@@ -195,23 +193,30 @@ def _header(line: str) -> tuple[str, str]:
 
 def _raw(given: dict[str, Any]) -> tuple[Envelope, Content]:
     """A ready message: its octets as they are, except for line ends, which must be CRLF on the wire."""
-    from posthouse.core import Body, Bytes, Envelope, Recipient
-    from posthouse.message import needs, parse_mailboxes, to_crlf
+    from posthouse.core import Body, Envelope, Recipient
+    from posthouse.message import parse_mailboxes
+    from posthouse.sending.messages.ready_message import LONGEST_LINE, read_ready
 
     unwanted = [name for name in ("subject", "text", "text_file", "html", "attach", "header") if given[name]]
     if unwanted:
         raise click.UsageError(f"--raw is a ready message, so --{unwanted[0].replace('_', '-')} cannot change it")
-    data = _read(given["raw"])
-    if not data.strip():
-        place = "standard input" if given["raw"] == "-" else given["raw"]
+    path = given["raw"]
+    try:
+        message = read_ready(sys.stdin.buffer if path == "-" else path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if message.empty:
+        place = "standard input" if path == "-" else path
         raise click.UsageError(f"the message is empty: {place} has no text; name a ready message with --raw FILE")
-    content = to_crlf(data)
-    if content and not content.endswith(b"\r\n"):
-        content += b"\r\n"
-    if content != data and not given["as_json"]:
+    if message.changed and not given["as_json"]:
         click.echo("line ends were changed to CRLF, as SMTP requires", err=True)
-    _remark_long_line(content)
-    asks = needs([content])
+    if message.long_line is not None:
+        number, octets = message.long_line
+        click.echo(
+            f"line {number} has {octets} octets, and a message may have {LONGEST_LINE} (RFC 5322, 2.1.1); "
+            "it is sent as it is, and some hosts refuse it: break the line, or encode the part",
+            err=True,
+        )
     sender = None
     if given["sender"].strip() != "<>":
         found = parse_mailboxes(given["sender"], "--from")
@@ -219,23 +224,14 @@ def _raw(given: dict[str, Any]) -> tuple[Envelope, Content]:
             raise click.UsageError("--from must name one address, or <>")
         sender = found[0].address
     every = [each.address for group in ("to", "cc", "bcc") for each in parse_mailboxes(given[group], f"--{group}")]
-    utf8 = asks.utf8_headers or any(not address.local.isascii() for address in (sender, *every) if address is not None)
-    binary = b"\0" in content  # a line that is too long is sent as it is, like the daemon does
-    body = Body.BINARYMIME if binary else Body.EIGHTBITMIME if asks.eightbit else Body.SEVENBIT
+    utf8 = message.utf8_headers or any(
+        not address.local.isascii() for address in (sender, *every) if address is not None
+    )
+    # A line that is too long is sent as it is, like the daemon does.
+    body = Body.BINARYMIME if message.binary else Body.EIGHTBITMIME if message.eightbit else Body.SEVENBIT
     recipients = tuple(map(Recipient, dict.fromkeys(every)))
-    return Envelope(sender, recipients, body=body, smtputf8=utf8, size=len(content)), Bytes(content)
-
-
-def _remark_long_line(content: bytes) -> None:
-    """Name the first line that is longer than a line of a message may be."""
-    for number, line in enumerate(content.split(b"\r\n"), 1):
-        if len(line) > _LONGEST_LINE:
-            click.echo(
-                f"line {number} has {len(line)} octets, and a message may have {_LONGEST_LINE} (RFC 5322, 2.1.1); "
-                "it is sent as it is, and some hosts refuse it: break the line, or encode the part",
-                err=True,
-            )
-            return
+    content = message.content
+    return Envelope(sender, recipients, body=body, smtputf8=utf8, size=content.size), content
 
 
 def _read(path: str) -> bytes:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from posthouse.client.base_session import BaseSession
 from posthouse.client.blocking_channel import BlockingChannel
+from posthouse.client.deadline import Deadline
 from posthouse.client.model import (
     CommandStep,
-    Deadline,
     Greeted,
     HandshakeStep,
     LoginFailed,

@@ -19,7 +19,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from posthouse.client.model import Deadline, Timeouts
+from posthouse.client.deadline import Deadline
+from posthouse.client.model import Timeouts
 from posthouse.client.pipeline import Pipeline, expire
 from posthouse.client.socket_readiness import SocketReadiness
 from posthouse.core import Closed, Reply, TlsFailed

@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from posthouse.client.channel import AsyncChannel
-from posthouse.client.model import Deadline, LoginFailed, SessionRefused, Timeouts, TlsUnavailable
+from posthouse.client.deadline import Deadline
+from posthouse.client.model import LoginFailed, SessionRefused, Timeouts, TlsUnavailable
 from posthouse.client.pipeline import expire
 from posthouse.client.session import Session
 from posthouse.core import NetworkError, RemoteError

@@ -20,15 +20,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from posthouse.client.tls_policy import TlsPolicy
-from posthouse.core import AuthRefused, CannotConnect, NetworkError, RemoteError, Reply, TimedOut
+from posthouse.core import AuthRefused, CannotConnect, NetworkError, RemoteError, Reply
 
 if TYPE_CHECKING:
-    from posthouse.net.clock import Clock
     from posthouse.net.tls_engine import TlsInfo
 
 __all__ = [
     "CommandStep",
-    "Deadline",
     "Greeted",
     "HandshakeStep",
     "INTERACTIVE_TIMEOUTS",
@@ -72,27 +70,6 @@ class Timeouts(NamedTuple):
 #: Time limits where a person or a program waits for the outcome: shorter than those of a relay for the greeting and the
 #: commands, and still enough for a busy server.
 INTERACTIVE_TIMEOUTS: Final = Timeouts(greeting=60.0, command=60.0, quit=2.0, tls=20.0, patience=4.0)
-
-
-class Deadline:
-    """The time limit of a whole call, over all of its phases; ``seconds`` None is no limit."""
-
-    __slots__ = ("_clock", "ends", "seconds")
-
-    def __init__(self, clock: Clock, seconds: float | None) -> None:
-        self._clock = clock
-        self.seconds = seconds
-        #: When it is over, on the monotonic clock.
-        self.ends = float("inf") if seconds is None else clock.monotonic() + seconds
-
-    @property
-    def left(self) -> float:
-        """Seconds that are left, 0 or more; infinite without a limit."""
-        return self.ends if self.seconds is None else max(0.0, self.ends - self._clock.monotonic())
-
-    def error(self, waiting_for: str) -> TimedOut:
-        """The exception of a call that has not ended in time."""
-        return TimedOut(f"the time limit of {self.seconds or 0:g} seconds was over while waiting for {waiting_for}")
 
 
 class SessionRefused(RemoteError, CannotConnect):

@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from posthouse.client.deadline import Deadline
 from posthouse.client.features import Features
-from posthouse.client.model import CommandStep, Deadline, Timeouts, WrongDoor
+from posthouse.client.model import CommandStep, Timeouts, WrongDoor
 from posthouse.client.transaction import Channel, Transaction
 from posthouse.core import (
     AsyncContent,

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from posthouse.client.base_session import BaseSession
 from posthouse.client.channel import AsyncChannel
+from posthouse.client.deadline import Deadline
 from posthouse.client.model import (
     CommandStep,
-    Deadline,
     Greeted,
     HandshakeStep,
     SilenceStep,

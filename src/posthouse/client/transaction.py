@@ -82,7 +82,6 @@ _DELIVERED: Final = Result.DELIVERED
 #: The reply and the reason of recipients whose message was given up because its lease was lost.
 _LOST: Final = Reply(451, "4.3.0", "the lease was lost")
 _LOST_REASON: Final = "the lease was lost before the message was complete; nothing was delivered by this attempt"
-
 _END: Final = Phase.END
 
 # The stages of a transaction.
@@ -381,7 +380,8 @@ class Transaction:
                 if whole is not None:
                     if self._holds is not None and self._lease_lost():
                         return
-                    held, dot = channel.sender.send_whole_content(whole)
+                    given = self.content
+                    held, dot = channel.sender.send_whole_content(whole, type(given) is Bytes and given.crlf)
                     self._content_sent(held, dot)
                     return
                 self._chunks = channel.read(self.content, _READ, self)

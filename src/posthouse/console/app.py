@@ -29,7 +29,7 @@ from posthouse.console.pages import page_modules
 from posthouse.console.problems import PROBLEM_JSON, NotFound, Problem, RequestRefused, problem_of
 from posthouse.console.rendering import environment, page_context
 from posthouse.console.security.console_logins import ConsoleLogins, LoginGate, is_of_inboxes, login_path
-from posthouse.console.security.guard import Guard
+from posthouse.console.security.guard import CONTENT_POLICY, Guard
 from posthouse.console.texts import LANGUAGES
 from posthouse.core import PosthouseError
 from posthouse.service.config.console_settings import ConsoleSettings
@@ -73,6 +73,7 @@ class Console:
         self.runner = runner
         self.settings = ConsoleSettings() if settings is None else settings
         self.assets = Assets()
+        self._policy = CONTENT_POLICY.replace("style-src", f"style-src {self.assets.style_source}")
         self._log = log
         self._key = os.urandom(32)
         modules = page_modules() if modules is None else modules
@@ -245,11 +246,8 @@ class Console:
         if page.wants_json:
             return _json(shown.data, shown.status)
         flash = unquote(page.request.cookies.get(_FLASH, ""))
-        response = Response(
-            await self._html(page, shown, flash=flash, asks=bool(page.visitor.name)),
-            shown.status,
-            media_type="text/html",
-        )
+        content = await self._html(page, shown, flash=flash, asks=bool(page.visitor.name))
+        response = self._html_response(content, shown.status)
         response.headers["vary"] = "accept, accept-language, cookie"
         if flash:
             response.delete_cookie(_FLASH, page.base or "/")
@@ -349,7 +347,11 @@ class Console:
             content = await self._html(page, shown, asks=problem.status < 500 and bool(page.visitor.name))
         except PosthouseError:  # the daemon has gone meanwhile
             content = await self._html(page, shown, asks=False)
-        return Response(content, problem.status, headers, "text/html")
+        return self._html_response(content, problem.status, headers)
+
+    def _html_response(self, content: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
+        """A page, whose policy has the source of the style sheet in it."""
+        return Response(content, status, {"content-security-policy": self._policy, **(headers or {})}, "text/html")
 
 
 def _is_catcher(config: Any) -> bool:

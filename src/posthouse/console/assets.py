@@ -1,16 +1,20 @@
 """Static files: read once, compressed once, and served with an ETag at an address that has their hash.
 
 All style sheets are one bundle, ``base.css`` first and the others in the order of their names, so a page module adds a
-file and nothing else.
+file and nothing else.  The bundle stands in each page: a sheet that a new tab has to ask for delays its first paint by
+1/4.
 """
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
 import os
+import re
 from typing import Final, NamedTuple
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -24,6 +28,7 @@ _TYPES: Final = {
     ".png": "image/png",
     ".woff2": "font/woff2",
 }
+_COMMENT: Final = re.compile(r"\s*/\*.*?\*/", re.DOTALL)
 _FOREVER: Final = "public, max-age=31536000, immutable"
 
 
@@ -35,7 +40,12 @@ class _Asset(NamedTuple):
 
 
 class Assets:
-    """The files of ``console/static``, and ``style.css``, which is all style sheets together."""
+    """The files of ``console/static``.
+
+    Attributes:
+        style: the element with all style sheets, for the head of a page.
+        style_source: the source of that element for a Content-Security-Policy.
+    """
 
     def __init__(self) -> None:
         names = sorted(each for each in os.listdir(_HERE) if os.path.splitext(each)[1] in _TYPES)
@@ -45,12 +55,18 @@ class Assets:
         for name in names:  # a script imported by another address would be loaded and run once more
             if name.endswith(".js"):
                 files[name] = files[name].replace(b'"./base.js"', f'"./base.js?v={base}"'.encode())
-        files["style.css"] = b"\n".join(files[name] for name in sheets)
+        style = _COMMENT.sub("", "\n".join(files[name].decode() for name in sheets))
+        self.style = Markup(f"<style>{style}</style>")
+        self.style_source = f"'sha256-{base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
         self._assets = {name: _asset(name, content) for name, content in files.items()}
 
     def path(self, name: str) -> str:
         """The path of a file, which changes when its content does.  Raises ``KeyError`` if there is none."""
         return f"/static/{name}?v={self._assets[name].tag}"
+
+    def inline(self, name: str) -> Markup:
+        """The text of a file, to stand in a page.  Raises ``KeyError`` if there is none."""
+        return Markup(self._assets[name].content.decode())
 
     async def serve(self, request: Request) -> Response:
         """The response for ``/static/{name}``."""

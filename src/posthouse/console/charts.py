@@ -13,12 +13,13 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
+from posthouse.console.rendering import duration
+
 __all__ = ["Curve", "bar", "course", "spark", "time_line"]
 
 _WIDTH, _HEIGHT, _LEFT, _BELOW = 720.0, 200.0, 44.0, 22.0
-#: Places of the time line, in seconds from now, and what stands below them.
-_MARKS = ((0.0, "0"), (60.0, "1 min"), (300.0, "5 min"), (900.0, "15 min"), (3_600.0, "1 h"), (14_400.0, "4 h"),
-          (86_400.0, "1 d"), (432_000.0, "5 d"))  # fmt: skip
+#: Places of the time line, in seconds from now.
+_MARKS = (0.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0, 432_000.0)
 _SLOTS = 56
 
 
@@ -85,7 +86,7 @@ def bar(share: float, name: str = "") -> Markup:
     ).format(name, width)
 
 
-def time_line(seconds: Sequence[float], label: str) -> Markup:
+def time_line(seconds: Sequence[float], label: str, language: str = "en") -> Markup:
     """How many events lie how far ahead: seconds from now, on a scale that grows with the distance."""
     counts = [0] * _SLOTS
     for each in seconds:
@@ -100,9 +101,10 @@ def time_line(seconds: Sequence[float], label: str) -> Markup:
                 '<rect class="event" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>').format(
                 _n(at * step + 1), _n(60 - height), _n(step - 2), _n(height), number))  # fmt: skip
     parts.append(Markup('<line class="axis" x1="0" x2="{}" y1="60" y2="60"/>').format(_n(_WIDTH)))
-    for distance, text in _MARKS:
+    for distance in _MARKS:
         x = _place(distance) * _WIDTH
-        anchor = "start" if not distance else "end" if distance == _MARKS[-1][0] else "middle"
+        text = duration(distance, language) if distance else "0"
+        anchor = "start" if not distance else "end" if distance == _MARKS[-1] else "middle"
         parts.append(Markup('<text class="tick" x="{}" y="76" text-anchor="{}">{}</text>').format(_n(x), anchor, text))
     return Markup('<svg class="plot events" viewBox="0 0 {} 82" role="img" aria-label="{}">{}</svg>').format(
         _n(_WIDTH), label, Markup("").join(parts)
@@ -113,7 +115,7 @@ def _place(seconds: float) -> float:
     """The place of a distance in time on the time line, from 0.0 to 1.0: each two marks are equally far apart."""
     seconds = max(0.0, seconds)
     for number in range(1, len(_MARKS)):
-        before, after = _MARKS[number - 1][0], _MARKS[number][0]
+        before, after = _MARKS[number - 1], _MARKS[number]
         if seconds <= after:
             return (number - 1 + (seconds - before) / (after - before)) / (len(_MARKS) - 1)
     return 1.0

@@ -1,8 +1,9 @@
 """Templates: Jinja with autoescape everywhere, and what every template finds.
 
 Beside the data of its page a template finds ``t(key)`` for texts, ``url(path)`` and ``same_page(name=value)`` for
-addresses, ``csrf()`` for the hidden field of a form that posts, ``when(seconds)`` for a moment, ``asset(name)`` for a
-file of ``console/static``, and ``page``, the ``PageRequest``.  Filters: ``size`` (octets), ``number``, ``duration``.
+addresses, ``csrf()`` for the hidden field of a form that posts, ``when(seconds)`` for a moment, ``asset(name)`` for the
+address of a file of ``console/static``, ``inline(name)`` for its text, ``style`` for the style sheets, and ``page``,
+the ``PageRequest``.  Filters: ``size`` (octets), ``number``, ``duration``.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from collections.abc import Mapping
 from functools import cache, partial
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup
 
 from posthouse.console.assets import Assets
@@ -23,6 +25,7 @@ from posthouse.core.units import size_in_words
 
 __all__ = ["duration", "environment", "moment", "page_context"]
 
+_UNITS = {"en": ("ms", "s", "min", "h", "d"), "zh": ("毫秒", "秒", "分钟", "小时", "天")}
 _HERE = os.path.join(os.path.dirname(__file__), "templates")
 
 
@@ -40,7 +43,7 @@ def environment() -> Environment:
     )
     found.filters["size"] = size_in_words
     found.filters["number"] = lambda value: f"{value:,}"
-    found.filters["duration"] = duration
+    found.filters["duration"] = _duration
     return found
 
 
@@ -54,6 +57,8 @@ def page_context(page: PageRequest, assets: Assets) -> Mapping[str, Any]:
         "csrf": partial(_csrf, page),
         "when": moment,
         "asset": lambda name: page.url(assets.path(name)),
+        "inline": assets.inline,
+        "style": assets.style,
     }
 
 
@@ -76,15 +81,21 @@ def moment(seconds: float | None) -> Markup:
     return Markup(f'<time datetime="{machine}" title="{words} {offset}" data-relative>{words}</time>')
 
 
-def duration(seconds: float) -> str:
-    """Seconds in the largest units that say enough: 340 ms, 12 s, 5 min, 3 h 20 min, 2 d 4 h."""
+def duration(seconds: float, language: str = "en") -> str:
+    """Seconds in the largest units that say enough: 340 ms, 12 s, 5 min, 2 d 4 h; in Chinese, 2 天 4 小时."""
+    milliseconds, second, minute, hour, day = _UNITS["zh" if language == "zh" else "en"]
     if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
+        return f"{seconds * 1000:.0f} {milliseconds}"
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} s"
-    for unit, name, below, small in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min")):
+        return f"{whole} {second}"
+    for unit, name, below, small in ((86_400, day, 3_600, hour), (3_600, hour, 60, minute)):
         if whole >= unit:
             rest = whole % unit // below
             return f"{whole // unit} {name}" + (f" {rest} {small}" if rest else "")
-    return f"{whole // 60} min"
+    return f"{whole // 60} {minute}"
+
+
+@pass_context
+def _duration(context: Context, seconds: float) -> str:
+    return duration(seconds, context["page"].language)

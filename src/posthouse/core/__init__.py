@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 from posthouse.core.address import Address, local_key, path_text
 from posthouse.core.attempt_trace import AttemptTrace, ConnectionTrace
-from posthouse.core.content import AsyncContent, Bytes, Content, Prefixed
+from posthouse.core.content import AsyncContent, Content
+from posthouse.core.content_in_memory import Bytes, Prefixed
 from posthouse.core.envelope import Body, Envelope, Notify, OriginalRecipient, Recipient, Ret
 from posthouse.core.errors import (
     AuthRefused,

@@ -23,7 +23,7 @@ def message_chunks(message: MessageOctets) -> tuple[Iterable[bytes], bytes]:
     becomes on its way.  In a message whose first line ends in CRLF nothing is changed.
 
     Raises:
-        TypeError: The message is text; its octets are what is signed.
+        TypeError: The message is text, whose octets are what is signed, or no message.
     """
     if isinstance(message, str):
         raise TypeError("a message is bytes, not str: what is signed are its octets; encode it first")
@@ -35,10 +35,14 @@ def message_chunks(message: MessageOctets) -> tuple[Iterable[bytes], bytes]:
         chunks = (bytes(view[start : start + _AT_MOST]) for start in range(0, len(view), _AT_MOST))
     elif isinstance(message, Content):
         chunks = iter(message.chunks())
-    else:
+    elif isinstance(message, Iterable):
         chunks = iter(message)
+    else:
+        raise TypeError(f"a message is bytes, a Content or chunks of bytes, not {type(message).__name__}")
     seen = b""
     for chunk in chunks:
+        if not isinstance(chunk, (bytes, bytearray)):
+            raise TypeError(f"the chunks of a message are bytes, not {type(chunk).__name__}; give its octets")
         seen = seen + chunk if seen else chunk
         if b"\n" in chunk or len(seen) > _AT_MOST:
             break

@@ -22,7 +22,7 @@ Rules for the author of a check:
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from posthouse.core import Answer, Question, Status
 from posthouse.mailauth.zone import Zone
@@ -55,6 +55,8 @@ def answer(check: Check[_Result], zone: Mapping[str, object] | Zone) -> _Result:
 
     Raises:
         SettingError: The mapping is no zone.
+        TypeError: The zone is no mapping.
+        ValueError: The check has been run before.
     """
     records = zone if isinstance(zone, Zone) else Zone(zone)
     known: dict[Question, Answer] = {}
@@ -66,7 +68,7 @@ def answer(check: Check[_Result], zone: Mapping[str, object] | Zone) -> _Result:
                 found = known[question] = records.look_up(question)
             question = _plain(check.send(found))
     except StopIteration as end:
-        result: _Result = end.value
+        result: _Result = _value(end, known)
         return result
 
 
@@ -81,6 +83,9 @@ async def ask(check: Check[_Result], resolver: Resolver, *, seconds: float = TIM
         check: A check that has not been started.
         resolver: Where to ask.  ``OSError`` from it counts as a failed question; other exceptions end the call.
         seconds: Time for the whole check.
+
+    Raises:
+        ValueError: The check has been run before.
     """
     from asyncio import get_running_loop  # of the judgements' package, only this function waits
 
@@ -94,10 +99,17 @@ async def ask(check: Check[_Result], resolver: Resolver, *, seconds: float = TIM
                 found = known[question] = await _in_time(resolver, question, deadline, seconds)
             question = _plain(check.send(found))
     except StopIteration as end:
-        result: _Result = end.value
+        result: _Result = _value(end, known)
         return result
     finally:
         check.close()
+
+
+def _value(end: StopIteration, known: Mapping[Question, Answer]) -> Any:
+    """The result of a check that has ended.  Raises ``ValueError`` if it had ended before it was run."""
+    if end.value is None and not known:
+        raise ValueError("the check has been run before; make a new one for each run") from None
+    return end.value
 
 
 async def _in_time(resolver: Resolver, question: Question, deadline: float, seconds: float) -> Answer:

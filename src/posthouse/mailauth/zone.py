@@ -65,11 +65,14 @@ class Zone:
 
     Raises:
         SettingError: What is wrong, at which name, and what to write instead.
+        TypeError: ``names`` is no mapping.
     """
 
     __slots__ = ("_existing", "_names")
 
     def __init__(self, names: Mapping[str, object]) -> None:
+        if not isinstance(names, Mapping):
+            raise TypeError(f"a zone is a mapping of names to their records, not {type(names).__name__}")
         self._names: dict[str, dict[str, tuple[_Record, ...] | str] | str] = {}
         for name, records in names.items():
             plain = _plain(name)

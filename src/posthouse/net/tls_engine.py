@@ -233,7 +233,8 @@ class TlsEngine:
         view = memoryview(data)
         try:
             while view:
-                view = view[self._tls.write(view) :]
+                written = self._tls.write(view)
+                view = view[written:]
         except (ssl.SSLError, OSError) as error:
             self._fault = error
         return self.pending()

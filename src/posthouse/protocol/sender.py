@@ -210,11 +210,11 @@ class Sender:
         self._content_size += len(chunk)
         return self._dot.write(chunk)
 
-    def send_whole_content(self, content: bytes) -> tuple[bytes, bytes]:
-        """``send_content`` and ``end_content`` for content that is all there: its octets, and its end."""
+    def send_whole_content(self, content: bytes, crlf: bool = False) -> tuple[bytes, bytes]:
+        """``send_content`` and ``end_content`` for content that is all there; ``crlf`` as in ``write_content``."""
         if self._dot is None or self._content_size:
             raise LocalError("content may be sent only after the peer answered DATA with 354, and once")
-        wire = write_content(content)
+        wire = write_content(content, crlf)
         self._content_size = len(content)
         self._content_ends()
         return wire

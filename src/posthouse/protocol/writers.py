@@ -68,12 +68,12 @@ def write_auth_line(line: bytes) -> bytes:
     return line + b"\r\n"
 
 
-def write_content(content: bytes) -> tuple[bytes, bytes]:
+def write_content(content: bytes, crlf: bool = False) -> tuple[bytes, bytes]:
     """Complete content, dot-stuffed, with its end: the output of ``DotWriter`` for one piece.
 
-    Raises LocalError for a bare CR or LF.
+    ``crlf`` says that ``only_crlf`` has been asked.  Raises LocalError for a bare CR or LF.
     """
-    if not only_crlf(content):
+    if not crlf and not only_crlf(content):
         raise LocalError(_BARE)
     whole_lines = not content or content.endswith(b"\r\n")
     if content.find(b".") >= 0:  # done with memchr, and base64 has none; ``in`` takes the octets for a number first

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from posthouse.sending.connection.proxies import ProxyRefused
     from posthouse.sending.direct import deliver_direct
     from posthouse.sending.messages.batches import verp
-    from posthouse.sending.messages.outgoing import Outgoing, OutgoingMessage
+    from posthouse.sending.messages.message_forms import OutgoingMessage
+    from posthouse.sending.messages.outgoing import Outgoing
     from posthouse.sending.one_message import asend, send
     from posthouse.sending.options import SendOptions, ServerTarget
     from posthouse.sending.pool import AsyncPool, Pool, PoolStatus, Progress, SendManyOptions
@@ -91,7 +92,8 @@ __getattr__ = lazily(
         "one_message": "asend send",
         "options": "SendOptions ServerTarget",
         "messages.batches": "verp",
-        "messages.outgoing": "Outgoing OutgoingMessage",
+        "messages.message_forms": "OutgoingMessage",
+        "messages.outgoing": "Outgoing",
         "pool": "AsyncPool Pool PoolStatus Progress SendManyOptions",
         "server_probe": "ProbeReport probe",
         "results": "Ambiguous SendFailed SendResult UnseenFailureWarning",

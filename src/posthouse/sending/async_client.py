@@ -6,14 +6,15 @@ import asyncio
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
-from posthouse.client.model import Deadline
+from posthouse.client.deadline import Deadline
 from posthouse.core import LocalError, Outcome
 from posthouse.net import Network, SocketNetwork, SystemClock
 from posthouse.sending.client_base import ClientBase, server_of, tried_in_vain
 from posthouse.sending.connection.async_driver import deliver_async, open_async_session
 from posthouse.sending.connection.dialogue_record import TranscriptLike
 from posthouse.sending.messages.batches import EnvelopesLike, transactions
-from posthouse.sending.messages.outgoing import MessageLike, Outgoing
+from posthouse.sending.messages.message_forms import MessageLike
+from posthouse.sending.messages.outgoing import Outgoing
 from posthouse.sending.options import SendOptions
 from posthouse.sending.results import SendResult
 from posthouse.sending.via import Via, route_of

@@ -14,12 +14,13 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
-from posthouse.client.model import Deadline
+from posthouse.client.deadline import Deadline
 from posthouse.core import Outcome
-from posthouse.sending.client_base import ClientBase, server_of, tried_in_vain
+from posthouse.sending.client_base import LOOKED_AFTER, ClientBase, server_of, tried_in_vain
 from posthouse.sending.connection.dialogue_record import TranscriptLike
 from posthouse.sending.messages.batches import EnvelopesLike, transactions
-from posthouse.sending.messages.outgoing import MessageLike, Outgoing
+from posthouse.sending.messages.message_forms import MessageLike
+from posthouse.sending.messages.outgoing import Outgoing
 from posthouse.sending.options import SendOptions
 from posthouse.sending.results import SendResult
 from posthouse.sending.via import Via, route_of
@@ -100,13 +101,15 @@ class Client(ClientBase):
         except BaseException:
             self._drop()
             raise
+        self._used_at = self._clock.monotonic()
         return tuple(outcomes)
 
     def _opened(self, deadline: Deadline) -> tuple[BlockingSession, bool]:
         """A session, and whether it has been used before."""
         session = self._session
         if session is not None:
-            session.look()
+            if self._clock.monotonic() - self._used_at > LOOKED_AFTER:
+                session.look()
             if session.usable:
                 return session, True
             self._drop()

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 from random import SystemRandom
 
+from posthouse.client.deadline import Deadline
 from posthouse.client.hostname import name_for_ehlo
-from posthouse.client.model import INTERACTIVE_TIMEOUTS, Deadline
+from posthouse.client.model import INTERACTIVE_TIMEOUTS
 from posthouse.client.tls_policy import TlsMode, TlsPolicy
 from posthouse.core import Content, Envelope, Outcome, Phase, Recipient, Reply, Result
 from posthouse.delivery import Delivery, SmtpDeliverer

@@ -14,7 +14,7 @@ from posthouse.sending.transports import SCHEMES, scheme_of
 from posthouse.sending.via import Via, default_via
 
 if TYPE_CHECKING:
-    from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
+    from posthouse.sending.messages.message_forms import EnvelopeLike, MessageLike
     from posthouse.sending.pool import AsyncPool, Pool
     from posthouse.sending.results import SendResult
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from posthouse.sending.connection.credentials import CredentialsLike
     from posthouse.sending.connection.dialogue_record import TranscriptLike
     from posthouse.sending.messages.batches import EnvelopesLike
-    from posthouse.sending.messages.outgoing import MessageLike
+    from posthouse.sending.messages.message_forms import MessageLike
 
 __all__ = ["asend", "send"]
 

@@ -175,3 +175,17 @@ def test_text_without_a_label_is_read_by_how_frequent_its_letters_are(text: str,
 
 def test_one_odd_octet_does_not_make_a_western_text_polish() -> None:
     assert guess(b"40 m\xb3").text == "40 m³"
+
+
+@pytest.mark.parametrize("charset", ["cp1251", "koi8_r"])
+@pytest.mark.parametrize(
+    "text", ["ПРИГЛАШЕНИЕ НА ОТКРЫТИЕ ВЫСТАВКИ", "СРОЧНО: СЧЁТ НА ОПЛАТУ ЗА ИЮЛЬ", "ДОГОВОР ПОСТАВКИ № 12"]
+)
+def test_capitals_are_as_frequent_as_small_letters(text: str, charset: str) -> None:
+    """In KOI8-R and windows-1251 the capitals of one are the small letters of the other."""
+    octets = text.encode(charset, "ignore")
+    assert guess(octets).text == octets.decode(charset)
+
+
+def test_greek_capitals_are_no_russian() -> None:
+    assert guess("ΤΙΜΟΛΟΓΙΟ ΓΙΑ ΤΗΝ ΠΑΡΑΓΓΕΛΙΑ".encode("cp1253")).text == "ΤΙΜΟΛΟΓΙΟ ΓΙΑ ΤΗΝ ΠΑΡΑΓΓΕΛΙΑ"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from posthouse.console.charts import time_line
 from posthouse.console.declarations import Done, NavEntry, Page, PageAction, Shown
 from posthouse.console.problems import RequestRefused
+from posthouse.console.rendering import duration
 from posthouse.core.units import short_duration
 from posthouse.service.monitor.queue_undo import MOST_RECIPIENTS
 from posthouse.service.operations.explain_text import next_attempt_text
@@ -55,11 +56,11 @@ async def _show(page: PageRequest) -> Shown:
         },
         {
             "q": text,
-            "heads": [f"< {short_duration(age)}" for age in summary.ages] + [page.text("queue.older")],
+            "heads": [f"< {duration(age, page.language)}" for age in summary.ages] + [page.text("queue.older")],
             "map": _heat_map(page, summary, text),
             "slow": await _slow(page, summary),
             "rows": [_row(page, each, now) for each in messages],
-            "line": time_line(due, page.text("queue.line")) if due else "",
+            "line": time_line(due, page.text("queue.line"), page.language) if due else "",
             "newer": page.same_page(after=messages[0].id, before=None) if messages and (after or before) else "",
             "older": page.same_page(before=messages[-1].id, after=None) if len(messages) == _PAGE else "",
             "acts": _ACTS,

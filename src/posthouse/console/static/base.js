@@ -19,7 +19,7 @@ export async function renew() {
 }
 
 // Words of our own: Intl.RelativeTimeFormat takes 10 ms when a page first uses it, and that is before the first paint.
-const units = language === "zh" ? [["天", 86400], ["小时", 3600], ["分钟", 60], ["秒", 1]] : [[" d", 86400], [" h", 3600], [" min", 60], [" s", 1]];
+const units = language === "zh" ? [[" 天", 86400], [" 小时", 3600], [" 分钟", 60], [" 秒", 1]] : [[" d", 86400], [" h", 3600], [" min", 60], [" s", 1]];
 const ago = language === "zh" ? ["", "前", "", "后"] : ["", " ago", "in ", ""];
 
 /** Write moments of the last week relative to now; the title keeps the whole. */

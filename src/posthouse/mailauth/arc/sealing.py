@@ -23,10 +23,11 @@ from posthouse.mailauth.arc.arc_fields import (
 )
 from posthouse.mailauth.arc.arc_result import ArcResult
 from posthouse.mailauth.arc.arc_validation import ArcVerifier
+from posthouse.mailauth.arguments import demand_names, demand_text
 from posthouse.mailauth.dkim.body_hash import BodyForm, MessageHasher
 from posthouse.mailauth.dkim.canonical import Canonicalization, header_and_body, relaxed_field
 from posthouse.mailauth.dkim.header_section import HeaderSection
-from posthouse.mailauth.dkim.keys import DkimKey
+from posthouse.mailauth.dkim.keys import DkimKey, demand_key
 from posthouse.mailauth.dkim.signing import OVERSIGNED, SIGNED, folded_base64, folded_tags
 from posthouse.mailauth.octets import MessageOctets, message_chunks
 from posthouse.mailauth.questions import Check
@@ -86,6 +87,10 @@ class ArcSealer:
         options: SealingOptions = SealingOptions(),  # noqa: B008 — frozen
         now: float | None = None,
     ) -> None:
+        demand_key(key)
+        demand_text(authserv_id, "authserv_id", "mx.example.org")
+        demand_text(options.canonicalization, "canonicalization", "relaxed/relaxed")
+        demand_names(options.fields, "fields")
         self._header, body = header_and_body(options.canonicalization)
         self._body = BodyForm(body)
         for name in options.fields or ():
@@ -241,9 +246,11 @@ def seal_arc(
     Raises:
         LocalError: The message has no From field, or a header section too long to be signed.
         SettingError: An option is wrong.
-        TypeError: The message is text; its octets are what is signed.
+        TypeError: The message is text, whose octets are what is signed, or an argument is of another type.
     """
     chunks, line_end = message_chunks(message)
+    if not (arc is None or isinstance(arc, ArcResult)):
+        raise TypeError(f"arc is what verify_arc said (an ArcResult), not {type(arc).__name__}")
     sealer = ArcSealer(key, authserv_id, SealingOptions(canonicalization, fields), now)
     return _sealed(sealer, ArcVerifier(now) if arc is None else arc, chunks, results, line_end)
 

@@ -20,12 +20,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from posthouse.core import SettingError
+from posthouse.mailauth.arguments import demand_text
 from posthouse.mailauth.dkim.key_record import MAX_RSA_BITS, MIN_RSA_BITS, find_keys, key_question
 from posthouse.mailauth.dkim.signature import signature_names
 from posthouse.mailauth.dkim.verdict import SignatureFault
 from posthouse.mailauth.questions import Check
 
-__all__ = ["DkimKey", "KeyKind", "check_published", "record_strings", "zone_lines"]
+__all__ = ["DkimKey", "KeyKind", "check_published", "demand_key", "record_strings", "zone_lines"]
 
 KeyKind: TypeAlias = Literal["rsa", "ed25519"]
 
@@ -80,12 +81,19 @@ class DkimKey:
         raise SettingError(f"{kind!r:.40} is no kind of DKIM key", remedy="use rsa or ed25519")
 
     @classmethod
-    def from_pem(cls, domain: str, selector: str, pem: bytes | str, password: bytes | None = None) -> DkimKey:
+    def from_pem(cls, domain: str, selector: str, pem: bytes | str, password: bytes | str | None = None) -> DkimKey:
         """The key in a PEM text (PKCS#8 or PKCS#1), or an Ed25519 key as the base64 text of its 32 octets.
 
         Raises:
             SettingError: The text is no such key, or the password is missing or wrong; the text is not quoted.
+            TypeError: An argument is no text.
         """
+        demand_text(domain, "domain", "example.org")
+        demand_text(selector, "selector", "2026a")
+        if not isinstance(pem, (bytes, str)):
+            raise TypeError(f"pem is the text of a key, not {type(pem).__name__}; read the file first")
+        if isinstance(password, str):
+            password = password.encode()
         octets = pem.encode() if isinstance(pem, str) else pem
         seed = _SEED.fullmatch(octets.strip())
         if seed is not None:
@@ -148,6 +156,14 @@ class DkimKey:
 
     def __repr__(self) -> str:
         return f"<DkimKey {self.record_name} {self.kind} {self.bits} bits>"
+
+
+def demand_key(value: object) -> None:
+    """Raise ``TypeError`` unless an argument is a ``DkimKey``."""
+    if not isinstance(value, DkimKey):
+        raise TypeError(
+            f"a key is a DkimKey, not {type(value).__name__}; make one with DkimKey.from_pem(domain, selector, pem)"
+        )
 
 
 def _check_bits(bits: int) -> None:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from posthouse.core import LocalError, SettingError
+from posthouse.mailauth.arguments import demand_names, demand_text
 from posthouse.mailauth.dkim.body_hash import BodyForm, MessageHasher
 from posthouse.mailauth.dkim.canonical import header_and_body
 from posthouse.mailauth.dkim.header_section import HeaderSection
-from posthouse.mailauth.dkim.keys import DkimKey
+from posthouse.mailauth.dkim.keys import DkimKey, demand_key
 from posthouse.mailauth.octets import MessageOctets, message_chunks
 from posthouse.mailauth.wall_time import seconds_now
 
@@ -89,14 +91,17 @@ class DkimSigner:
         self._keys = keys
         self._options = options
         self._now = seconds_now(now)
+        demand_text(options.canonicalization, "canonicalization", "relaxed/relaxed")
         self._header, body = header_and_body(options.canonicalization)
         self._body = BodyForm(body)
-        for name in (*options.oversigned, *options.signed):
-            if _NAME.fullmatch(name) is None or name.lower() in _NEVER or ";" in name:
-                raise SettingError(f"the field {name!r:.40} cannot be signed", remedy="leave it out")
+        if isinstance(options.oversigned, str) or isinstance(options.signed, str):
+            raise TypeError("oversigned and signed are lists of field names, not one text; write ['From', 'Subject']")
+        _check_names((*options.oversigned, *options.signed))
         if options.lifetime is not None and options.lifetime < 1:
             raise SettingError("a signature cannot expire before it is made", remedy="write a lifetime of 1 s or more")
         if not callable(keys):
+            for key in keys:
+                demand_key(key)
             self._check_identity(keys)
 
     def plan(self, header: HeaderSection) -> list[BodyForm]:
@@ -151,7 +156,7 @@ class DkimSigner:
             ("t", str(self._now)),
         ]
         if self._options.lifetime is not None:
-            tags.append(("x", str(self._now + self._options.lifetime)))
+            tags.append(("x", str(self._now + int(self._options.lifetime))))
         if self._options.identity:
             tags.append(("i", _quoted(self._options.identity)))
         return folded_tags("DKIM-Signature", [*tags, ("h", ":".join(names)), ("bh", body_hash)])
@@ -168,6 +173,15 @@ class DkimSigner:
                     f"the identity {identity!r:.80} is not in the domain {key.domain} of the key",
                     remedy=f"write user@{key.domain} or @{key.domain}",
                 )
+
+
+@lru_cache(maxsize=64)
+def _check_names(names: tuple[str, ...]) -> None:
+    """Raise ``TypeError`` or ``SettingError`` for what is no field that can be signed."""
+    demand_names(names, "oversigned and signed")
+    for name in names:
+        if _NAME.fullmatch(name) is None or name.lower() in _NEVER or ";" in name:
+            raise SettingError(f"the field {name!r:.40} cannot be signed", remedy="leave it out")
 
 
 def _quoted(identity: str) -> str:
@@ -205,6 +219,16 @@ def folded_base64(signature: bytes) -> bytes:
     return b"\r\n ".join([text[:first], *(text[start : start + _WIDTH - 1] for start in rest)])
 
 
+def _keys_of(given: object) -> tuple[DkimKey, ...]:
+    """One key or several.  Raises ``TypeError`` for what is no key."""
+    keys: tuple[Any, ...] = (given,)
+    if isinstance(given, Iterable) and not isinstance(given, (bytes, str)):
+        keys = tuple(given)
+    for each in keys:
+        demand_key(each)
+    return keys
+
+
 def sign_dkim(
     message: MessageOctets,
     key: DkimKey | Sequence[DkimKey],
@@ -231,11 +255,13 @@ def sign_dkim(
 
     Raises:
         LocalError: The message has no From field, or a header section too long to be signed.
-        SettingError: An option is wrong.
-        TypeError: The message is text; its octets are what is signed.
+        SettingError: An option is wrong, or there is no key.
+        TypeError: The message is text, whose octets are what is signed, or an argument is of another type.
     """
     chunks, line_end = message_chunks(message)
-    keys = (key,) if isinstance(key, DkimKey) else tuple(key)
+    keys = _keys_of(key)
+    if not keys:
+        raise SettingError("there is no key to sign with", remedy="give a DkimKey")
     options = SigningOptions(canonicalization, oversigned, signed, lifetime, identity)
     signer = DkimSigner(keys, options, now)
     hasher = MessageHasher(signer.plan)

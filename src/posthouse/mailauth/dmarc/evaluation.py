@@ -7,7 +7,7 @@ differs from what holds otherwise.  A failed look-up makes the result ``temperro
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from posthouse.core import Address, LocalError, Question, Status
@@ -74,6 +74,7 @@ def check_dmarc(author: Author, spf: SpfVerdict = None, dkim: DkimVerdicts = Non
 
     Raises:
         ValueError: A pair does not begin with a result of SPF or DKIM (RFC 8601).
+        TypeError: A verdict or the author is of another type.
 
     Returns:
         The result.  ``disposition`` is what the owner of the author's domain wants; whether the receiver does it is
@@ -121,7 +122,8 @@ def _identifiers(spf: SpfVerdict, dkim: DkimVerdicts) -> list[_Identifier]:
         signatures = (dkim,)
     else:
         listed: object = getattr(dkim, "signatures", dkim)
-        assert isinstance(listed, Iterable)
+        if not isinstance(listed, Iterable) or isinstance(listed, (bytes, bytearray)):
+            raise _no_verdict("dkim", dkim)
         signatures = listed
     found: dict[tuple[str, str], _Identifier] = {}
     for method, verdict in (("spf", spf), *(("dkim", each) for each in signatures)):
@@ -153,8 +155,10 @@ def _identifier(method: str, verdict: object) -> _Identifier | None:
         result, domain = "pass", verdict
     elif hasattr(verdict, "result"):
         result, domain = verdict.result, verdict.domain  # type: ignore[attr-defined]
+    elif not isinstance(verdict, Sequence) or len(verdict) != 2 or not all(isinstance(each, str) for each in verdict):
+        raise _no_verdict(method, verdict)
     else:
-        result, domain = verdict  # type: ignore[misc]
+        result, domain = verdict
         if result not in RESULT_WORDS["spf"]:  # DKIM has no others
             raise ValueError(f"{result!r:.40} is no result of {method.upper()}; give pairs of result and domain")
     if result not in ("pass", "temperror") or not domain:
@@ -164,6 +168,13 @@ def _identifier(method: str, verdict: object) -> _Identifier | None:
     except LocalError:
         return None
     return _Identifier(method, plain, result == "pass")
+
+
+def _no_verdict(method: str, verdict: object) -> TypeError:
+    return TypeError(
+        f"{method} is {type(verdict).__name__}; give the result of its check, a domain that passed, or a pair such as "
+        "('pass', 'example.org')"
+    )
 
 
 def _judge(domain: str, identifiers: list[_Identifier]) -> Check[DmarcResult]:

@@ -10,11 +10,11 @@ Errors end the whole evaluation, in whatever depth of includes they are met (§5
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Literal, NamedTuple
 
-from posthouse.core import MX, Address, Answer, Kind, LocalError, Question, Status
+from posthouse.core import MX, Address, Answer, Kind, Question, Status
+from posthouse.mailauth.arguments import client_address, demand_text
 from posthouse.mailauth.domains import a_labels, is_dns_name
 from posthouse.mailauth.questions import Check
 from posthouse.mailauth.spf.macros import (
@@ -37,9 +37,6 @@ MOST_VOIDS = 2
 """Terms whose look-ups have an empty answer (RFC 7208 §4.6.4)."""
 MOST_HOSTS = 10
 """MX records of one mx term, and names of the client's address that are looked at (RFC 7208 §4.6.4)."""
-
-
-_LONGEST_ADDRESS = 45  # characters of an IPv6 address
 
 
 def check_spf(
@@ -66,8 +63,12 @@ def check_spf(
 
     Raises:
         LocalError: ``ip`` is no IP address.
+        TypeError: ``mail_from`` or ``helo`` is no text; octets must be decoded first.
     """
-    client = _client(ip) if not isinstance(ip, str) or len(ip) > _LONGEST_ADDRESS else _known_client(ip)
+    if mail_from is not None and not isinstance(mail_from, Address):
+        demand_text(mail_from, "mail_from", "ann@example.org")
+    demand_text(helo, "helo", "mx.example.org")
+    client = client_address(ip)
     sender = str(mail_from) if mail_from is not None else ""
     if sender.startswith("<") and sender.endswith(">"):
         sender = sender[1:-1]
@@ -76,17 +77,6 @@ def check_spf(
         identity, sender = "helo", f"postmaster@{helo}"
     local, _, domain = sender.rpartition("@")
     return _judged(_Evaluation(client, identity, local or "postmaster", domain, helo, receiver, now), explain)
-
-
-def _client(ip: str | IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    try:
-        client = ip_address(ip.partition("%")[0] if isinstance(ip, str) else ip)
-    except ValueError:
-        raise LocalError(f"{ip!r:.80} is no IP address; give the client's address, as 192.0.2.1") from None
-    return client.ipv4_mapped or client if isinstance(client, IPv6Address) else client
-
-
-_known_client = lru_cache(maxsize=1024)(_client)
 
 
 class _Place(NamedTuple):

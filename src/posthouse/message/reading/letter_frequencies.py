@@ -20,8 +20,8 @@ _UNKNOWN: Final = 14  # bits of a character that the language does not have
 _SIGN: Final = 8  # of a sign that stands in texts of all languages
 _CAPITAL: Final = 2  # more than the small letter
 _WITHIN: Final = 5  # more for a capital behind a letter
-_SHOUTED: Final = 1  # more for a capital where all are capitals, and for a small letter there
-_WHISPERED: Final = 4
+_SHOUTING: Final = 1  # more for a text of capitals, once: a letter of it is as frequent as the small one
+_WHISPERED: Final = 4  # more for a small letter in such a text
 _MARGIN: Final = 3.5  # bits that a text must save against windows-1252
 _USUAL: Final = "cp1252"
 _SIGNS: Final = frozenset("\xa0«»„“”‚‘’–—…·•§©®°€№º")
@@ -78,7 +78,7 @@ def likely_charset(octets: bytes) -> tuple[str, float]:
             usual, within, shouted = _bits(number, charset)
             cost = sum([count * usual[octet] for octet, count in counts.items()])
             cost += sum([count * within[octet] for octet, count in behind.items()])
-            cost = min(cost, sum([count * shouted[octet] for octet, count in counts.items()]))
+            cost = min(cost, _SHOUTING + sum([count * shouted[octet] for octet, count in counts.items()]))
             if alphabet:  # its words have no ASCII letters in them
                 cost += sum(beside.values()) * _UNKNOWN
             costs[charset] = min(cost, costs.get(charset, cost))
@@ -116,5 +116,5 @@ def _bits(number: int, charset: str) -> tuple[list[int], list[int], list[int]]:
             known = _SIGN if character in _SIGNS else _POWER if character in _POWERS else _UNKNOWN
         bits.append(known + _CAPITAL * capital)
         within.append(_WITHIN * capital)
-        shouted.append(known + (_SHOUTED if capital else _WHISPERED if character.upper() != character else 0))
+        shouted.append(known + _WHISPERED * (character.upper() != character))
     return bits, within, shouted

@@ -6,8 +6,8 @@ import asyncio
 from functools import partial
 
 from posthouse.client.connector import connect
+from posthouse.client.deadline import Deadline
 from posthouse.client.hostname import name_for_ehlo
-from posthouse.client.model import Deadline
 from posthouse.client.session import Session
 from posthouse.client.tls_policy import TlsMode
 from posthouse.core import Outcome, PosthouseError, TlsFailed

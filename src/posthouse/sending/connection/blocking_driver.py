@@ -7,8 +7,8 @@ from __future__ import annotations
 from functools import partial
 
 from posthouse.client.blocking import BlockingSession, open_blocking
+from posthouse.client.deadline import Deadline
 from posthouse.client.hostname import name_for_ehlo
-from posthouse.client.model import Deadline
 from posthouse.client.tls_policy import TlsMode, TlsPolicy
 from posthouse.core import Outcome, PosthouseError, TlsFailed
 from posthouse.net import Clock, Endpoint

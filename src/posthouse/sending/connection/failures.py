@@ -7,7 +7,8 @@ connection, no TLS, no login, or no time.  The first exception stays the cause o
 
 from __future__ import annotations
 
-from posthouse.client.model import Deadline, LoginFailed, SessionRefused, TlsUnavailable, WrongDoor
+from posthouse.client.deadline import Deadline
+from posthouse.client.model import LoginFailed, SessionRefused, TlsUnavailable, WrongDoor
 from posthouse.core import (
     Broken,
     CannotConnect,

@@ -7,11 +7,11 @@ where its text does not: ``bounces+ann=example.org@lists.example.com`` for ann@e
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from posthouse.client.features import check_addresses
 from posthouse.core import Address, Envelope, LocalError, Recipient
-from posthouse.sending.messages.outgoing import EnvelopeLike, Outgoing, outgoing
+from posthouse.sending.messages.message_forms import EnvelopeLike
+from posthouse.sending.messages.outgoing import Outgoing, outgoing
 
 __all__ = ["EnvelopesLike", "transactions", "verp"]
 
@@ -19,36 +19,36 @@ __all__ = ["EnvelopesLike", "transactions", "verp"]
 EnvelopesLike = EnvelopeLike | Sequence[Envelope]
 
 
-def transactions(
-    message: object, envelope: EnvelopesLike | None = None, by_recipient: bool | str = False
-) -> list[Outgoing]:
-    """What one call sends: the message once for each envelope, and with ``by_recipient`` once for each recipient.
+def transactions(message: object, envelope: object = None, by_recipient: object = False) -> list[Outgoing]:
+    """What one call sends: the message once for each envelope (``EnvelopesLike``), and with ``by_recipient`` once for
+    each recipient.
 
     ``by_recipient`` is ``True`` or a template, as ``verp`` takes it.  Raises ``LocalError`` for an address that cannot
     be sent, and as ``outgoing``: then nothing has been begun.
     """
     if envelope is None or isinstance(envelope, tuple | str | bytes) or not isinstance(envelope, Sequence):
-        made = [outgoing(message, cast("EnvelopeLike | None", envelope))]
+        made = [outgoing(message, envelope)]
     else:
-        envelopes = cast("Sequence[Envelope]", envelope)
-        if not envelopes or not all(isinstance(each, Envelope) for each in envelopes):
+        if not envelope or not all(isinstance(each, Envelope) for each in envelope):
             raise LocalError("a list in envelope= must hold at least one Envelope, and nothing else")
-        made = [outgoing(message, each) for each in envelopes]
+        made = [outgoing(message, each) for each in envelope]
     if by_recipient:
-        made = [part for each in made for part in _by_recipient(each, by_recipient)]
+        if by_recipient is not True and not isinstance(by_recipient, str):
+            raise LocalError(f"verp= must be True or a template, not {type(by_recipient).__name__}")
+        made = [part for each in made for part in _by_recipient(each, "" if by_recipient is True else by_recipient)]
     for each in made:
         check_addresses(each.envelope)
     return made
 
 
-def _by_recipient(message: Outgoing, template: bool | str) -> list[Outgoing]:
+def _by_recipient(message: Outgoing, template: str) -> list[Outgoing]:
     sender = message.envelope.sender
     if sender is None:
         raise LocalError("verp= needs a sender, and the envelope has the null reverse-path")
     return [
         Outgoing(
             message.envelope._replace(
-                sender=verp(sender, recipient.address, template if isinstance(template, str) else ""),
+                sender=verp(sender, recipient.address, template),
                 recipients=(recipient,),
             ),
             message.content,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import IO, Any, Final, Protocol, cast
@@ -100,7 +101,7 @@ def content_of_file(file: _BinaryFile, short: int) -> Content:
 def _copied(begun: bytes, file: _BinaryFile) -> MessageFile:
     import tempfile
 
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the content, and is removed with it
+    copy = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed, and removed, with the content
     copy.write(begun)
     while data := file.read(_CHUNK):
         copy.write(data)
@@ -109,7 +110,9 @@ def _copied(begun: bytes, file: _BinaryFile) -> MessageFile:
         copy.seek(0)
         return nullcontext(cast(IO[bytes], copy))
 
-    return MessageFile(again)
+    content = MessageFile(again)
+    weakref.finalize(content, copy.close)
+    return content
 
 
 def _short(data: bytes) -> Bytes:

@@ -11,85 +11,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import IO, Any, Final, NamedTuple, Protocol, cast, runtime_checkable
+from typing import Final, NamedTuple, cast
 
 from posthouse.core import Address, Body, Bytes, Content, Envelope, LocalError, Recipient
 from posthouse.protocol.readers import only_crlf
+from posthouse.sending.messages.message_forms import ReadableFile, StandardMessage, StreamedMessage
 
-__all__ = ["EnvelopeLike", "MessageLike", "Outgoing", "OutgoingMessage", "envelope_of", "outgoing"]
+__all__ = ["Outgoing", "envelope_of", "outgoing"]
 
 #: Octets of a file up to which it is read at once.
 _SHORT: Final = 1_048_576
+_AT_ONCE: Final = 65_536  # octets of a composed message up to which it is written at once
 _HEAD: Final = 1_048_576  # octets of a header section that are read for its addresses
-
-
-@runtime_checkable
-class OutgoingMessage(Protocol):
-    """A composed message: its envelope, and its octets with CRLF line ends and without Bcc."""
-
-    @property
-    def envelope(self) -> Envelope:
-        """Sender and recipients."""
-        ...
-
-    def as_bytes(self) -> bytes:
-        """The octets of the message."""
-        ...
-
-
-@runtime_checkable
-class _StreamedMessage(Protocol):
-    @property
-    def size(self) -> int: ...
-
-    def chunks(self) -> Iterator[bytes]: ...
-
-
-class _ComposedMessage(Protocol):
-    """What ``posthouse.compose`` returns."""
-
-    @property
-    def envelope(self) -> Envelope: ...
-
-    @property
-    def content(self) -> bytes: ...
-
-
-class _Octets(Protocol):
-    """A message that has been read, for example."""
-
-    def as_bytes(self) -> bytes: ...
-
-
-class _StandardMessage(Protocol):
-    """``email.message.Message`` and ``EmailMessage``; ``email`` is not imported for their sake."""
-
-    policy: Any
-
-    def as_bytes(self, unixfrom: bool = False, policy: Any = None) -> bytes: ...
-
-    def get_all(self, name: str, failobj: Any = None) -> Any: ...
-
-
-class _ReadableFile(Protocol):
-    def read(self, size: int = -1, /) -> bytes: ...
-
-
-#: What can be sent.  A ``str`` is none of them: it could be text or a path.
-MessageLike = (
-    OutgoingMessage
-    | bytes
-    | bytearray
-    | memoryview
-    | os.PathLike[str]
-    | IO[bytes]
-    | _StandardMessage
-    | _ComposedMessage
-    | _Octets
-    | _ReadableFile
-)
-#: An envelope, or a pair of the sender's address (None or "" for the null reverse-path) and those of the recipients.
-EnvelopeLike = Envelope | tuple[str | Address | None, str | Address | Iterable[str | Address]]
 
 
 class Outgoing(NamedTuple):
@@ -99,8 +32,8 @@ class Outgoing(NamedTuple):
     content: Content
 
 
-def outgoing(message: object, envelope: EnvelopeLike | None = None) -> Outgoing:
-    """The envelope and the content of a message; ``envelope`` in place of that of the message.
+def outgoing(message: object, envelope: object = None) -> Outgoing:
+    """The envelope and the content of a message; ``envelope`` (an ``EnvelopeLike``) in place of that of the message.
 
     Raises:
         LocalError: It is no message, or its header has no sender or no recipient, or an address is none.
@@ -117,31 +50,42 @@ def outgoing(message: object, envelope: EnvelopeLike | None = None) -> Outgoing:
     return made
 
 
-def envelope_of(given: EnvelopeLike) -> Envelope:
-    """The envelope of a pair of addresses.  Raises ``LocalError``."""
+def envelope_of(given: object) -> Envelope:
+    """The envelope of a pair of addresses (``EnvelopeLike``).  Raises ``LocalError``."""
     if isinstance(given, Envelope):
         return given
     if not (isinstance(given, tuple) and len(given) == 2):
-        raise LocalError("envelope must be an Envelope, or a pair: the sender's address, and a list of recipients")
+        raise LocalError(_NO_ENVELOPE)
     sender, recipients = given
-    every = (recipients,) if isinstance(recipients, (str, Address)) else dict.fromkeys(recipients)
-    made = tuple([_recipient(each) for each in every])
-    return Envelope(_sender(sender) if sender else None, made)
+    if isinstance(recipients, (str, Address)):
+        recipients = (recipients,)
+    elif isinstance(recipients, (bytes, bytearray)) or not isinstance(recipients, Iterable):
+        raise LocalError(_NO_ENVELOPE)
+    try:
+        made = tuple([_recipient(each) for each in dict.fromkeys(recipients)])
+        return Envelope(_sender(sender) if sender else None, made)
+    except TypeError as error:  # not hashable, so no address
+        raise LocalError(_NO_ENVELOPE) from error
+
+
+_NO_ENVELOPE: Final = "envelope must be an Envelope, or a pair: the sender's address, and a list of recipients"
 
 
 @lru_cache(maxsize=1024)
-def _sender(value: str | Address) -> Address:
+def _sender(value: object) -> Address:
     return _address(value, "the sender of the envelope")
 
 
 @lru_cache(maxsize=4096)
-def _recipient(value: str | Address) -> Recipient:
+def _recipient(value: object) -> Recipient:
     return Recipient(_address(value, "a recipient of the envelope"))
 
 
-def _address(value: str | Address, what: str) -> Address:
+def _address(value: object, what: str) -> Address:
     from posthouse.message.mailboxes import parse_mailboxes
 
+    if not isinstance(value, (str, Address)):
+        raise LocalError(f"{what} must be a text or an Address, not {type(value).__name__}")
     found = parse_mailboxes(value, what)
     if len(found) != 1:
         raise LocalError(f"{what} must be one address, not {value!r}")
@@ -162,7 +106,7 @@ class _Streamed:
 
     __slots__ = ("_message",)
 
-    def __init__(self, message: _StreamedMessage) -> None:
+    def __init__(self, message: StreamedMessage) -> None:
         self._message = message
 
     @property
@@ -180,10 +124,14 @@ def _composed(message: object) -> Outgoing | None:
     envelope = getattr(message, "envelope", None)
     if not isinstance(envelope, Envelope):
         return None
-    if isinstance(message, _StreamedMessage):
-        return Outgoing(envelope, _without_bcc(_Streamed(message)))
-    if isinstance(message, OutgoingMessage):
-        return Outgoing(envelope, _without_bcc(Bytes(message.as_bytes())))
+    if hasattr(message, "chunks") and hasattr(message, "size"):
+        streamed = cast(StreamedMessage, message)
+        if envelope.size is not None and envelope.size <= _AT_ONCE:
+            return Outgoing(envelope, _without_bcc(Bytes(b"".join(streamed.chunks()))))
+        return Outgoing(envelope, _without_bcc(_Streamed(streamed)))
+    write = getattr(message, "as_bytes", None)
+    if write is not None:
+        return Outgoing(envelope, _without_bcc(Bytes(write())))
     content = getattr(message, "content", None)
     if isinstance(content, bytes):
         return Outgoing(envelope, Bytes(content))
@@ -206,7 +154,7 @@ def _without_bcc(content: Content) -> Content:
 def _octets_of(message: object) -> Content:
     """The content of a message that has no envelope, with CRLF line ends.  Raises ``LocalError`` and ``OSError``."""
     if isinstance(message, (bytes, bytearray, memoryview)):
-        return Bytes(_with_crlf(bytes(message)))
+        return _with_crlf(bytes(message))
     if isinstance(message, str):
         raise LocalError(
             "a text is no message: write Message(sender=…, to=…, text=…), give octets, or pathlib.Path(…) for a file"
@@ -215,25 +163,25 @@ def _octets_of(message: object) -> Content:
         return _file_at(os.fspath(message))
     if hasattr(message, "as_bytes"):
         if hasattr(message, "get_all"):
-            return _standard(cast(_StandardMessage, message))
-        return Bytes(_with_crlf(message.as_bytes()))
+            return _standard(cast(StandardMessage, message))
+        return _with_crlf(message.as_bytes())
     if hasattr(message, "read"):
-        return _from_file(cast(_ReadableFile, message))
+        return _from_file(cast(ReadableFile, message))
     raise LocalError(
         f"{type(message).__name__} is no message; give a Message, an email.message.EmailMessage, bytes, an open "
         "file or a pathlib.Path"
     )
 
 
-def _with_crlf(data: bytes) -> bytes:
+def _with_crlf(data: bytes) -> Bytes:
     if not only_crlf(data):
         from posthouse.message.compose import to_crlf
 
         data = to_crlf(data)
-    return data if data.endswith(b"\r\n") else data + b"\r\n"
+    return Bytes(data if data.endswith(b"\r\n") else data + b"\r\n", True)
 
 
-def _standard(message: _StandardMessage) -> Content:
+def _standard(message: StandardMessage) -> Content:
     """The content of a message of the standard library.  That library makes an encoded word of an address beyond ASCII,
     which is no address then (RFC 2047 §5), so such a message is written in UTF-8, and put into ASCII where only domains
     and names need it."""
@@ -250,7 +198,7 @@ def _standard(message: _StandardMessage) -> Content:
         written = message.as_bytes(policy=policy)
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise LocalError(f"Python's email package cannot write this message: {error}") from error
-    content = Bytes(_with_crlf(written))
+    content = _with_crlf(written)
     if not beyond or any(not each.local.isascii() for each in beyond):
         return content
     from posthouse.message.composing.internationalized import in_ascii
@@ -264,7 +212,7 @@ def _file_at(path: str) -> Content:
     return content_of_path(path, _SHORT)
 
 
-def _from_file(file: _ReadableFile) -> Content:
+def _from_file(file: ReadableFile) -> Content:
     from posthouse.sending.messages.file_content import content_of_file
 
     return content_of_file(file, _SHORT)

@@ -24,7 +24,7 @@ import anyio.to_thread
 
 from posthouse.client.blocking import BlockingSession
 from posthouse.client.blocking_channel import BlockingChannel
-from posthouse.client.model import Deadline
+from posthouse.client.deadline import Deadline
 from posthouse.client.pipeline import say
 from posthouse.core import NetworkError, RemoteError
 from posthouse.net.system_clock import SystemClock

@@ -16,7 +16,7 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import Any
 
-from posthouse.client.model import Deadline
+from posthouse.client.deadline import Deadline
 from posthouse.client.session import Session
 from posthouse.core import LocalError, NetworkError, RemoteError
 from posthouse.net import SocketNetwork

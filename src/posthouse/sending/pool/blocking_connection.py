@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from posthouse.client.blocking import BlockingSession
-from posthouse.client.model import Deadline
+from posthouse.client.deadline import Deadline
 from posthouse.core import NetworkError, RemoteError
 from posthouse.net.system_clock import SystemClock
 from posthouse.protocol import Noop

@@ -31,7 +31,7 @@ from posthouse.sending.transports.schemes import Transport
 
 if TYPE_CHECKING:
     from posthouse.sending.messages.batches import EnvelopesLike
-    from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
+    from posthouse.sending.messages.message_forms import EnvelopeLike, MessageLike
     from posthouse.sending.pool.async_pool import AsyncPool
 
 __all__ = ["Pool"]

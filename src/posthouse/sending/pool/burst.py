@@ -16,7 +16,8 @@ from collections import deque
 from collections.abc import Generator, Iterable
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
-from posthouse.client.model import Deadline, LoginDeferred, SessionRefused
+from posthouse.client.deadline import Deadline
+from posthouse.client.model import LoginDeferred, SessionRefused
 from posthouse.core import CannotConnect, TimedOut
 from posthouse.sending.pool.pool_base import OpenConnection, PoolCall, may_try_again
 from posthouse.sending.pool.pool_engine import PoolRequest

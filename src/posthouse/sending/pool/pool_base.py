@@ -17,7 +17,8 @@ import weakref
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar, Unpack
 
-from posthouse.client.model import Deadline, SessionRefused
+from posthouse.client.deadline import Deadline
+from posthouse.client.model import SessionRefused
 from posthouse.core import LocalError, Outcome, Phase, Result, SettingError, TimedOut
 from posthouse.net.system_clock import SystemClock
 from posthouse.protocol import Capabilities
@@ -32,7 +33,7 @@ from posthouse.sending.via import Via, route_of
 if TYPE_CHECKING:
     from posthouse.sending.connection.credentials import CredentialsLike
     from posthouse.sending.connection.dialogue_record import TranscriptLike
-    from posthouse.sending.messages.outgoing import MessageLike
+    from posthouse.sending.messages.message_forms import MessageLike
     from posthouse.sending.transports.schemes import Transport
 
 __all__ = [

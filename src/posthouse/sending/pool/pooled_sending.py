@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from posthouse.client.transfer import Transfer
 from posthouse.core import Content, Envelope, LocalError, Outcome
+from posthouse.core._mypyc import mypyc_attr
 from posthouse.protocol import Capabilities
 from posthouse.sending.connection.failures import completed
 from posthouse.sending.messages.fitting import Fitted, fit
@@ -149,6 +150,7 @@ class TransportSending:
         return Delivered(result.outcomes, result.queue_id)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class TransportConnection:
     """A transport in the place of a connection, so that the limits of the pool hold for it too."""
 

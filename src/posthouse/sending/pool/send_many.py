@@ -26,7 +26,7 @@ from posthouse.sending.results import SendResult
 
 if TYPE_CHECKING:
     from posthouse.sending.messages.batches import EnvelopesLike
-    from posthouse.sending.messages.outgoing import MessageLike
+    from posthouse.sending.messages.message_forms import MessageLike
 
 __all__ = ["SLOW", "SendMany", "SendManyOptions"]
 
@@ -89,9 +89,16 @@ class _Member:
 
 
 class SendMany:
-    """The state of one series; used with ``with``."""
+    """The state of one series; used with ``with``.  ``now`` gives seconds on the monotonic clock."""
 
-    def __init__(self, pool: _CallMaker, size: int, options: SendManyOptions, total: int | None = None) -> None:
+    def __init__(
+        self,
+        pool: _CallMaker,
+        size: int,
+        options: SendManyOptions,
+        total: int | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         unknown = set(options) - set(SendManyOptions.__annotations__)
         if unknown:
             raise TypeError(f"send_many() has no option {', '.join(sorted(unknown))}")
@@ -100,6 +107,7 @@ class SendMany:
             raise LocalError(f"ahead={ahead!r}: a number of messages, 0 to {_MOST_AHEAD:,}")
         path = options.get("journal")
         self._pool = pool
+        self._now = now
         self._most = self._usual = 1 + (_AHEAD * size if ahead is None else ahead)
         if ahead is None and path is None:  # what a crash leaves ambiguous shall be few messages
             self._most = 1 + _QUICK_AHEAD * size
@@ -200,14 +208,14 @@ class SendMany:
         items = [each.item for each in sent if each.item is not None]
         for item in items:
             item.begun = True
-        self._began = time.monotonic()
+        self._began = self._now()
         return items
 
     def results(self) -> Iterator[SendResult]:
         """The results of the burst, in order; their outcomes are in the journal before the first is given.  Raises the
         exception of a burst that found no connection, behind the results of what was tried."""
         taken, self._taken = self._taken, []
-        quick = time.monotonic() - self._began < _QUICK
+        quick = self._now() - self._began < _QUICK
         self._limit = min(2 * self._limit, self._most if quick else self._usual)
         self._octets = 0
         self._full = False

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterab
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, Unpack
 
-from posthouse.client.model import Deadline
+from posthouse.client.deadline import Deadline
 from posthouse.sending.options import ServerTarget
 from posthouse.sending.pool.burst import BurstConnection, BurstItem, Line, ReplaceStep, TakeStep, WaitStep, burst
 from posthouse.sending.pool.pool_base import BasePool, NoneFree, PoolCall, length_of, may_try_again, transcript_of
@@ -28,7 +28,7 @@ from posthouse.sending.transports.schemes import Transport
 if TYPE_CHECKING:
     from posthouse.sending.connection.dialogue_record import TranscriptLike
     from posthouse.sending.messages.batches import EnvelopesLike
-    from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
+    from posthouse.sending.messages.message_forms import EnvelopeLike, MessageLike
 
 __all__ = ["BurstWait", "MessageSource", "NOOP_SECONDS", "TaskConnection", "TaskPool", "TaskTransport"]
 

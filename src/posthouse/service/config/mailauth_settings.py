@@ -39,7 +39,7 @@ def _read_domain_or_nothing(raw: object) -> str:
     return "" if raw == "" else _read_domain(raw)
 
 
-def _read_author(raw: object) -> str:
+def _read_domain_or_address(raw: object) -> str:
     """A domain, or an address whose domain is in A-labels and lower case."""
     text = text_of(raw).strip()
     if "@" not in text:
@@ -49,7 +49,7 @@ def _read_author(raw: object) -> str:
         return f"{address.local}@{domain_to_ascii(address.domain).lower()}"
     except GrammarError:
         raise InvalidValue(
-            f"{shown(raw)} is no author", 'write a domain or an address, as in "example.org" or "news@example.org"'
+            f"{shown(raw)} is no domain or address", 'write one such as "example.org" or "news@example.org"'
         ) from None
 
 
@@ -79,7 +79,8 @@ VERIFY: Final = SettingType(
 _DOMAIN: Final = SettingType("domain name", _read_domain, quoted)
 _DOMAIN_OR_NOTHING: Final = SettingType("domain name", _read_domain_or_nothing, quoted)
 _DOMAINS: Final = SettingType("list of domains", several(_read_domain), list_of(quoted))
-_AUTHOR: Final = SettingType("domain or address", _read_author, quoted)
+_AUTHOR: Final = SettingType("domain or address", _read_domain_or_address, quoted)
+_RECIPIENTS: Final = SettingType("list of domains and addresses", several(_read_domain_or_address), list_of(quoted))
 _SELECTORS: Final = SettingType("list of selectors", several(_read_selector), list_of(quoted))
 _FOLDER: Final = SettingType("name of a folder", _read_folder, quoted)
 _LIFETIME: Final = SettingType("duration", _read_lifetime, lambda value: types.DURATION.write(value) if value else "0")
@@ -131,6 +132,14 @@ class BatvSettings(Struct, frozen=True, kw_only=True):
             "days, because reports about earlier mail are not signed."
         ),
     ] = "refuse"
+    unsigned_to: Annotated[
+        tuple[str, ...],
+        _RECIPIENTS,
+        Meta(
+            description="Recipients to which mail leaves with its sender as it is: domains, with the domains below "
+            "them, and addresses. Mailing lists need it that know their members by the reverse-path."
+        ),
+    ] = ()
 
 
 class MailauthSettings(Struct, frozen=True, kw_only=True):

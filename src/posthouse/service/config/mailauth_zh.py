@@ -49,6 +49,8 @@ MAILAUTH_TEXTS: Final[dict[str, str]] = {
     "mailauth.batv[].domain": "本服务器的一个域。",
     "mailauth.batv[].reports": "投递报告发往该域中没有签名、或签名已超过 14 天的地址时：`refuse` 拒绝（550 5.7.1），"
     "`accept` 接收。头 14 天请写 `accept`，因为此前的邮件没有签名。",
+    "mailauth.batv[].unsigned_to": "发往这些收件人的邮件，发件人地址保持原样：可写域（连同其下的各域）或地址。有些邮件"
+    "列表凭发件人地址识别成员，须写在这里。",
     "mailauth.reports": "是否每天向索取汇总报告的域的所有者发送报告（RFC 9990）。",
     "mailauth.failure_reports": "域的所有者索取失败报告（`ruf`，RFC 9991）时，每个收报地址一天最多得到几份。每份"
     "报告针对一封邮件，含其邮件头中的字段，不含他人的地址；0 表示不发。",

@@ -232,7 +232,8 @@ class _ThreadOutlet(_Outlet):
             rest = self._piece
             try:
                 while rest:
-                    rest = rest[os.write(2, rest) :]
+                    written = os.write(2, rest)
+                    rest = rest[written:]
             except OSError as error:
                 self._error = error
             self._piece = b""

@@ -1,4 +1,4 @@
-"""Aggregate reports (RFC 9990): counted as messages are verified, stored every minute, sent once a day.
+"""Aggregate reports (RFC 9990): counted durably as messages are verified, stored every minute, sent once a day.
 
 A report about a day is sent in the ``SPREAD`` seconds after its end, at a moment that depends on the domain: so the
 owner of a large domain does not get the reports of all receivers at midnight.  It goes to the addresses that the record
@@ -7,16 +7,17 @@ names then and that may get it (``find_destinations``); a failure of the DNS let
 
 Reports cause no reports: their reverse-path is null, and messages whose subject is that of a report are not counted.
 
-A crash, or a power failure, loses the counts since the last minute's; a stop of the daemon loses none.  The counts are
-not part of the commit of a message, because verified mail would then wait for a second write.
+Neither a crash nor a stop of the daemon loses a count (``count_journal``); a power failure loses those of the last
+``SYNCED`` seconds.  The counts are not part of the commit of a message: verified mail would wait for a second sync, and
+what is refused has no commit.
 """
 
 from __future__ import annotations
 
 import asyncio
 import zlib
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Final, Protocol
 
 from posthouse.core import Address, Kind, PosthouseError, Question, Status
@@ -33,14 +34,15 @@ from posthouse.mailauth.dmarc.aggregate import (
 from posthouse.mailauth.dmarc.report_destinations import find_destinations
 from posthouse.mailauth.questions import ask
 from posthouse.message.compose import Composed
-from posthouse.net import Clock, Resolver
+from posthouse.net import Clock, Resolver, Timer
 from posthouse.protocol.grammar import parse_mailbox
 from posthouse.server.content_check import CheckedMessage
 from posthouse.service.config.model import Config
+from posthouse.service.mailauth.count_journal import CountedResult, CountJournal, JournalFile, files_left, sync
 from posthouse.service.mailauth.judgement import Decision, Judged
-from posthouse.service.mailauth.report_store import CountedResult, ReportStore, StoredReport
+from posthouse.service.mailauth.report_store import ReportStore, StoredReport
 
-__all__ = ["AggregateReports", "GIVE_UP", "SPREAD"]
+__all__ = ["AggregateReports", "GIVE_UP", "SPREAD", "SYNCED"]
 
 _DAY: Final = 86_400
 #: Seconds after the end of a day within which its reports are sent.
@@ -48,7 +50,8 @@ SPREAD: Final = 4 * 3_600
 #: Seconds after the end of a day at which a report that could not be sent is dropped.
 GIVE_UP: Final = 3 * _DAY
 _AGAIN: Final = 3_600.0
-_MOST_COUNTED: Final = 20_000  # results in memory between two minutes; more are not counted
+#: Seconds after a message within which its count survives a power failure.
+SYNCED: Final = 5.0
 
 
 class _Questions(Resolver, Protocol):
@@ -77,7 +80,10 @@ class AggregateReports:
         self._clock = clock
         self._submit = submit
         self._fault = fault
-        self._counts: Counter[CountedResult] = Counter()
+        self._directory = Path(config.data_dir) / "dmarc-counts"
+        self._journal = CountJournal(self._directory)
+        self._sync_timer: Timer | None = None
+        self._syncing: asyncio.Future[None] | None = None
         self._waits: dict[StoredReport, float] = {}  # until when, in calendar seconds
         self.sender = config.mailauth.report_sender
 
@@ -109,25 +115,66 @@ class AggregateReports:
             envelope_from=sender.domain if sender is not None else "",
             overrides=overrides if decision.override else (),
         )
-        key = CountedResult(int(self._clock.time()) // _DAY, policy, row)
-        if key in self._counts or len(self._counts) < _MOST_COUNTED:
-            self._counts[key] += 1
+        try:
+            self._journal.count(CountedResult(int(self._clock.time()) // _DAY, policy, row))
+        except OSError as error:
+            why = f"{self._directory} cannot be written ({error}); see that the daemon's user may write it"
+            self._fault(f"results for aggregate reports would be lost in a crash: {why}")
+        if self._sync_timer is None:
+            self._sync_timer = self._clock.call_later(SYNCED, self._sync)
+
+    def _sync(self) -> None:
+        """Have a thread sync the journal."""
+        self._sync_timer = None
+        path = self._journal.path
+        if path is not None:
+            self._syncing = asyncio.ensure_future(asyncio.to_thread(self._synced, path))
+
+    def _synced(self, path: Path) -> None:
+        try:
+            sync(path)
+        except OSError as error:
+            self._fault(f"results for aggregate reports would be lost in a power failure: {path}: {error}")
 
     def flush(self) -> None:
-        """Store what was counted; it reads and writes a file."""
-        counts, self._counts = self._counts, Counter()
-        if not counts:
+        """Store what was counted, at a stop; it reads and writes files."""
+        if self._sync_timer is not None:
+            self._sync_timer.cancel()
+            self._sync_timer = None
+        self._add(*self._journal.take())
+
+    def _add(self, counts: Mapping[CountedResult, int], file: JournalFile | None) -> bool:
+        """Store counts and delete the file that has them; False if that failed, and the file then stays."""
+        try:
+            if counts:
+                self._store.add(counts, None if file is None else file.path)
+            if file is not None:
+                file.remove()
+        except (PosthouseError, OSError) as error:
+            if file is None:
+                self._fault(f"results for aggregate reports are lost: {error}")
+            else:
+                file.close()
+                self._fault(f"results for aggregate reports stay in {file.path} until they can be stored: {error}")
+            return False
+        return True
+
+    def _add_all(self, counts: Mapping[CountedResult, int], file: JournalFile | None) -> None:
+        """Store counts, then those that dead processes have left or that could not be stored before."""
+        if not self._add(counts, file) or self._submit is None:
             return
         try:
-            self._store.add(counts)
-        except PosthouseError as error:
-            self._fault(f"results for aggregate reports are lost: {error}")
+            for left in files_left(self._directory):
+                if not self._add(left.counts(), left):
+                    return
+        except OSError as error:
+            self._fault(f"results for aggregate reports stay in {self._directory}: {error}")
 
     # -- sending -----------------------------------------------------------------------------------------------------
 
     async def tick(self) -> None:
         """Store what was counted, and send what is due.  Failures are told, and tried again."""
-        await asyncio.to_thread(self.flush)
+        await asyncio.to_thread(self._add_all, *self._journal.take())
         if self._submit is None:
             return
         now = self._clock.time()

@@ -14,40 +14,27 @@ import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from posthouse.core import StorageError
-from posthouse.mailauth.dmarc.aggregate import (
-    AggregateRecord,
-    AggregateRow,
-    PolicyOverride,
-    PolicyPublished,
-    ReportedSignature,
-    ReportedSpf,
-)
+from posthouse.mailauth.dmarc.aggregate import AggregateRecord, PolicyPublished
+from posthouse.service.mailauth.count_journal import CountedResult, packed, row_of
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
-__all__ = ["CountedResult", "ReportStore", "StoredReport"]
+__all__ = ["ReportStore", "StoredReport"]
 
 _SCHEMA: Final = """CREATE TABLE IF NOT EXISTS counted (
     day INTEGER NOT NULL, policy TEXT NOT NULL, result TEXT NOT NULL, messages INTEGER NOT NULL,
     PRIMARY KEY (day, policy, result)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS sent (
     day INTEGER NOT NULL, destination TEXT NOT NULL, reports INTEGER NOT NULL,
-    PRIMARY KEY (day, destination)) WITHOUT ROWID;"""
+    PRIMARY KEY (day, destination)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS taken (file TEXT NOT NULL PRIMARY KEY) WITHOUT ROWID;"""
 #: Rows of one report, the most frequent first; more would not fit into a report that receivers take.
 _MOST_ROWS: Final = 50_000
 #: Rows of the file, and reports about one day.
 _MOST_STORED: Final = 200_000
 _MOST_REPORTS: Final = 10_000
-
-
-class CountedResult(NamedTuple):
-    """What is counted: the day (days since 1970, UTC), the policy, and the results that messages had in common."""
-
-    day: int
-    policy: PolicyPublished
-    row: AggregateRow
 
 
 class StoredReport(NamedTuple):
@@ -63,20 +50,29 @@ class ReportStore:
     def __init__(self, data_dir: str) -> None:
         self.path = Path(data_dir) / "dmarc-reports.sqlite3"
 
-    def add(self, counts: Mapping[CountedResult, int]) -> None:
+    def add(self, counts: Mapping[CountedResult, int], journal: Path | None = None) -> None:
         """Add numbers of messages.
 
         Results beyond 200,000 in the file, and policies beyond 10,000 of a day, are left out: both are what senders
         make up, so the file, and the reports that are sent, would grow with their will.
+
+        Args:
+            counts: The numbers.
+            journal: The journal's file that has them; what was added from it before is not added again.
         """
         with self._open() as file:
+            if journal is not None:
+                if file.execute("SELECT 1 FROM taken WHERE file = ?", (journal.name,)).fetchone():
+                    return
+                _forget_deleted(file, journal.parent)
+                file.execute("INSERT INTO taken VALUES (?)", (journal.name,))
             (stored,) = file.execute("SELECT count(*) FROM counted").fetchone()
             policies = {
                 day: {policy for (policy,) in file.execute("SELECT DISTINCT policy FROM counted WHERE day = ?", (day,))}
                 for day in {each.day for each in counts}
             }
             for each, number in counts.items():
-                policy, result = _packed(each.policy), _packed(each.row)
+                policy, result = packed(each.policy), packed(each.row)
                 changed = file.execute(
                     "UPDATE counted SET messages = messages + ? WHERE day = ? AND policy = ? AND result = ?",
                     (number, each.day, policy, result),
@@ -101,14 +97,14 @@ class ReportStore:
         with self._open() as file:
             found = file.execute(
                 "SELECT result, messages FROM counted WHERE day = ? AND policy = ? ORDER BY messages DESC LIMIT ?",
-                (report.day, _packed(report.policy), _MOST_ROWS),
+                (report.day, packed(report.policy), _MOST_ROWS),
             )
-            return [AggregateRecord(_row(json.loads(result)), messages) for result, messages in found]
+            return [AggregateRecord(row_of(json.loads(result)), messages) for result, messages in found]
 
     def remove(self, report: StoredReport) -> None:
         """Delete what a report was made of."""
         with self._open() as file:
-            file.execute("DELETE FROM counted WHERE day = ? AND policy = ?", (report.day, _packed(report.policy)))
+            file.execute("DELETE FROM counted WHERE day = ? AND policy = ?", (report.day, packed(report.policy)))
 
     def allow(self, day: int, destinations: Sequence[str], most: int, most_of_all: int) -> list[str]:
         """Count a failure report to each destination on a day; those are returned that may get it.
@@ -153,14 +149,7 @@ class ReportStore:
             ) from error
 
 
-def _packed(value: PolicyPublished | AggregateRow) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def _row(packed: list[Any]) -> AggregateRow:
-    *plain, overrides, signatures, spf = packed
-    return AggregateRow(*plain)._replace(
-        overrides=tuple(PolicyOverride(*each) for each in overrides),
-        signatures=tuple(ReportedSignature(*each) for each in signatures),
-        spf_results=tuple(ReportedSpf(*each) for each in spf),
-    )
+def _forget_deleted(file: sqlite3.Connection, directory: Path) -> None:
+    """Forget the files of journals that are gone: nobody can add them again."""
+    names = [name for (name,) in file.execute("SELECT file FROM taken")]
+    file.executemany("DELETE FROM taken WHERE file = ?", [(each,) for each in names if not (directory / each).exists()])

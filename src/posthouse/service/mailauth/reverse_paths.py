@@ -8,6 +8,7 @@ of the configuration counts for queued mail.  The rewriting is done at the attem
 - BATV, for senders in domains of ``[[mailauth.batv]]`` and recipients at domains of others.  An address with a
   signature is the address without it, whoever writes to it; but a message with the null reverse-path (a delivery
   report) is refused where its recipient is not signed as it must be, because our address never sent what it reports.
+  A message that goes to a recipient of ``unsigned_to`` in the same transaction is not signed.
 
 The secrets of both are in files of their own (``path_secrets``).
 """
@@ -48,6 +49,7 @@ class ReversePaths:
         self._srs_secrets = PathSecrets(config.data_dir, "srs-secrets", _SRS_LIFE)
         self._batv_secrets = PathSecrets(config.data_dir, "batv-secrets", _BATV_LIFE)
         self._batv_domains = {each.domain: each.reports == "refuse" for each in settings.batv}
+        self._unsigned_to = {each.domain: frozenset(map(str.lower, each.unsigned_to)) for each in settings.batv}
         self._ours: Collection[str] = {config.hostname.lower(), *(each.name for each in config.domain)}
         self._clock = clock
         self._srs: Srs | None = None
@@ -77,9 +79,11 @@ class ReversePaths:
             return envelope
         domain = sender.domain.lower()
         if self._batv is not None and domain in self._batv_domains:
-            if _fits(sender) and any(each.address.domain.lower() not in self._ours for each in envelope.recipients):
-                return envelope._replace(sender=self._batv.sign(sender, self._clock.time()))
-            return envelope
+            outside = [each.address for each in envelope.recipients if each.address.domain.lower() not in self._ours]
+            plain = self._unsigned_to[domain]
+            if not outside or not _fits(sender) or (plain and any(_is_among(each, plain) for each in outside)):
+                return envelope
+            return envelope._replace(sender=self._batv.sign(sender, self._clock.time()))
         if self._srs is None or domain in self._ours:
             return envelope
         if not any(each.originals and each.address.domain.lower() not in self._ours for each in envelope.recipients):
@@ -116,3 +120,12 @@ class ReversePaths:
 def _fits(address: Address) -> bool:
     """Whether the local part has room for a signature."""
     return len(address.local.encode("utf-8", "surrogatepass")) <= _LONGEST_SIGNED
+
+
+def _is_among(address: Address, listed: Collection[str]) -> bool:
+    """Whether an address, its domain or one above it is listed; both are compared in lower case."""
+    domain = address.domain.lower()
+    if f"{address.local.lower()}@{domain}" in listed:
+        return True
+    labels = domain.split(".")
+    return any(".".join(labels[start:]) in listed for start in range(len(labels)))
