@@ -105,6 +105,8 @@ class EventLog(EventSink):
             if type(value) is str:
                 if value:
                     text += f" {name}={known.get(value) or self._quoted(value)}"
+            elif type(value) is int:
+                text += f" {name}={value}"
             elif value is not None:
                 text += f" {name}={self._quoted(str(_fact(name, value)))}"
         return text
