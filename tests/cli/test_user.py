@@ -69,8 +69,8 @@ def test_what_is_printed_holds_no_secret(users: Users) -> None:
 @pytest.mark.parametrize(
     ("password", "reason"),
     [
-        ("", "1 to 1,024 octets"),
-        ("\n", "1 to 1,024 octets"),
+        ("", "holds no password; write the password into its first line"),
+        ("\n", "holds no password; write the password into its first line"),
         ("x" * 1_025, "1 to 1,024 octets"),
         ("a\x07b", "a control character"),
         ("a\rb\n", "a control character"),

@@ -150,6 +150,16 @@ def test_the_end_ends_every_stream() -> None:
     run(scenario())
 
 
+def test_a_stream_ends_after_its_time_so_that_nobody_keeps_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        feed = feed_of(Spool())
+        assert len([each async for each in feed.events()]) == 1
+        assert not feed._readers
+
+    monkeypatch.setattr(events, "LIFETIME", 0.0)
+    run(scenario())
+
+
 def test_too_many_readers_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario() -> None:
         feed = feed_of(Spool())

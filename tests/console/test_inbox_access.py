@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import functools
 import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from starlette.routing import Route
@@ -63,12 +65,18 @@ class Access:
     def keep(self, subject: str, *to: str) -> None:
         self.harness.run(self.put, subject, *to)
 
-    async def put(self, subject: str, *to: str) -> None:
+    async def put(self, subject: str, *to: str, known: bool = False) -> None:
+        """Deliver a message; its history says for whom it was if that is ``known``."""
         octets = PLAIN.format(subject=subject, text=f"text-of-{subject}").encode()
         incoming = self.harness.spool.receive()
-        incoming.abort()
         addresses = [each.partition("@") for each in to]
         envelope = Envelope(Address("shop", "x.test"), tuple(Recipient(Address(a, b)) for a, _, b in addresses))
+        if known:
+            now = self.harness.clock.time()
+            incoming.write(octets)
+            await incoming.commit(envelope, [b for _, _, b in addresses], received=now, due=now, source="mx 192.0.2.1")
+        else:
+            incoming.abort()
         stored = StoredMessage(incoming.id, envelope, self.harness.clock.time(), len(octets))
         for each in to:
             if not each.startswith("hidden"):
@@ -103,10 +111,30 @@ class TestLists:
         assert access.subjects("domain") == ["both", "SECRET", "ANN"]
         assert access.subjects("two") == ["CAT", "both"]
         assert access.subjects("two", view="tag:shared") == ["both"]
-        assert access.subjects("ann", view="bob@x.test") == ["both"]
+        assert access.subjects("ann", view="bob@x.test") == []
         assert access.subjects("ann", view="@y.test") == []
         assert access.subjects("ann", q="text-of") == ["both", "ANN"]
         assert access.subjects("ann", q="SECRET") == []
+
+    def test_no_search_confirms_a_blind_recipient(self, access: Access) -> None:
+        access.harness.run(functools.partial(access.put, known=True), "blind", "ann@x.test", "bob@x.test", "zoe@w.test")
+        assert access.subjects("all", q="to:zoe@w.test") == ["blind"]
+        for search in ("to:bob@x.test", "to~bob", "bob@", "inbox:bob@x.test", "to:zoe@w.test", "zoe@", "domain:w.test",
+                       "to:*@w.test"):  # fmt: skip
+            assert access.subjects("ann", q=search) == [], search
+            assert access.call("ann", "GET", f"/api/inbox/count?query={quote(search)}").json()["messages"] == 0
+            assert access.subjects("ann", q=f"-{search}") == ["blind", "both", "ANN"], search
+        for own in ("to:ann@x.test", "to~ann@", "inbox:ann@x.test", "ann@"):
+            assert access.subjects("ann", q=own) == ["blind", "both", "ANN"], own
+        assert access.subjects("domain", q="to:bob@x.test") == ["blind", "SECRET"]
+        assert access.subjects("domain", q="to:zoe@w.test") == []
+        access.call("all", "POST", "/api/inbox/tag", json={"numbers": [6], "tags": "shared"})
+        assert access.subjects("two", q="to:zoe@w.test") == ["blind"]  # by its tag alone, it is seen whole
+
+    def test_a_recipient_that_the_header_names_is_found(self, access: Access) -> None:
+        access.keep("named\r\nCc: Bob <bob@x.test>", "ann@x.test", "bob@x.test")
+        for search in ("to:bob@x.test", "to~bob", "bob"):
+            assert access.subjects("ann", q=search) == ["named"], search
 
     def test_counts_and_views_are_those_of_what_is_seen(self, access: Access) -> None:
         counts = access.call("ann", "GET", "/inbox.json").json()

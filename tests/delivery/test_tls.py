@@ -602,6 +602,24 @@ def test_requiretls_is_verified_whatever_the_route_asks_for(tmp_path: Path, mode
     assert CONTENT not in server.inside
 
 
+@pytest.mark.parametrize("mode", [TlsMode.OPPORTUNISTIC, TlsMode.REQUIRE, TlsMode.VERIFY])
+def test_requiretls_is_verified_by_the_authority_that_the_route_names(tmp_path: Path, mode: TlsMode) -> None:
+    own = pair(tmp_path)
+    with Server(in_tls(own, "REQUIRETLS")) as server:
+        sent = send(server, with_tls(mode, ca=own.ca), chosen=NAME, envelope=REQUIRED)
+    assert sent.outcome.result is Result.DELIVERED
+    assert sent.last.security == f"certificate of {NAME}, verified"
+    assert not kept_in(server)
+
+
+def test_requiretls_keeps_tls_from_the_first_octet_and_what_the_route_shows() -> None:
+    route = TlsPolicy(TlsMode.IMPLICIT, verify=False, ca="ca.pem", certificate="own.pem", key="own.key", name=NAME)
+    tls = RouteSecurity(route).requiring().tls
+    assert tls is not None
+    assert (tls.mode, tls.verify, tls.name) == (TlsMode.IMPLICIT, True, NAME)
+    assert (tls._ca, tls._certificate, tls._key) == ("ca.pem", "own.pem", "own.key")
+
+
 def test_requiretls_needs_the_offer_inside_tls(tmp_path: Path) -> None:
     own = pair(tmp_path)
 

@@ -97,7 +97,7 @@ WRONG: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         TypeError,
         "canonicalization is text",
     ),
-    "a datetime": (lambda: verify_dkim(MESSAGE, datetime.datetime.now()), TypeError, "timestamp"),  # type: ignore[arg-type]
+    "a datetime": (lambda: sign_dkim(MESSAGE, KEY, now=datetime.datetime.now()), TypeError, "timestamp"),  # type: ignore[arg-type]
     "a time before 1970": (lambda: sign_dkim(MESSAGE, KEY, now=-1), ValueError, "0 or more"),
     "no time": (lambda: sign_dkim(MESSAGE, KEY, now=float("nan")), ValueError, "0 or more"),
     "a number as verdict": (lambda: answer(check_dmarc("example.org", spf=5), ANY), TypeError, "spf is int"),  # type: ignore[arg-type]

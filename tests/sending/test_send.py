@@ -236,6 +236,35 @@ def test_an_envelope_that_is_none_is_told_what_one_is(send: Send, envelope: obje
         send(MESSAGE, "memory:", envelope=envelope)
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ({"tiemout": 1}, "no option tiemout; did you mean timeout"),
+        ({"xyzzy": 1}, "no option xyzzy; there are .*proxy"),
+    ],
+)
+@pytest.mark.parametrize("via", ["memory:", "smtp://192.0.2.1"])
+def test_an_option_that_does_not_exist_is_named(send: Send, option: dict[str, Any], words: str, via: str) -> None:
+    with pytest.raises(TypeError, match=words):
+        send(MESSAGE, via, **option)
+
+
+@pytest.mark.parametrize("make", [posthouse.Client, posthouse.Pool, posthouse.AsyncPool])
+def test_clients_and_pools_have_no_other_options(make: Any) -> None:
+    with pytest.raises(TypeError, match="no option lokal_name; did you mean local_name"):
+        make("smtp://192.0.2.1", lokal_name="a.example")
+
+
+def test_sizes_and_series_of_a_wrong_type_are_named() -> None:
+    with pytest.raises(LocalError, match="size='5': a pool has 1 to 1,000 connections"):
+        posthouse.Pool("memory:", size="5")  # type: ignore[arg-type]
+    with posthouse.Pool("memory:") as pool:
+        with pytest.raises(TypeError, match="bytes is no series of messages; give a list, or call send for one"):
+            pool.send_many(b"From: a@a.example")  # type: ignore[arg-type]
+        with pytest.raises(LocalError, match="ahead='2': a number of messages"):
+            pool.send_many([MESSAGE], ahead="2")  # type: ignore[typeddict-item]
+
+
 def test_verp_is_true_or_a_template(send: Send) -> None:
     with pytest.raises(LocalError, match="verp= must be True or a template, not int"):
         send(MESSAGE, "memory:", verp=5)

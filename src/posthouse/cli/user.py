@@ -246,7 +246,11 @@ def _password(file: str | None) -> str:
         raise SettingError(
             "there is more than one line, and a password is one line", where=file, remedy="leave only the password"
         )
+    line = line.removesuffix(b"\r" if end else b"")
+    if not line:
+        remedy = "write the password into its first line"
+        raise SettingError("it holds no password", where="standard input" if file == "-" else file, remedy=remedy)
     try:
-        return line.removesuffix(b"\r" if end else b"").decode()
+        return line.decode()
     except UnicodeDecodeError as error:
         raise SettingError("the password is not UTF-8", where=file, remedy="store it in UTF-8") from error

@@ -77,6 +77,14 @@ class TlsPolicy:
         self._context = context
         self._sessions: OrderedDict[tuple[str, int], tuple[float, Resumable]] = OrderedDict()
 
+    def verifying(self) -> TlsPolicy:
+        """The same with a certificate that must prove the name: TLS from the first octet stays that, everything else
+        becomes VERIFY.  Which certificates are trusted and shown stays the same."""
+        if self.verify:
+            return self
+        mode = TlsMode.IMPLICIT if self.mode is TlsMode.IMPLICIT else TlsMode.VERIFY
+        return TlsPolicy(mode, ca=self._ca, certificate=self._certificate, key=self._key, name=self.name)
+
     @property
     def required(self) -> bool:
         """Whether there is no session without TLS."""

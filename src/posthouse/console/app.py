@@ -130,6 +130,8 @@ class Console:
         own = page.visitor.views is not None
         if own:  # is told of changes in its inboxes alone
             topics = ["inbox"]
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
         events = self.feed.events(topics[:_TOPICS], request.headers.get("last-event-id", "")[:100])
         first = await anext(events)  # raises where too many listen
         before = await _state_of_inboxes(page) if own else ""

@@ -22,11 +22,13 @@ import msgspec
 from posthouse.console.operating import OperationRunner
 from posthouse.core import PosthouseError
 
-__all__ = ["ChangeFeed", "HEARTBEAT", "PERIOD", "TooManyReaders", "Topic"]
+__all__ = ["ChangeFeed", "HEARTBEAT", "LIFETIME", "PERIOD", "TooManyReaders", "Topic"]
 
 #: Seconds between two looks at the spool, and between two signs of life to a reader.
 PERIOD: Final = 0.25
 HEARTBEAT: Final = 15.0
+#: Seconds after which a stream ends and its reader comes back by itself, so that one which never reads keeps no place.
+LIFETIME: Final = 3_600.0
 _READERS: Final = 200
 
 Topic = Callable[[OperationRunner], Awaitable[str]]
@@ -70,7 +72,7 @@ class ChangeFeed:
         return f"{self._instance}-{self._number}"
 
     async def events(self, topics: Collection[str] = (), last_id: str = "") -> AsyncGenerator[bytes, None]:
-        """The stream for one reader, in the form of server-sent events; ends when the feed is closed.
+        """The stream for one reader, in the form of server-sent events; ends when the feed is closed, or after 1 h.
 
         ``topics`` are those that it wants, all of them without any; ``last_id`` is the last event that it had.  Raises
         ``TooManyReaders``.
@@ -79,14 +81,16 @@ class ChangeFeed:
             raise TooManyReaders(f"{_READERS} pages listen already; this one asks every few seconds instead")
         reader = _StreamReader(frozenset(topics))
         self._readers.add(reader)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + LIFETIME
         if self._watch is None:
-            self._watch = asyncio.get_running_loop().create_task(self._look())
+            self._watch = loop.create_task(self._look())
         try:
             if last_id and last_id != self.last_id:
                 reader.pending.update(reader.topics or {"spool", *self._topics})
                 reader.ready.set()
             yield f"retry: 2000\nid: {self.last_id}\nevent: hello\ndata: {{}}\n\n".encode()
-            while not self._closed:
+            while not self._closed and loop.time() < end:
                 try:
                     await asyncio.wait_for(reader.ready.wait(), HEARTBEAT)
                 except TimeoutError:

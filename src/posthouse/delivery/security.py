@@ -64,10 +64,10 @@ class RouteSecurity(NamedTuple):
     requires: bool = False
 
     def requiring(self) -> RouteSecurity:
-        """The same for messages with REQUIRETLS: verified, whatever the route asks for."""
-        tls = self.tls
-        kept = tls is not None and tls.verify and tls.required
-        return RouteSecurity(tls if kept else TlsPolicy(TlsMode.VERIFY), self.login, requires=True)
+        """The same for messages with REQUIRETLS: verified, whatever the route asks for, by the certificates that the
+        route trusts."""
+        tls = TlsPolicy(TlsMode.VERIFY) if self.tls is None else self.tls.verifying()
+        return RouteSecurity(tls, self.login, requires=True)
 
     @property
     def opportunistic(self) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from posthouse.client.server_url import ServerAddress
 from posthouse.core import SettingError
@@ -38,8 +38,10 @@ def route_of(
 
     Raises ``SettingError`` for a URL that is wrong, for an option that the transport does not have, and where ``via``
     is None and no default is set.  Where the default is a transport, such options are left aside: the program is the
-    same that sends by a server elsewhere.
+    same that sends by a server elsewhere.  Raises ``TypeError`` for an option that does not exist.
     """
+    if options:
+        _check_names(options)
     by_default = via is None
     if via is None:
         via = default_via()
@@ -60,6 +62,20 @@ def route_of(
         remedy = f"leave {', '.join(given)} out"
         raise SettingError("these arguments are for a session with a server, and there is none", remedy=remedy)
     return via
+
+
+def _check_names(options: SendOptions) -> None:
+    for name in options:
+        if name not in SendOptions.__annotations__:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, [*SendOptions.__annotations__, *_ARGUMENTS], 1)
+            remedy = f"did you mean {near[0]}?" if near else f"there are {', '.join(SendOptions.__annotations__)}"
+            raise TypeError(f"there is no option {name}; {remedy}")
+
+
+#: Arguments of ``send`` that are no options, for the remedy of a misspelt one.
+_ARGUMENTS: Final = ("timeout", "credentials", "envelope", "verp", "transcript", "size", "idle", "max_age", "rate")
 
 
 def _with_key(via: Via, options: SendOptions) -> tuple[str, SendOptions]:

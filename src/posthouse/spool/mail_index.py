@@ -39,12 +39,15 @@ __all__ = [
     "MailRow",
     "MailTerm",
     "MailView",
+    "UNNAMED",
 ]
 
 #: The view of all messages.
 ALL_MAIL: Final = ""
 #: Characters of a view's name.
 LONGEST_VIEW: Final = 400
+#: The line of ``MailDigest.people_text`` between recipients that the header section names and blind ones.
+UNNAMED: Final = "\x01"
 
 
 class MailDigest(NamedTuple):
@@ -52,7 +55,9 @@ class MailDigest(NamedTuple):
     ``box:``), and the text that searches look through, folded (``str.casefold``).
 
     ``author`` is the name in From, else the address; ``recipients`` the header's To as people read it; ``envelope`` the
-    recipients of the transaction, each on a line; ``date`` the Date field in calendar seconds, 0.0 without one.
+    recipients of the transaction, each on a line; ``people_text`` the recipients by name and address, each on a line,
+    those of the header section first, and behind the line ``UNNAMED`` those that it does not name; ``date`` the Date
+    field in calendar seconds, 0.0 without one.
     """
 
     author: str = ""
@@ -128,9 +133,10 @@ class MailTerm(NamedTuple):
     """One term of a search; all terms of a search must hold, and ``negated`` ones must not.
 
     ``field`` is ``any`` (author, recipients, subject, text and names of attachments), ``from``, ``to``, ``subject``,
-    ``body``, ``header``, ``html``, ``view``, ``views`` (any of several, each on a line), ``unread``, ``attachment``,
-    ``size``, ``received``, ``number``, ``message-id`` or ``queue``.  ``op`` is ``~`` (contains, without regard to
-    case), ``=`` (is, without regard to case; ``*`` stands for any characters in ``from`` and ``to``), ``<`` or ``>``.
+    ``body``, ``header``, ``html``, ``view``, ``views`` (any of several, each on a line), ``seen-by`` (``views`` of the
+    one who asks: other terms find no blind recipient outside of them), ``unread``, ``attachment``, ``size``,
+    ``received``, ``number``, ``message-id`` or ``queue``.  ``op`` is ``~`` (contains, without regard to case), ``=``
+    (is, without regard to case; ``*`` stands for any characters in ``from`` and ``to``), ``<`` or ``>``.
     """
 
     field: str

@@ -96,6 +96,15 @@ def test_mailhogs_stream_of_version_1(catcher: ServedCatcher) -> None:
     assert [each["Content"]["Headers"]["Subject"] for each in found] == [["event 0"], ["event 1"], ["event 2"]]
 
 
+def test_the_head_of_a_stream_keeps_no_place(catcher: ServedCatcher) -> None:
+    for path in ("/api/v1/events", "/events"):
+        for _ in range(51):
+            found = httpx.head(f"{catcher.url}{path}", timeout=PATIENCE)
+            assert (found.status_code, found.headers["content-type"].partition(";")[0]) == (200, "text/event-stream")
+    with httpx.stream("GET", f"{catcher.url}/api/v1/events", timeout=PATIENCE) as answer:
+        assert answer.status_code == 200
+
+
 def test_a_page_of_another_site_reads_no_stream(catcher: ServedCatcher) -> None:
     for fields in ({"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}):
         assert httpx.get(f"{catcher.url}/api/v1/events", headers=fields, timeout=PATIENCE).status_code == 403

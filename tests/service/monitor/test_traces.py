@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
 from posthouse.console.api.delivery_feed import DeliveryLine
-from posthouse.console.api.traces import TraceFeed, ids_of, provider_of, traceparent
+from posthouse.console.api.traces import TraceFeed, exporting, ids_of, provider_of, traceparent
 from posthouse.service.operations.explain_message import history_of
 from posthouse.service.operations.results import MessageHistory
 
@@ -136,3 +142,59 @@ def test_only_messages_that_are_finished_become_traces() -> None:
         assert (asked, feed.settled) == (["a", "b"], 4)
 
     run(scenario)
+
+
+class Sink(BaseHTTPRequestHandler):
+    """Takes OTLP over HTTP; what it got stands in ``got``."""
+
+    got: ClassVar[list[tuple[str, str, bytes]]] = []
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.got.append((self.path, self.headers["content-type"], body))
+        self.send_response(200)
+        self.send_header("content-type", "application/x-protobuf")
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *told: object) -> None:
+        return None
+
+
+def test_traces_are_sent_by_otlp_over_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    history = MessageHistory(
+        id="a", now=9.0, queued=False, corrupt=False, received=1.0, source="", helo="", tls="", user="", sender="",
+        recipients=(), size=1, message_id="<7@x.test>", about="", events=[], standing=[],
+    )  # fmt: skip
+
+    async def asked(queue_id: str) -> MessageHistory:
+        return history
+
+    async def scenario() -> None:
+        feed = TraceFeed(asked, exporting())
+        running = asyncio.ensure_future(feed.run())
+        feed.take(DeliveryLine(1, "x-1", "delivered", {"id": "a"}))
+        while not feed.settled:
+            await asyncio.sleep(0.01)
+        running.cancel()  # what was made is sent before the end
+        await asyncio.gather(running, return_exceptions=True)
+
+    Sink.got = []
+    for name in [each for each in os.environ if each.startswith("OTEL_") or each.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Sink) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+            run(scenario)
+        finally:
+            server.shutdown()
+            thread.join(60)
+    [(path, kind, body)] = Sink.got
+    assert (path, kind) == ("/v1/traces", "application/x-protobuf")
+    [spans] = ExportTraceServiceRequest.FromString(body).resource_spans
+    assert {each.key: each.value.string_value for each in spans.resource.attributes}["service.name"] == "posthouse"
+    [span] = spans.scope_spans[0].spans
+    assert (span.name, span.trace_id) == ("message", ids_of("a")[0].to_bytes(16))
+    assert (span.start_time_unix_nano, span.end_time_unix_nano) == (10**9, 10**9)

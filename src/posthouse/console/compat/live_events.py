@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from posthouse import __version__
+from posthouse.console.change_feed import LIFETIME
 from posthouse.console.compat.mailhog_shapes import item_of
 from posthouse.console.compat.mailpit_shapes import summary_of
 from posthouse.console.compat.stored_mail import StoredMail
@@ -109,17 +110,21 @@ async def _send(socket: WebSocket, mail: StoredMail, frames: _Frames, last: int)
 async def _stream(request: Request) -> Response:
     """MailHog's stream of version 1: the data of each event is a message."""
     console: Console = request.scope["posthouse.console"]
+    if request.method == "HEAD":
+        return Response(media_type="text/event-stream")
     readers = _readers.setdefault(console, set())
     if len(readers) >= _READERS:
         raise RequestRefused(f"{_READERS} readers listen already", 503)
     mail, reader = StoredMail(console.page_request(request)), object()
     last: int = (await mail.page.run("inbox search", limit=1)).last
-    readers.add(reader)
 
     async def events() -> AsyncIterator[bytes]:
         nonlocal last
+        loop = asyncio.get_running_loop()
+        end = loop.time() + LIFETIME
+        readers.add(reader)  # here, because an answer that is never sent does not come to "finally" either
         try:
-            while True:
+            while loop.time() < end:
                 arrived, last = await _arrived(mail, last)
                 for frame in await _mailhog(mail, arrived):
                     yield b"data: %s\n\n" % msgspec.json.encode(frame)

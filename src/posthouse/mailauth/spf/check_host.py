@@ -136,6 +136,7 @@ class _Evaluation:
         now: float | None,
     ) -> None:
         self._client = client
+        self._shown = str(client)  # made once: ipaddress takes 1 µs for it
         self._number = int(client)
         self._v4 = isinstance(client, IPv4Address)
         self._address_kind = Kind.A if self._v4 else Kind.AAAA
@@ -144,7 +145,7 @@ class _Evaluation:
         self.domain = domain if name is None else domain.removesuffix(".") if domain.isascii() else name
         self._sender = f"{local}@{self.domain}"
         self._helo = helo
-        dotted = str(client) if self._v4 else ".".join(client.exploded.replace(":", ""))
+        dotted = self._shown if self._v4 else ".".join(client.exploded.replace(":", ""))
         self._values: Mapping[str, str] = {
             "s": self._sender,
             "l": local,
@@ -152,7 +153,7 @@ class _Evaluation:
             "i": dotted,
             "v": "in-addr" if self._v4 else "ip6",
             "h": helo,
-            "c": str(client),
+            "c": self._shown,
             "r": receiver or "unknown",
             "t": str(seconds_now(now)),
         }
@@ -170,7 +171,7 @@ class _Evaluation:
             self._identity,
             domain,
             self._sender,
-            str(self._client),
+            self._shown,
             self._helo,
             decided.term,
             decided.domain,
@@ -210,11 +211,11 @@ class _Evaluation:
         for term in record.terms:
             steps = yield from self._matches(term, place)
             if steps is not None:
-                reason = f"{term.text} in the SPF record of {place.name} matches {self._client}"
+                reason = f"{term.text} in the SPF record of {place.name} matches {self._shown}"
                 decided = SpfStep(place.name, term.text)
                 return _Found(term.match, steps, reason, decided, record.explanation, place.shown)
         if record.redirect is None:
-            reason = f"no term in the SPF record of {place.name} matches {self._client}"
+            reason = f"no term in the SPF record of {place.name} matches {self._shown}"
             return _Found("neutral", place.steps, reason, SpfStep(place.name, ""))
         steps = place.at(record.redirect_text)
         self._count(steps)

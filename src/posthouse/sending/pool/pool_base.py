@@ -318,7 +318,9 @@ def _same_kind(fault: BaseException, text: str) -> BaseException:
 
 
 def length_of(messages: object) -> int | None:
-    """How many messages there are, if the source can tell."""
+    """How many messages there are, if the source can tell.  Raises ``TypeError`` for one message in place of many."""
+    if isinstance(messages, str | bytes | bytearray):
+        raise TypeError(f"{type(messages).__name__} is no series of messages; give a list, or call send for one")
     return len(messages) if isinstance(messages, Sized) else None
 
 

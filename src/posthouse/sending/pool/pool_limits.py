@@ -51,7 +51,7 @@ def read_limits(
 ) -> PoolLimits:
     """The limits of a pool from its arguments; None means no limit.  Raises ``LocalError``, which names the
     argument."""
-    if not 1 <= size <= _MOST_CONNECTIONS:
+    if not isinstance(size, int) or not 1 <= size <= _MOST_CONNECTIONS:
         raise LocalError(f"size={size!r}: a pool has 1 to {_MOST_CONNECTIONS:,} connections")
     if messages is not None and messages < 1:
         raise LocalError(f"messages={messages!r}: a connection carries at least 1 message")

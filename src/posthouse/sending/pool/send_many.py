@@ -103,7 +103,7 @@ class SendMany:
         if unknown:
             raise TypeError(f"send_many() has no option {', '.join(sorted(unknown))}")
         ahead = options.get("ahead")
-        if ahead is not None and not 0 <= ahead <= _MOST_AHEAD:
+        if ahead is not None and not (isinstance(ahead, int) and 0 <= ahead <= _MOST_AHEAD):
             raise LocalError(f"ahead={ahead!r}: a number of messages, 0 to {_MOST_AHEAD:,}")
         path = options.get("journal")
         self._pool = pool

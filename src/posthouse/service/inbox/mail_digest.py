@@ -15,7 +15,7 @@ from posthouse.message.reading.read_part import ReadPart
 from posthouse.message.reading.readable_text import text_of_html
 from posthouse.service.inbox.inbox_rules import InboxRule, proper_tag
 from posthouse.spool.history import Accepted, Event
-from posthouse.spool.mail_index import Digest, MailDigest
+from posthouse.spool.mail_index import UNNAMED, Digest, MailDigest
 from posthouse.spool.model import InboxMessage
 
 __all__ = ["digest_of"]
@@ -110,8 +110,9 @@ def _people(message: ReadMessage, others: Sequence[str]) -> str:
             lines[each.name] = None
             if each.address is not None:
                 lines[str(each.address)] = None
-    lines.update(dict.fromkeys(others))
-    return _lines([each for each in lines if each])[:_PEOPLE]
+    named = _lines(list(lines))
+    blind = _lines([each for each in dict.fromkeys(others) if each not in lines])
+    return "\n".join(each for each in (named, UNNAMED, blind) if each)[:_PEOPLE]
 
 
 def _head(message: ReadMessage) -> str:

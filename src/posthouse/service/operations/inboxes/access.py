@@ -8,13 +8,17 @@ seen whole.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from posthouse.service.operations.base import Context
 from posthouse.service.operations.inboxes.indexed import LAST_NUMBER, kind_of_view
 from posthouse.spool.interface import Spool
 from posthouse.spool.mail_index import MailRow, MailTerm, MailView
 
-__all__ = ["counted", "granted", "narrowed", "scope_of", "seen"]
+__all__ = ["asked_of", "counted", "granted", "narrowed", "scope_of", "seen"]
+
+#: A term that no message meets.
+_NOTHING: Final = MailTerm("number", "=", -1.0)
 
 
 def granted(views: Sequence[str] | None, inbox: str) -> bool:
@@ -29,7 +33,30 @@ def scope_of(context: Context, view: str) -> tuple[str, list[MailTerm]]:
         return view, []
     if not view and len(views) == 1:
         return views[0], []
+    if _is_hidden(views, view):
+        return view, [_NOTHING]
     return view, [MailTerm("views", "=", "\n".join(views))]
+
+
+def asked_of(context: Context, view: str, terms: Sequence[MailTerm]) -> tuple[str, list[MailTerm]]:
+    """The view and the terms to ask in place of these: no answer tells that a message is in another mailbox, or has a
+    recipient there whom its header section does not name."""
+    asked, narrowing = scope_of(context, view)
+    views = context.views
+    if views is None:
+        return asked, [*narrowing, *terms]
+    seen = [
+        _NOTHING._replace(negated=each.negated) if each.field == "view" and _is_hidden(views, str(each.value)) else each
+        for each in terms
+    ]
+    if any(each.field in ("any", "to") for each in seen):
+        seen.append(MailTerm("seen-by", "=", "\n".join(views)))
+    return asked, [*narrowing, *seen]
+
+
+def _is_hidden(views: Sequence[str], view: str) -> bool:
+    """Whether a view is that of a mailbox or of a domain which may not be seen."""
+    return kind_of_view(view) in ("inbox", "domain") and not granted(views, view)
 
 
 async def counted(context: Context, spool: Spool, view: str) -> MailView:

@@ -13,7 +13,7 @@ from posthouse.core import SettingError
 from posthouse.service.inbox.inbox_rules import proper_tag
 from posthouse.service.inbox.mail_query import read_query
 from posthouse.service.operations.base import Context, Operation, Parameter
-from posthouse.service.operations.inboxes.access import counted, scope_of, seen
+from posthouse.service.operations.inboxes.access import asked_of, counted, seen
 from posthouse.service.operations.inboxes.indexed import AT_ONCE, LAST_NUMBER, followed, view_named
 from posthouse.service.operations.inboxes.listing import named_inbox
 from posthouse.service.operations.inboxes.mail_answers import DeletionEntry, InboxDeletion, MailCount
@@ -118,8 +118,7 @@ async def _chosen(
     if wanted:
         yield await _seen(context, spool, _proper(wanted))
         return
-    asked, narrowing = scope_of(context, view_named(view))
-    terms = [*narrowing, *read_query(query, context.clock.time())]
+    asked, terms = asked_of(context, view_named(view), read_query(query, context.clock.time()))
     last = min(until or state.last, state.last)
     pages: list[list[int]] = []
     before = last + 1

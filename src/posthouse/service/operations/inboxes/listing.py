@@ -8,7 +8,7 @@ from typing import Final
 from posthouse.core import SettingError
 from posthouse.service.inbox.mail_query import read_query
 from posthouse.service.operations.base import Context, Operation, Parameter, spool_or_none
-from posthouse.service.operations.inboxes.access import counted, granted, narrowed, scope_of
+from posthouse.service.operations.inboxes.access import asked_of, counted, granted, narrowed, scope_of
 from posthouse.service.operations.inboxes.indexed import (
     KINDS,
     LAST_NUMBER,
@@ -178,8 +178,8 @@ async def _search(
             )
         state = await followed(context, spool)
         ends = {"before": max(0, min(before, LAST_NUMBER)), "after": max(0, min(after, LAST_NUMBER))}
-        asked, narrowing = scope_of(context, name)
-        page = await spool.index.search(asked, [*narrowing, *terms], limit=limit, **ends)
+        asked, wanted = asked_of(context, name, terms)
+        page = await spool.index.search(asked, wanted, limit=limit, **ends)
         counts = await counted(context, spool, name)
         return MailListing(
             messages=[entry_of(narrowed(context, row)) for row in page.rows],
@@ -199,8 +199,8 @@ async def _count(context: Context, view: str = "", query: str = "") -> MailCount
         if spool is None:
             return MailCount(messages=0, unread=0, octets=0, whole=True, last=0)
         state = await followed(context, spool)
-        asked, narrowing = scope_of(context, name)
-        counts, whole = await spool.index.count(asked, [*narrowing, *terms])
+        asked, wanted = asked_of(context, name, terms)
+        counts, whole = await spool.index.count(asked, wanted)
         return MailCount(
             messages=counts.messages, unread=counts.unread, octets=counts.octets, whole=whole, last=state.last
         )

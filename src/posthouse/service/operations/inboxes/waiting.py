@@ -13,7 +13,7 @@ from typing import Any, Final
 from posthouse.core import SettingError
 from posthouse.service.inbox.mail_query import read_query
 from posthouse.service.operations.base import Context, Operation, Parameter, spool_or_none
-from posthouse.service.operations.inboxes.access import narrowed, scope_of
+from posthouse.service.operations.inboxes.access import asked_of, narrowed, scope_of
 from posthouse.service.operations.inboxes.indexed import LAST_NUMBER, followed
 from posthouse.service.operations.inboxes.mail_answers import InboxAwaited, entry_of
 from posthouse.service.operations.inboxes.reading import content_of
@@ -74,8 +74,8 @@ async def _found(
 ) -> tuple[list[MailRow], int]:
     """The newest messages that meet the conditions, one more than wanted, the oldest of them first; and the cursor."""
     state = await followed(context, spool, at_once=True)
-    asked, narrowing = scope_of(context, view)
-    page = await spool.index.search(asked, [*narrowing, *terms], limit=count + 1, after=after)
+    asked, wanted = asked_of(context, view, terms)
+    page = await spool.index.search(asked, wanted, limit=count + 1, after=after)
     return [narrowed(context, row) for row in reversed(page.rows)], state.last
 
 

@@ -50,7 +50,10 @@ class _IndexSearch:
         self.values: list[str | float | int] = []
         self.match: list[str] = []
         self.texts = self.pointed = self.tested = False
+        self._seen_by = next((str(each.value).split("\n") for each in terms if each.field == "seen-by"), None)
         for term in terms:
+            if term.field == "seen-by":
+                continue
             self.tested |= term.field != "views"  # their messages are listed once for each statement
             self.pointed |= term.field in _POINTING and term.op == "=" and not term.negated
             predicate, values = self._predicate(term)
@@ -89,16 +92,14 @@ class _IndexSearch:
         if not negated:
             for piece in pieces:
                 self._ask(columns, piece)
-        if op == "=":  # a whole line of the addresses
-            (column,) = columns
-            line = _glob(value) if len(pieces) > 1 else value
-            if len(pieces) > 1:
-                return f"(char(10) || t.{column} || char(10)) GLOB ?", [f"*\n{line}\n*"]
-            return f"instr(char(10) || t.{column} || char(10), char(10) || ? || char(10)) > 0", [line]
-        return (
-            "(" + " OR ".join(f"instr(t.{column}, ?) > 0" for column in columns) + ")",
-            [value] * len(columns),
-        )
+        tests, values = [], list[str | float | int]()
+        for column in columns:
+            test, more = _holds(f"t.{column}", op, value)
+            if column == "people" and self._seen_by is not None:
+                test, more = _seen_people(self._seen_by, op, value)
+            tests.append(test)
+            values += more
+        return f"({' OR '.join(tests)})", values
 
     def _ask(self, columns: Sequence[str], piece: str) -> None:
         """Ask the full-text index for the trigrams of a piece of text; a pair of ideographs has one of its own."""
@@ -149,6 +150,35 @@ class _IndexSearch:
             low = max(lowest, high - size)
             yield low, high
             high = low
+
+
+def _holds(text: str, op: str, value: str) -> tuple[str, list[str | float | int]]:
+    """Whether an expression of SQL has this text in it, or a line that is it."""
+    if op != "=":
+        return f"instr({text}, ?) > 0", [value]
+    if "*" in value:
+        return f"(char(10) || {text} || char(10)) GLOB ?", [f"*\n{_glob(value)}\n*"]
+    return f"instr(char(10) || {text} || char(10), char(10) || ? || char(10)) > 0", [value]
+
+
+def _seen_people(views: Sequence[str], op: str, value: str) -> tuple[str, list[str | float | int]]:
+    """Whether recipients have this text whom one sees that sees these views: those of the header section, the mailboxes
+    among the views, and all of a message that is in none of these mailboxes, but in another of the views."""
+    mailboxes = [each for each in views if "@" in each and not each.startswith(("tag:", "login:", "box:"))]
+    marks = ", ".join("?" * len(mailboxes))
+    # The text in front of the line UNNAMED; nothing of one that has no such line, from before there was any.
+    lines = "char(10) || t.people"
+    named, of_named = _holds(f"substr({lines}, 1, max(0, instr({lines}, char(10) || char(1)) - 1))", op, value)
+    own, of_own = _holds("p.inbox", op, value)
+    whole, of_whole = _holds("t.people", op, value)
+    granted = " OR ".join(
+        "substr(p.inbox, -length(?)) = ?" if each.startswith("@") else "p.inbox = ?" for each in mailboxes
+    )
+    of_granted = [name for each in mailboxes for name in ((each, each) if each.startswith("@") else (each,))]
+    place = f"SELECT 1 FROM place AS p WHERE p.mail = m.id AND p.deletion IS NULL AND ({granted or 0}) AND {own}"
+    member = f"SELECT 1 FROM member AS v WHERE v.mail = m.id AND v.view IN ({marks})"
+    predicate = f"({named} OR EXISTS ({place}) OR ({whole} AND NOT EXISTS ({member})))"
+    return predicate, [*of_named, *of_granted, *of_own, *of_whole, *mailboxes]
 
 
 def _rarest(piece: str) -> dict[str, None]:
