@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,43 @@ def test_all_that_waits_is_one_commit(tmp_path: Path) -> None:
         durable.go.set()
         await asyncio.gather(first, *rest)
         assert durable.commits == before + 3
+        await queue.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_small_group_after_a_crowd_waits_for_company_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[str] = []
+    waiting, go = threading.Event(), threading.Event()
+
+    def sleep(seconds: float) -> None:
+        waits.append(f"{seconds:g}")
+        waiting.set()
+        assert go.wait(30)
+
+    async def scenario() -> None:
+        durable = Slow()
+        queue = await opened(tmp_path, durable=durable)
+        monkeypatch.setattr(time, "sleep", sleep)
+        await begin(queue)
+        await begin(queue)
+        assert waits == []  # a daemon with little to do commits at once
+        await asyncio.gather(*(begin(queue) for _ in range(10)))
+        before = durable.commits
+        first = begin(queue)
+        assert await asyncio.to_thread(waiting.wait, 30)
+        second = begin(queue)
+        queue.writer.flush()
+        go.set()
+        await asyncio.gather(first, second)
+        assert durable.commits == before + 1
+        await begin(queue)
+        assert waits == ["0.001"]
+        await asyncio.gather(*(begin(queue) for _ in range(10)))
+        await asyncio.gather(*(begin(queue) for _ in range(10)))
+        assert waits == ["0.001"]  # enough of them
         await queue.close()
 
     asyncio.run(scenario())

@@ -24,6 +24,9 @@ class EventSink:
         for value in values:
             self(event, **(facts | {name: value}))
 
+    def flush(self) -> None:
+        """Write what has been gathered, because the process may end now."""
+
 
 class CallbackSink(EventSink):
     """An event sink that calls a function."""

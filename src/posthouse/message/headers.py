@@ -173,6 +173,8 @@ def count_received(headers: bytes) -> int:
 
 def received_in_lines(lowered: bytes) -> int:
     """``count_received`` for lines in lower case, each with the CRLF before it."""
+    if lowered.find(b"\r\nreceived") < 0:  # a message that comes from its author, with one search in place of three
+        return 0
     hops = lowered.count(b"\r\nreceived:")
     # ``find`` takes half the time of ``in``, which takes the octets for a number first.
     if lowered.find(b"\r\nreceived ") >= 0 or lowered.find(b"\r\nreceived\t") >= 0:

@@ -66,7 +66,7 @@ class EventLog(EventSink):
         return f"{self._stamp()} {event}{self._text(fields)}"
 
     def flush(self) -> None:
-        """Write the lines that wait for the end of the event loop's turn, if they can be written now."""
+        """Write the lines that are gathered, if they can be written now."""
         if self._output is not None:
             self._output.write()
 
@@ -105,6 +105,8 @@ class EventLog(EventSink):
             if type(value) is str:
                 if value:
                     text += f" {name}={known.get(value) or self._quoted(value)}"
+            elif type(value) is int:
+                text += f" {name}={value}"
             elif value is not None:
                 text += f" {name}={self._quoted(str(_fact(name, value)))}"
         return text

@@ -8,11 +8,12 @@ left behind with the process.  All of that is safe: accepted mail is on stable s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +21,6 @@ from posthouse.core import EventSink, StorageError
 from posthouse.net.descriptors import raise_limit
 from posthouse.service.config.model import Config
 from posthouse.service.daemon.daemon import DRAIN, Daemon
-from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.parent import ParentLink
 from posthouse.service.daemon.protection import LoadedCertificates
 from posthouse.service.daemon.reloading import ConfigSource, SingleProcess
@@ -136,7 +136,7 @@ async def _serve(
     stop = _StopSignals(daemon, drain + REST if single and ends_process else None, link)
     handlers = handled(stop.asked, stop.ignored) if single else handled(stop.only_by_parent, stop.unheard)
     loop.set_exception_handler(partial(_uncaught, daemon))
-    with handlers, forks.watched(config.data_dir, lambda: daemon.endpoints.values()):
+    with _flushed(daemon.log), handlers, forks.watched(config.data_dir, lambda: daemon.endpoints.values()):
         link.watch(daemon)
         await daemon.start()
         if ends_process:
@@ -172,6 +172,15 @@ async def _watch_console(console: ConsoleProcess, file: str, daemon: Daemon) -> 
         console.look()
 
 
+@contextlib.contextmanager
+def _flushed(log: EventSink) -> Iterator[None]:
+    """Write what the log has gathered when the block ends, in whatever way."""
+    try:
+        yield
+    finally:
+        log.flush()
+
+
 def _uncaught(daemon: Daemon, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     daemon.faults.write(reason=context["message"], error=context.get("exception"))
 
@@ -196,7 +205,7 @@ class _StopSignals:
         if self._stopping:
             # Accepted mail is on stable storage, and the next start recovers the rest.  The log is written first.
             self._daemon.log("ended", reason="a second signal")
-            _flush(self._daemon.log)
+            self._daemon.log.flush()
             os._exit(128 + number)
         self._stopping = True
         if self._at_most is not None:
@@ -228,7 +237,7 @@ def _end_after(seconds: float, code: int, log: EventSink) -> None:
 
     def end() -> None:
         log("ended", reason=f"the daemon had not stopped {seconds:g} s after it was asked to")
-        _flush(log)
+        log.flush()
         os._exit(code)
 
     timer = threading.Timer(seconds, end)
@@ -260,7 +269,7 @@ async def _end_the_rest(log: EventSink, code: int) -> None:
         _, left = await asyncio.wait(left, timeout=_LAST)
     if left:
         log("ended", reason=f"{len(left)} of the operator's own functions ignored their cancellation")
-        _flush(log)
+        log.flush()
         os._exit(code)
     timer = threading.Timer(_LAST, os._exit, (code,))  # threads that wait for a disk would be waited for
     timer.daemon = True
@@ -268,8 +277,3 @@ async def _end_the_rest(log: EventSink, code: int) -> None:
         timer.start()
     except RuntimeError:
         return
-
-
-def _flush(log: EventSink) -> None:
-    if isinstance(log, EventLog):
-        log.flush()

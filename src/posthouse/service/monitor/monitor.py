@@ -94,3 +94,6 @@ class CountingSink(EventSink):
     def __call__(self, event: str, /, **facts: Any) -> None:
         self._take(event, facts, 1)
         self._sink(event, **facts)
+
+    def flush(self) -> None:
+        self._sink.flush()
