@@ -143,3 +143,20 @@ def test_the_open_file_keeps_its_mode() -> None:
     finally:
         os.close(ours)
         os.close(theirs)
+
+
+def test_the_last_lines_are_written_although_the_event_loop_ends_at_once() -> None:
+    program = """
+import asyncio
+from posthouse.net import SystemClock
+from posthouse.service.daemon.event_log import EventLog
+
+async def main():
+    log = EventLog(SystemClock())
+    log("ended", reason="first")
+    log("ended", reason="second")
+
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert re.findall(r"ended reason=(\w+)", done.stderr) == ["first", "second"]

@@ -61,6 +61,7 @@ MAILAUTH_TEXTS: Final[dict[str, str]] = {
 MAILAUTH_TYPES: Final[dict[str, str]] = {
     "domain or address": "域名或地址",
     "list of domains": "域名的列表",
+    "list of domains and addresses": "域名和地址的列表",
     "name of a folder": "文件夹的名称",
     "list of selectors": "选择符的列表",
 }

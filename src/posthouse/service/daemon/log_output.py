@@ -13,6 +13,7 @@ writes, and only the thread waits.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import errno
 import os
 import select
@@ -56,6 +57,7 @@ class LogOutput:
         self._pause = _FIRST_PAUSE
         self._timer: asyncio.TimerHandle | None = None
         self._outlet: _Outlet | None = None
+        self._written_at_exit = False
 
     def __call__(self, line: str) -> None:
         self._lines.append(line)
@@ -78,9 +80,15 @@ class LogOutput:
             asyncio.get_running_loop().call_later(_GATHER, self.write)
         except RuntimeError:
             self.write()
+            return
+        if not self._written_at_exit:  # the event loop may end before the time is over
+            self._written_at_exit = True
+            atexit.register(self.write)
 
     def write(self) -> None:
         """Write what can be written now; the rest waits."""
+        if not (self._lines or self._waiting):
+            return
         outlet = self._outlet
         if outlet is None:
             outlet = self._outlet = _outlet()
