@@ -13,6 +13,7 @@ import pytest
 from posthouse.core import Address, Envelope, Recipient, SettingError
 from posthouse.spool import SqliteSpool
 from posthouse.spool.sqlite.storage import lost
+from posthouse.spool.sqlite.storage.durability import Durable
 from posthouse.spool.sqlite.storage.layout import Layout
 
 pytestmark = pytest.mark.leaves_open("spools that are given up as a crash does")
@@ -37,9 +38,9 @@ async def fill(data: Path, count: int, now: float = NOW) -> list[str]:
     return found
 
 
-async def reopen(data: Path) -> tuple[list[str], dict[str, bytes]]:
+async def reopen(data: Path, durable: Durable | None = None) -> tuple[list[str], dict[str, bytes]]:
     """What opening says, and the messages with their content."""
-    spool = SqliteSpool(data, time=lambda: NOW)
+    spool = SqliteSpool(data, time=lambda: NOW, durable=durable or Durable())
     said = await spool.open(NOW)
     assert await spool.queries.lost() == len(lost_in(data))
     contents = {}
@@ -51,8 +52,36 @@ async def reopen(data: Path) -> tuple[list[str], dict[str, bytes]]:
     return list(said), contents
 
 
+class Rival(Durable):
+    """Another worker that starts at the same time moves each file first."""
+
+    def rename(self, old: str, new: str) -> None:
+        super().rename(old, new)
+        super().rename(old, new)
+
+
 def lost_in(data: Path) -> set[str]:
     return {path.name for path in (data / "spool" / "lost").glob("*")}
+
+
+def test_workers_that_start_together_move_the_same_files(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        old = await fill(tmp_path, 1)
+        shutil.copy(tmp_path / "spool" / "queue.sqlite3", tmp_path / "yesterday")
+        new = await fill(tmp_path, 3)
+        shutil.copy(tmp_path / "spool" / "queue.sqlite3", tmp_path / "today")
+        shutil.copy(tmp_path / "yesterday", tmp_path / "spool" / "queue.sqlite3")
+        said, contents = await reopen(tmp_path, Rival())
+        assert said == []  # the other worker says it
+        assert set(contents) == set(old)
+        assert lost_in(tmp_path) == set(new)
+        shutil.copy(tmp_path / "today", tmp_path / "spool" / "queue.sqlite3")
+        said, contents = await reopen(tmp_path, Rival())
+        assert said == []
+        assert set(contents) == {*old, *new}
+        assert lost_in(tmp_path) == set()
+
+    asyncio.run(scenario())
 
 
 def test_contents_come_back_with_the_database_that_knows_them(tmp_path: Path) -> None:

@@ -204,11 +204,12 @@ def _sweep(connection: sqlite3.Connection, layout: Layout, owner: ProcessSlot, d
         said.append(f"{_many(arriving, 'content')} that had not arrived completely removed")
     if unknown:
         durable.sync_log(connection)  # who erased the row may not have: the row must not come back alone
-        put_aside(layout, unknown, durable)
-        said.append(
-            f"{_many(len(unknown), 'content')} without a row in the database moved to {layout.lost}; a crash leaves a"
-            " few, about which nothing was promised; if there are many, the database is not the one they belong to"
-        )
+        moved = put_aside(layout, unknown, durable)
+        if moved:
+            said.append(
+                f"{_many(moved, 'content')} without a row in the database moved to {layout.lost}; a crash leaves a"
+                " few, about which nothing was promised; if there are many, the database is not the one they belong to"
+            )
     deleted = delete_old(layout, durable, made_at(greatest_id(connection)))
     if deleted:
         said.append(f"{_many(deleted, 'content')} deleted from {layout.lost}, without a row for more than 7 days")
@@ -235,6 +236,8 @@ def _look_for_corrupt(
         if take_back(layout, number, size, durable):
             returned += 1
             continue
+        if not complaint_about(layout.content_of(number), size):
+            continue  # another worker has moved it back
         is_message = connection.execute("SELECT 1 FROM message WHERE id = ?", (number,)).fetchone() is not None
         if is_message and number not in known:
             in_transaction(connection, durable, partial(leases.mark_corrupt, number=number, reason=reason))

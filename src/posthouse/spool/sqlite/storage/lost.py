@@ -13,9 +13,11 @@ database with the row is put back, the next start moves the file to where it bel
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
+from math import inf
 from typing import Final
 
 from posthouse.spool.sqlite.storage.durability import Durable
@@ -35,24 +37,35 @@ def lost_contents(layout: Layout) -> list[tuple[int, str]]:
     return list(strays(layout.lost)) if os.path.isdir(layout.lost) else []
 
 
-def put_aside(layout: Layout, files: Sequence[tuple[int, str]], durable: Durable) -> None:
-    """Move content files, given by number and path, to ``lost``."""
+def put_aside(layout: Layout, files: Sequence[tuple[int, str]], durable: Durable) -> int:
+    """Move content files, given by number and path, to ``lost``; returns how many this process moved.
+
+    Workers that start together find the same files, and another may have been faster.
+    """
     if not os.path.isdir(layout.lost):
         durable.make_directory(layout.lost)
         durable.sync_directory(layout.root)
+    moved = 0
     for number, path in files:
-        durable.rename(path, layout.lost_of(number))
+        with contextlib.suppress(FileNotFoundError):
+            durable.rename(path, layout.lost_of(number))
+            moved += 1
     durable.sync_directory(layout.lost)
     for shelf in sorted({os.path.dirname(path) for _, path in files}):
         durable.sync_directory(shelf)
+    return moved
 
 
 def take_back(layout: Layout, number: int, size: int, durable: Durable) -> bool:
-    """Move a lost content of this size to where its row expects it; false if there is none."""
+    """Move a lost content of this size to where its row expects it; false if there is none, or another
+    worker has moved it."""
     path = layout.lost_of(number)
     if complaint_about(path, size):
         return False
-    durable.rename(path, layout.content_of(number))
+    try:
+        durable.rename(path, layout.content_of(number))
+    except FileNotFoundError:
+        return False
     durable.sync_directory(layout.shelf(number))
     durable.sync_directory(layout.lost)
     return True
@@ -74,5 +87,8 @@ def delete_old(layout: Layout, durable: Durable, newest: float) -> int:
 
 
 def _times(path: str) -> tuple[float, float]:
-    found = os.stat(path, follow_symlinks=False)
+    try:
+        found = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:  # another worker has deleted it
+        return inf, inf
     return found.st_mtime, found.st_ctime
