@@ -52,6 +52,16 @@ async def reopen(data: Path, durable: Durable | None = None) -> tuple[list[str],
     return list(said), contents
 
 
+async def restore_yesterday(data: Path, count: int) -> tuple[list[str], list[str]]:
+    """Store one message yesterday and ``count`` today, and put yesterday's database back; today's is kept beside it."""
+    old = await fill(data, 1)
+    shutil.copy(data / "spool" / "queue.sqlite3", data / "yesterday")
+    new = await fill(data, count)
+    shutil.copy(data / "spool" / "queue.sqlite3", data / "today")
+    shutil.copy(data / "yesterday", data / "spool" / "queue.sqlite3")
+    return old, new
+
+
 class Rival(Durable):
     """Another worker that starts at the same time moves each file first."""
 
@@ -66,11 +76,7 @@ def lost_in(data: Path) -> set[str]:
 
 def test_workers_that_start_together_move_the_same_files(tmp_path: Path) -> None:
     async def scenario() -> None:
-        old = await fill(tmp_path, 1)
-        shutil.copy(tmp_path / "spool" / "queue.sqlite3", tmp_path / "yesterday")
-        new = await fill(tmp_path, 3)
-        shutil.copy(tmp_path / "spool" / "queue.sqlite3", tmp_path / "today")
-        shutil.copy(tmp_path / "yesterday", tmp_path / "spool" / "queue.sqlite3")
+        old, new = await restore_yesterday(tmp_path, 3)
         said, contents = await reopen(tmp_path, Rival())
         assert said == []  # the other worker says it
         assert set(contents) == set(old)
@@ -86,11 +92,7 @@ def test_workers_that_start_together_move_the_same_files(tmp_path: Path) -> None
 
 def test_contents_come_back_with_the_database_that_knows_them(tmp_path: Path) -> None:
     async def scenario() -> None:
-        old = await fill(tmp_path, 1)
-        shutil.copy(tmp_path / "spool" / "queue.sqlite3", tmp_path / "yesterday")
-        new = await fill(tmp_path, 30)
-        shutil.copy(tmp_path / "spool" / "queue.sqlite3", tmp_path / "today")
-        shutil.copy(tmp_path / "yesterday", tmp_path / "spool" / "queue.sqlite3")
+        old, new = await restore_yesterday(tmp_path, 30)
         said, contents = await reopen(tmp_path)
         assert any("30 contents without a row in the database moved to" in each for each in said)
         assert set(contents) == set(old)
