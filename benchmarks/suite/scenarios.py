@@ -223,5 +223,7 @@ SCENARIOS: dict[str, Scenario] = {
         backlog,
         limit=400.0,
     ),
-    "tls": Scenario("4 KiB over TLS, 20 sessions, with a login; certificates of P-256 and RSA-2048; Postfix asks Dovecot", _tls),
+    "tls": Scenario(
+        "4 KiB over TLS, 20 sessions, with a login; keys of P-256 and RSA-2048; Postfix asks Dovecot", _tls
+    ),
 }

@@ -1,9 +1,9 @@
 """Load over TLS with a login: STARTTLS and AUTH PLAIN for each message, and implicit TLS with sessions kept.
 
 Both sides have the same certificate and one account.  The key is P-256, which Certbot makes by default, or RSA-2048,
-with which a handshake costs both sides 0.6 ms more.  Ours keeps its accounts in its own file; Postfix asks Dovecot, whose
-password is stored as ``doveadm pw`` stores it by default.  The clients are threads of this process on blocking sockets,
-and verify the certificate.
+with which a handshake costs both sides 0.6 ms more.  Ours keeps its accounts in its own file; Postfix asks Dovecot,
+whose password is stored as ``doveadm pw`` stores it by default.  The clients are threads of this process on blocking
+sockets, and verify the certificate.
 """
 
 from __future__ import annotations
@@ -179,7 +179,9 @@ def postfix(home: Path, kind: str) -> Iterator[tuple[peers.Side, int, int]]:
             " -o smtpd_tls_wrappermode=yes -o smtpd_sasl_auth_enable=yes\n"
             "tlsmgr unix - - n 1000? 1 tlsmgr\n"
         )
-        with peers.postfix(home, more=settings, services=services, prepare=lambda: write_certificate(home, kind)) as side:
+        with peers.postfix(
+            home, more=settings, services=services, prepare=lambda: write_certificate(home, kind)
+        ) as side:
             yield side, starttls, implicit
 
 

@@ -299,7 +299,8 @@ class ServerSession:
                     octets = 0
             elif step is not None:
                 self._wait(step)  # type: ignore[arg-type]
-        if not events or not receiver.has_input or self._replies_go(conduct):
+        rests = conduct.rest > 0 or conduct.fruitless or self._choked or self._waiting or not self._turns.is_short
+        if rests or not events or not receiver.has_input or self._draining or receiver.state in _NO_INPUT:
             self._flush()
             octets = 0
         self._octets_out = octets
@@ -318,11 +319,6 @@ class ServerSession:
             self._rest(conduct.rest)
         elif self._choked and receiver.buffered > _AHEAD_AT_MOST:
             self.abort()
-
-    def _replies_go(self, conduct: Conduct) -> bool:
-        """Whether replies are written although more input waits: it is not handled in the next turn of the loop."""
-        rests = conduct.rest > 0 or conduct.fruitless or not self._turns.is_short
-        return rests or self._waiting or self._choked or self._draining or self._receiver.state in _NO_INPUT
 
     def _flush(self) -> None:
         if self._out:
