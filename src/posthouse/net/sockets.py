@@ -99,7 +99,7 @@ class SocketStream(asyncio.BufferedProtocol):
         self._handler = handler
         self._buffer = self._first = first
         self._large = large
-        self._unanswered = 0  # octets read since the last write
+        self._unanswered = 0  # octets of the long reads since the last write
         self.peer = peer or Endpoint("")
         self._state = _OPEN
         self._paused = False
@@ -204,9 +204,8 @@ class SocketStream(asyncio.BufferedProtocol):
         """The loop has read."""
         if self._state is _OPEN:
             data = bytes(self._buffer[:nbytes])
-            self._unanswered += nbytes
-            if self._unanswered > _LARGE_READS_FROM:
-                self._buffer = self._large
+            if nbytes >= _FIRST_READS:
+                self._long_read(nbytes)
             try:
                 self._handler.data_received(data)
             except _FATAL:
@@ -217,6 +216,11 @@ class SocketStream(asyncio.BufferedProtocol):
             self._octets -= nbytes
             if self._octets < 0:
                 self.abort()
+
+    def _long_read(self, nbytes: int) -> None:
+        self._unanswered += nbytes
+        if self._unanswered > _LARGE_READS_FROM:
+            self._buffer = self._large
 
     def eof_received(self) -> bool:
         """The loop has read the end; True keeps the channel open."""
