@@ -6,6 +6,9 @@ Standard library only, because it runs before anything is installed.  Three prob
 * an interrupted installation: the file ``unfinished`` in .venv; the next run starts from nothing;
 * a project directory that has been moved: the stamp has the path; .venv is made again, because its scripts have the
   old path.
+
+A .venv that is a link belongs to another directory, whose scripts may be running from it: it is used, and never made
+again.
 """
 
 from __future__ import annotations
@@ -54,6 +57,8 @@ def unusable(environment: Path, stamp: str) -> bool:
     python = environment / "bin" / "python"
     if not python.exists() or (environment / "unfinished").exists():
         return True
+    if environment.is_symlink():  # of another directory, whose path its stamps have
+        return False
     path = stamp.split(" ", 2)[2]
     if any(other.read_text().strip().split(" ", 2)[2:] != [path] for other in environment.glob("stamp-*")):
         return True
@@ -62,6 +67,11 @@ def unusable(environment: Path, stamp: str) -> bool:
 
 
 def make(environment: Path) -> None:
+    if environment.is_symlink():
+        raise Hindrance(
+            f"{environment} is a link to {environment.resolve()}, which is not complete; run the scripts there first, "
+            "or remove the link"
+        )
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     if importlib.util.find_spec("ensurepip") is None:
         raise Hindrance(

@@ -12,15 +12,18 @@ import pytest
 
 from posthouse.console.api.delivery_feed import DeliveryFeed, DeliveryLine
 from posthouse.console.api.webhooks import DeliveryWebhook, Webhook
-from posthouse.core import CallbackSink
-from posthouse.service import Config, ConfigError, parse
+from posthouse.core import Address, CallbackSink, Envelope, Recipient
+from posthouse.service import OPERATIONS, Config, ConfigError, Daemon, parse
 from posthouse.service.config.changes import in_force
 from posthouse.service.config.console_settings import WebhookSettings
 from posthouse.service.monitor import delivery_journal
 from posthouse.service.monitor.delivery_journal import DeliveryJournal, JournalingSink, journaled
-from posthouse.testing import ManualClock
+from posthouse.service.monitor.queue_undo import undoable, undoable_action
+from posthouse.service.operations.monitor.undo_operations import give_up
+from posthouse.spool import SqliteSpool
+from posthouse.testing import ManualClock, StaticResolver
 
-ALL = ("delivered", "deferred", "failed", "expired", "ambiguous", "held")
+ALL = ("delivered", "deferred", "failed", "expired", "ambiguous", "held", "dropped")
 
 
 def run(scenario: Callable[[], Awaitable[None]]) -> None:
@@ -260,3 +263,60 @@ def test_a_wrong_setting_is_explained(line: str, words: str) -> None:
 
 def test_a_star_is_every_event() -> None:
     assert set(config("*").webhook[0].events) == {"message", *ALL}
+
+
+# What a user gives up -------------------------------------------------------------------------------------------------
+
+
+def lines_in(folder: Path) -> list[dict[str, Any]]:
+    files = sorted((folder / delivery_journal.JOURNAL_FOLDER).glob("*.jsonl"))
+    return [json.loads(line) for file in files for line in file.read_text().splitlines()]
+
+
+def test_what_a_user_gives_up_is_noted_once_it_is_final(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        clock = ManualClock()
+        spool = SqliteSpool.ephemeral(time=clock.time)
+        settings = parse(
+            f'hostname = "mx.here.test"\ndata_dir = "{tmp_path}"\n[console]\n'
+            '[[webhook]]\nurl = "https://x.test/"\nevents = ["dropped"]\n'
+        )
+        daemon = Daemon(
+            settings, clock=clock, spool=spool, resolver=StaticResolver({}), log=lambda event, /, **facts: None
+        )
+        await spool.open(clock.time())
+
+        async def drop(**given: Any) -> None:
+            await OPERATIONS["queue drop"].run(daemon.context("ann"), **given)
+
+        async def store(*names: str) -> str:
+            incoming = spool.receive()
+            incoming.write(b"Subject: x\r\n\r\nhello\r\n")
+            recipients = tuple(Recipient(Address(name, "x.test")) for name in names)
+            envelope = Envelope(Address("bob", "here.test"), recipients)
+            now = clock.time()
+            await incoming.commit(
+                envelope, ["x.test"] * len(names), received=now, due=now + 60, source="mx 192.0.2.1:4000"
+            )
+            return incoming.id
+
+        first, second = await store("a", "b", "c"), await store("d", "e")
+        await drop(filter="to:a@x.test")
+        await drop(filter="to:b@x.test", report=True)
+        await drop(filter=f"id:{second}", undo_for="10m")  # held until then, and not told yet
+        await OPERATIONS["queue release"].run(daemon.context("ann"), filter="to:e@x.test")
+        await OPERATIONS["queue hold"].run(daemon.context("ann"), filter="to:c@x.test")
+        assert isinstance(daemon.log, JournalingSink)
+        daemon.log("ended")  # writes what waits
+        noted = [(each["event"], each["id"], each["recipient"], each["destination"]) for each in lines_in(tmp_path)]
+        assert noted == [("dropped", first, "a@x.test", "x.test"), ("dropped", first, "b@x.test", "x.test")]
+        assert {each["reason"] for each in lines_in(tmp_path)} == {"dropped by ann"}
+        (entry,) = undoable(str(tmp_path))
+        action = undoable_action(str(tmp_path), entry.number)
+        assert action is not None
+        assert await give_up(daemon.context, action) == 1
+        daemon.log("ended")
+        assert [each["recipient"] for each in lines_in(tmp_path)] == ["a@x.test", "b@x.test", "d@x.test"]
+        await spool.close()
+
+    run(scenario)

@@ -207,16 +207,16 @@ BASIC_CODES: tuple[BasicCode, ...] = (
     ),
     BasicCode(
         code=432,
-        title=Text("A password transition is needed", "需要先转换口令"),
+        title=Text("A password transition is needed", "需要先转换密码"),
         meaning=Text(
             "The account must first be moved to the chosen authentication mechanism, usually by one log-in that "
             "shows the plain password over TLS.",
-            "账户须先转换到所选的验证机制，通常做法是在 TLS 上用明文口令登录一次。",
+            "账户须先转换到所选的验证机制，通常做法是在 TLS 上用明文密码登录一次。",
         ),
         whose=Whose.SENDER,
         next_step=Text(
             "Log in once with PLAIN over TLS or change the password, then use the chosen mechanism again.",
-            "在 TLS 上用 PLAIN 机制登录一次，或修改口令，然后再使用所选机制。",
+            "在 TLS 上用 PLAIN 机制登录一次，或修改密码，然后再使用所选机制。",
         ),
         source="RFC 4954 §6",
         note=Text("Posthouse has no mechanism that needs such a transition.", "Posthouse 没有需要这种转换的验证机制。"),
@@ -292,7 +292,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         whose=Whose.RECEIVING_SYSTEM,
         next_step=Text(
             "Try again later; do not fall back to plain text where TLS is required, and do not ask for a new password.",
-            "稍后重试；要求 TLS 时不要退回明文，也不必要求用户重新输入口令。",
+            "稍后重试；要求 TLS 时不要退回明文，也不必要求用户重新输入密码。",
         ),
         source="RFC 4954 §6",
         occasion=Text(
@@ -486,7 +486,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         next_step=Text(
             "Choose a stronger mechanism of those announced, such as SCRAM, or an application password where the "
             "provider wants one.",
-            "从对方列出的机制中选用更强的，例如 SCRAM；若服务商要求，则使用应用专用口令。",
+            "从对方列出的机制中选用更强的，例如 SCRAM；若服务商要求，则使用应用专用密码。",
         ),
         source="RFC 4954 §6",
         note=Text(
@@ -499,17 +499,17 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Credentials rejected", "凭据无效"),
         meaning=Text(
             "The user name or the password is wrong, or the account may not send.",
-            "用户名或口令有误，或该账户无权发送邮件。",
+            "用户名或密码有误，或该账户无权发送邮件。",
         ),
         whose=Whose.SENDER,
         next_step=Text(
             "Check user name and password with their owner; do not repeat the same ones, many receivers block that.",
-            "与账户所有者核对用户名和口令；不要反复提交相同的凭据，许多接收SMTP 会因此封禁。",
+            "与账户所有者核对用户名和密码；不要反复提交相同的凭据，许多接收SMTP 会因此封禁。",
         ),
         source="RFC 4954 §6",
         occasion=Text(
             "AUTH with a wrong name or password, or with an account that is switched off (5.7.8).",
-            "AUTH 的用户名或口令有误，或账户已停用（5.7.8）。",
+            "AUTH 的用户名或密码有误，或账户已停用（5.7.8）。",
         ),
     ),
     BasicCode(
@@ -517,7 +517,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Encryption required for this mechanism", "该验证机制要求加密"),
         meaning=Text(
             "The mechanism would show the password, and the connection is not encrypted.",
-            "该机制会暴露口令，而当前连接没有加密。",
+            "该机制会暴露密码，而当前连接没有加密。",
         ),
         whose=Whose.SENDING_SYSTEM,
         next_step=Text(
@@ -527,7 +527,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         source="RFC 4954 §6",
         occasion=Text(
             "AUTH with a mechanism that shows the password, before STARTTLS (5.7.11).",
-            "在 STARTTLS 之前用会暴露口令的机制进行 AUTH（5.7.11）。",
+            "在 STARTTLS 之前用会暴露密码的机制进行 AUTH（5.7.11）。",
         ),
     ),
     BasicCode(

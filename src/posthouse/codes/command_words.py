@@ -306,7 +306,7 @@ _COMMANDS: tuple[CommandEntry, ...] = (
         Text(
             "Posthouse offers it where the listener's `auth` is on, and a mechanism that shows the password only under "
             "TLS and on loopback; elsewhere it answers 502.",
-            "Posthouse 在开启了 `auth` 的监听端口上提供它；会暴露口令的机制仅限 TLS 或回环地址；否则应答 502。",
+            "Posthouse 在开启了 `auth` 的监听端口上提供它；会暴露密码的机制仅限 TLS 或回环地址；否则应答 502。",
         ),
     ),
     CommandEntry(

@@ -408,8 +408,8 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         basic=(451,),
         whose=Whose.NETWORK,
         source="RFC 3463 §3.5",
-        title=Text("No answer from the host", "主机无响应"),
-        meaning=Text("The next host did not answer the attempt to connect.", "下一跳主机没有响应连接尝试。"),
+        title=Text("No answer from the host", "主机没有应答"),
+        meaning=Text("The next host did not answer the attempt to connect.", "连接下一跳主机时，对方没有应答。"),
     ),
     Registration(
         number="4.2",

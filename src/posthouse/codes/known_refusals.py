@@ -68,7 +68,7 @@ KNOWN_REFUSALS: tuple[KnownRefusal, ...] = (
         Text(
             "This account may not send as the address in From: send with the address of the mailbox, or let the "
             "administrator grant Send As.",
-            "该帐户无权以 From 中的地址发信：请改用邮箱自己的地址，或由管理员授予“代理发送”权限。",
+            "该账户无权以 From 中的地址发信：请改用邮箱自己的地址，或由管理员授予“代理发送”权限。",
         ),
     ),
     KnownRefusal(
@@ -109,7 +109,7 @@ KNOWN_REFUSALS: tuple[KnownRefusal, ...] = (
         Text(
             "Google does not take the password of the account: make an app password (the account needs two-step "
             "verification), or log in with an OAuth token.",
-            "Google 不接受帐户本身的密码：请创建应用专用密码（帐户须开启两步验证），或使用 OAuth 令牌登录。",
+            "Google 不接受账户本身的密码：请创建应用专用密码（账户须开启两步验证），或使用 OAuth 令牌登录。",
         ),
     ),
     KnownRefusal(
@@ -119,7 +119,7 @@ KNOWN_REFUSALS: tuple[KnownRefusal, ...] = (
         "https://support.google.com/mail/?p=InvalidSecondFactor - gsmtp",
         Text(
             "This account has two-step verification: make an app password for the program, or use an OAuth token.",
-            "该帐户已开启两步验证：请为程序创建应用专用密码，或使用 OAuth 令牌。",
+            "该账户已开启两步验证：请为程序创建应用专用密码，或使用 OAuth 令牌。",
         ),
     ),
     KnownRefusal(
@@ -161,7 +161,7 @@ KNOWN_REFUSALS: tuple[KnownRefusal, ...] = (
         Text(
             "The account or host has sent more than Google allows in "
             "a day: wait up to 24 hours, and spread bulk mail out.",
-            "该帐户或主机已超过 Google 的每日发信上限：最多等待 24 小时，并把群发邮件分散发送。",
+            "该账户或主机已超过 Google 的每日发信上限：最多等待 24 小时，并把群发邮件分散发送。",
         ),
     ),
     KnownRefusal(

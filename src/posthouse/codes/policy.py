@@ -37,7 +37,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("Not authorised, message refused", "未获授权，邮件被拒绝"),
         meaning=Text(
             "The sender may not send to this destination: relaying denied, a block list, or a filter.",
-            "发送者无权向该目的地发送邮件：原因是拒绝中转、黑名单或过滤规则。",
+            "发件人无权向该目的地发送邮件：原因是拒绝中转、黑名单或过滤规则。",
         ),
         step=Text(
             "Log in, or send through the server that serves you; else ask the receiver's postmaster to allow it.",
@@ -142,7 +142,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("Credentials invalid", "凭据无效"),
         meaning=Text(
             "User name or password is wrong, or they do not suffice for this account.",
-            "用户名或口令有误，或不足以使用该账户。",
+            "用户名或密码有误，或不足以使用该账户。",
         ),
         step=Text(
             "Check the credentials with their owner; do not repeat the same ones.",
@@ -195,14 +195,14 @@ POLICY_CODES: tuple[Registration, ...] = (
         basic=(422, 432),
         whose=Whose.SENDER,
         source="RFC 4954 §6",
-        title=Text("A password transition is needed", "需要先转换口令"),
+        title=Text("A password transition is needed", "需要先转换密码"),
         meaning=Text(
             "The account must first be moved to the chosen authentication mechanism.",
             "账户须先转换到所选的验证机制。",
         ),
         again=Text(
             "Log in once with the plain password over TLS or change the password, then use the mechanism again.",
-            "在 TLS 上用明文口令登录一次，或修改口令，然后再使用该机制。",
+            "在 TLS 上用明文密码登录一次，或修改密码，然后再使用该机制。",
         ),
     ),
     Registration(
@@ -218,7 +218,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         ),
         step=Text(
             "Contact the operator; asking for the password again does not help.",
-            "联系管理员；重新输入口令没有用处。",
+            "联系管理员；重新输入密码没有用处。",
         ),
     ),
     Registration(

@@ -19,6 +19,7 @@ from posthouse.spool.history import (
 from posthouse.spool.interface import IncomingMessage, Spool
 from posthouse.spool.model import (
     AuditRecord,
+    ChangedRecipient,
     Inbox,
     InboxMessage,
     Lease,
@@ -41,6 +42,7 @@ __all__ = [
     "AttemptEvent",
     "AuditRecord",
     "BUCKETS",
+    "ChangedRecipient",
     "Condition",
     "Durable",
     "Event",

@@ -51,6 +51,7 @@ from posthouse.spool.history import Event, MessageSummary, Origin
 from posthouse.spool.mail_index import MailIndex
 from posthouse.spool.model import (
     AuditRecord,
+    ChangedRecipient,
     DueDestination,
     DuePage,
     Inbox,
@@ -72,6 +73,7 @@ from posthouse.spool.probe_limit import ProbeLimit
 
 __all__ = [
     "AuditRecord",
+    "ChangedRecipient",
     "Compose",
     "DueDestination",
     "DuePage",
@@ -387,6 +389,7 @@ class Spool(Protocol):
         target: str = "",
         report: Compose | None = None,
         among: Sequence[tuple[str, int]] | None = None,
+        on_change: Callable[[Sequence[ChangedRecipient]], object] | None = None,
     ) -> int:
         """Apply an action to all recipients that meet the conditions now, a bounded number in each transaction; returns
         how many were changed.
@@ -401,6 +404,8 @@ class Spool(Protocol):
         loop, outside any transaction; the reports are then stored in the transaction that drops these recipients.  If
         one of them has been settled meanwhile, nothing of the message is changed, and ``report`` is asked again about
         the others.  A fault ends the action between two transactions; the audit log then has what was done.
+
+        ``on_change`` is called after each transaction with the recipients that it changed.
         """
         ...
 

@@ -10,6 +10,7 @@ from posthouse.core import Envelope, Outcome, Recipient
 
 __all__ = [
     "AuditRecord",
+    "ChangedRecipient",
     "DueDestination",
     "DuePage",
     "Inbox",
@@ -47,6 +48,15 @@ class QueueAction(enum.StrEnum):
     RETRY = "retry"  # waiting recipients are due now
     DROP = "drop"  # recipients fail permanently
     REROUTE = "reroute"  # recipients go to ``target`` instead of the configured route, waiting ones now; "" ends it
+
+
+class ChangedRecipient(NamedTuple):
+    """A recipient that an operator's action has changed: queue id and key, address (without ``<>``), destination."""
+
+    id: str
+    key: int
+    address: str
+    destination: str
 
 
 class StoredMessage(NamedTuple):

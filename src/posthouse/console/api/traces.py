@@ -29,7 +29,7 @@ _QUEUE: Final = 1_000  # messages
 _NANO: Final = 1_000_000_000
 _PERIOD: Final = 0.5
 _LOOKS: Final = 4
-_ENDS: Final = frozenset(("delivered", "failed", "expired"))
+_ENDS: Final = frozenset(("delivered", "failed", "expired", "dropped"))
 _History = Callable[[str], Awaitable[MessageHistory | None]]
 
 

@@ -51,7 +51,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "sessions.no_lines": (
             "Nothing is recorded yet; what is said from now on appears here.",
-            "尚无记录；此后的对话会显示在这里。",
+            "尚无记录；此后的命令和应答会显示在这里。",
         ),
         "sessions.who.S": ("Sending SMTP:", "发送SMTP："),
         "sessions.who.R": ("Receiving SMTP:", "接收SMTP："),

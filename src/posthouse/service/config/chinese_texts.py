@@ -158,7 +158,7 @@ TEXTS: Final[dict[str, str]] = {
     "webhook[].secret_env": "或者存放密钥的环境变量。",
     "webhook[].events": "通知哪些事件：`message`（邮箱里有新邮件）；以及每次尝试中每位收件人的结果："
     "`delivered`（已投递）、`deferred`（暂缓）、`failed`（失败）、`expired`（过期放弃）、`ambiguous`（结果不明）、"
-    "`held`（扣留）。`*` 表示全部。",
+    "`held`（扣留）、`dropped`（由用户丢弃）。`*` 表示全部。",
     "webhook[].recipients": '只通知发往这些地址的邮件，例如 "*@example.org"；不写则通知全部。',
     "console.traces": "是否为每封已结束的邮件生成一条 OpenTelemetry 链路，按环境变量 `OTEL_…` 发送；"
     '需要 `pip install "posthouse[traces]"`。',

@@ -66,7 +66,7 @@ def _read_switch(raw: object) -> bool:
 
 
 #: What a webhook can be told of.
-WEBHOOK_EVENTS: Final = ("message", "delivered", "deferred", "failed", "expired", "ambiguous", "held")
+WEBHOOK_EVENTS: Final = ("message", "delivered", "deferred", "failed", "expired", "ambiguous", "held", "dropped")
 
 #: None where the presence of the table decides.
 _SWITCH: Final = SettingType(
@@ -172,7 +172,8 @@ class WebhookSettings(Struct, frozen=True, kw_only=True):
         _EVENTS,
         Meta(
             description="What it is told of: `message` (one has arrived in an inbox), and of each recipient at each "
-            "attempt `delivered`, `deferred`, `failed`, `expired` (too old), `ambiguous`, `held`; `*` is all of them."
+            "attempt `delivered`, `deferred`, `failed`, `expired` (too old), `ambiguous`, `held`; and of each "
+            "recipient that a user gives up `dropped`; `*` is all of them."
         ),
     ] = ("message",)
     recipients: Annotated[

@@ -67,7 +67,7 @@ from posthouse.service.maildrop.drop_file import DropFile, MemoryDrop
 from posthouse.service.maildrop.local_intake import Taken, accept
 from posthouse.service.maildrop.maildrop import MAILDROP, Terms
 from posthouse.service.maildrop.pickup import KEYS, Pickup
-from posthouse.service.monitor.delivery_journal import journaled
+from posthouse.service.monitor.delivery_journal import drop_notes, journaled
 from posthouse.service.monitor.monitor import CountingSink, Monitor
 from posthouse.service.monitor.pauses import PauseKeeper
 from posthouse.service.monitor.queue_undo import UndoKeeper
@@ -318,6 +318,7 @@ class Daemon:
             peers=partial(ask_peers, self._control_path),
             monitor=self.monitor,
             pauses=self._pauses,
+            dropped=drop_notes(self.log),
             undo=self._undo,
             reload=self.reload_on_request,
             faults=self._switches,
@@ -342,10 +343,8 @@ class Daemon:
         async def report(message: StoredMessage, recipients: Sequence[QueuedRecipient]) -> Sequence[Report]:
             try:
                 content = await queue.open_content(message)
-                if isinstance(content, Bytes):
-                    original = original_of(message, content)
-                else:  # it reads a disk
-                    original = await asyncio.to_thread(original_of, message, content)
+                made = partial(original_of, message, content)
+                original = made() if isinstance(content, Bytes) else await asyncio.to_thread(made)  # it reads a disk
             except StorageCorrupt:
                 original = original_of(message, None)
             return self._dsn_writer.dropped(original, recipients, now=now)

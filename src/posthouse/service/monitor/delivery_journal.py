@@ -21,13 +21,15 @@ from posthouse.core import EventSink
 from posthouse.net import Clock, Timer
 from posthouse.service.config.console_settings import journals_deliveries
 from posthouse.service.config.model import Config
+from posthouse.spool.model import ChangedRecipient
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
-__all__ = ["DELIVERY_EVENTS", "DeliveryJournal", "JOURNAL_FOLDER", "JournalingSink", "journaled"]
+__all__ = ["DELIVERY_EVENTS", "DeliveryJournal", "JOURNAL_FOLDER", "JournalingSink", "drop_notes", "journaled"]
 
 JOURNAL_FOLDER: Final = "deliveries"
-#: The events, in the words of webhooks.  ``expired`` is a failure because the mail was too old.
-DELIVERY_EVENTS: Final = ("delivered", "deferred", "failed", "expired", "ambiguous", "held")
+#: The events, in the words of webhooks.  ``expired`` is a failure because the mail was too old, and
+#: ``dropped`` is what an operator has given up.
+DELIVERY_EVENTS: Final = ("delivered", "deferred", "failed", "expired", "ambiguous", "held", "dropped")
 
 _LOGGED: Final = frozenset(DELIVERY_EVENTS)
 _FACTS: Final = ("id", "destination", "peer", "tls", "reply", "reason", "again", "why")
@@ -46,6 +48,11 @@ def journaled(log: EventSink, config: Config, clock: Clock, worker: int) -> Even
     return JournalingSink(log, DeliveryJournal(folder, clock, worker, lambda text: log("console", reason=text)))
 
 
+def drop_notes(log: EventSink) -> Callable[[Sequence[ChangedRecipient], str], object] | None:
+    """What notes recipients that a user has given up in the journal of this log; None where there is no journal."""
+    return log.dropped if isinstance(log, JournalingSink) else None
+
+
 class JournalingSink(EventSink):
     """An event sink that puts what became of recipients into a journal, after another sink has it."""
 
@@ -59,6 +66,13 @@ class JournalingSink(EventSink):
             self._journal.add(event, facts, (facts.get("recipient") or "",))
         elif event == "ended":  # the daemon's last word
             self._journal.close()
+
+    def dropped(self, recipients: Sequence[ChangedRecipient], who: str) -> None:
+        """Note recipients that a user has given up; the log has no line of each, and the audit log has the action."""
+        reason = f"dropped by {who}" if who else "dropped"
+        for each in recipients:
+            facts = {"id": each.id, "destination": each.destination, "reason": reason}
+            self._journal.add("dropped", facts, (each.address,))
 
     def each(self, event: str, name: str, values: Sequence[str], /, **facts: Any) -> None:
         self._sink.each(event, name, values, **facts)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from posthouse.service.monitor.pauses import PauseKeeper
     from posthouse.service.monitor.queue_undo import UndoKeeper
     from posthouse.service.policy.switched_faults import SwitchedFaults
-    from posthouse.spool import Spool
+    from posthouse.spool import ChangedRecipient, Spool
     from posthouse.spool.interface import Compose
 
 __all__ = ["Context", "Operation", "Parameter", "Reporting", "RoutingContext", "spool_or_none", "user_name"]
@@ -68,6 +68,8 @@ class Context(NamedTuple):
         positions: gives the relay's attempts by queue id and recipient; None without a daemon.
         sites: gives the sites that the relay remembers, with the destinations that wait; None without a daemon.
         peers: asks the other worker processes what an operation says there.
+        dropped: notes recipients that a user (named second) has given up, for webhooks and traces; None where neither
+            asks for it, or without a daemon.
         undo: ends the actions on the queue that could be undone, at their time; None without a daemon.
         pauses: the pauses of destinations that are in force; None without a daemon.
         submit: judges and stores a message as one of this machine; gives its queue id ("" if all its recipients were
@@ -97,9 +99,15 @@ class Context(NamedTuple):
     faults: SwitchedFaults | None = None
     monitor: Monitor | None = None
     pauses: PauseKeeper | None = None
+    dropped: Callable[[Sequence[ChangedRecipient], str], object] | None = None
     undo: UndoKeeper | None = None
     config_file: str = ""
     views: tuple[str, ...] | None = None
+
+    def drops_of(self, act: str, who: str) -> Callable[[Sequence[ChangedRecipient]], object] | None:
+        """What an action's changed recipients are told to: for ``drop``, the notes of this user's drops."""
+        noted = self.dropped
+        return None if noted is None or act != "drop" else lambda changed: noted(changed, who)
 
 
 class Parameter(NamedTuple):

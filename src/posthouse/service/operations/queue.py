@@ -212,7 +212,10 @@ async def _act(
         if moving and context.reopen is not None:
             destinations = [row.destination for row in await spool.queries.summary(conditions, now=now)]
         reports = context.routing().reporting(spool, now) if report else None
-        count = await spool.act(act, conditions, now=now, who=context.who, target=target, report=reports)
+        on_change = context.drops_of(act, context.who)
+        count = await spool.act(
+            act, conditions, now=now, who=context.who, target=target, report=reports, on_change=on_change
+        )
     if count and moving and context.reopen is not None:
         context.reopen(destinations if len(destinations) <= _MANY else ())
     elif count and report and context.wake is not None:

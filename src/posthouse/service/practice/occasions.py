@@ -67,7 +67,7 @@ CODE_OCCASIONS: Final[Mapping[int, Occasion]] = MappingProxyType(
         235: Occasion(
             (*_TLS, _LOGIN),
             Text(
-                "The name and the password of langrui, in base64, are right.", "langrui 的用户名和口令（base64）正确。"
+                "The name and the password of langrui, in base64, are right.", "langrui 的用户名和密码（base64）正确。"
             ),
             "submission",
         ),
@@ -95,7 +95,7 @@ CODE_OCCASIONS: Final[Mapping[int, Occasion]] = MappingProxyType(
         432: _pretended(
             432,
             "A server whose accounts have new passwords answers so to AUTH; Posthouse does not.",
-            "更换口令方案的服务器会这样应答 AUTH；Posthouse 不会。",
+            "更换密码方案的服务器会这样应答 AUTH；Posthouse 不会。",
         ),
         450: Occasion(
             (_HELO, _MAIL, "RCPT TO:<zhaolei@sina.com>"),
@@ -153,12 +153,12 @@ CODE_OCCASIONS: Final[Mapping[int, Occasion]] = MappingProxyType(
         ),
         535: Occasion(
             (*_TLS, "AUTH PLAIN AGxhbmdydWkAd3Jvbmc="),
-            Text("The password is wrong.", "口令错误。"),
+            Text("The password is wrong.", "密码错误。"),
             "submission",
         ),
         538: Occasion(
             (_EHLO, _LOGIN),
-            Text("The mechanism would show the password, and TLS is not up.", "该机制会暴露口令，而连接尚未加密。"),
+            Text("The mechanism would show the password, and TLS is not up.", "该机制会暴露密码，而连接尚未加密。"),
             "submission",
         ),
         541: _pretended(

@@ -112,7 +112,7 @@ DOORS: Final[Mapping[str, Door]] = MappingProxyType(
                 Text("Submission server of sohu.com, port 587", "sohu.com 的提交服务器，端口 587"),
                 Text(
                     f"Sends anywhere for langrui (password {PRACTICE_PASSWORD}), after STARTTLS and AUTH.",
-                    f"langrui（口令 {PRACTICE_PASSWORD}）在 STARTTLS 和 AUTH 之后，可经它发往任何地方。",
+                    f"langrui（密码 {PRACTICE_PASSWORD}）在 STARTTLS 和 AUTH 之后，可经它发往任何地方。",
                 ),
                 hostname="mx.sohu.com",
                 submission=True,

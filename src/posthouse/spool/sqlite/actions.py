@@ -17,7 +17,7 @@ from typing import NamedTuple
 from posthouse.spool.history import QueueEvent, packed_note
 from posthouse.spool.ids import text_of
 from posthouse.spool.interface import Compose
-from posthouse.spool.model import MessageEntry, QueueAction, RecipientState, Report
+from posthouse.spool.model import ChangedRecipient, MessageEntry, QueueAction, RecipientState, Report
 from posthouse.spool.sqlite.batch import insert, rerank
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.rows import ACTION_EVENTS
@@ -68,10 +68,10 @@ class ActionBatch(NamedTuple):
 
 
 class ActionResult(NamedTuple):
-    """``changed`` is how many were; ``files`` are promised no more; ``audit`` is for the next batch; ``stale`` are the
-    recipients of messages whose reports are not right any more: nothing of these messages was changed."""
+    """``changed`` are the recipients that were; ``files`` are promised no more; ``audit`` is for the next batch;
+    ``stale`` are the recipients of messages whose reports are not right any more: nothing of these was changed."""
 
-    changed: int
+    changed: list[ChangedRecipient]
     files: list[int]
     audit: int
     stale: list[tuple[int, int]]
@@ -84,7 +84,7 @@ def apply(
     messages: dict[int, list[int]] = {}
     for number, key in batch.recipients:
         messages.setdefault(number, []).append(key)
-    count = 0
+    all_changed: list[ChangedRecipient] = []
     files: list[int] = []
     destinations: set[str] = set()
     stale: list[tuple[int, int]] = []
@@ -99,10 +99,11 @@ def apply(
             row = connection.execute(statement, (*values, number, key)).fetchone()
             if row is not None:
                 changed.append(key)
+                address = row[1].partition("\n")[0]  # without those that led to it
+                all_changed.append(ChangedRecipient(text_of(number), key, address, row[0]))
                 destinations.add(row[0])
         if not changed:
             continue
-        count += len(changed)
         events = [
             packed_note(
                 QueueEvent(request.now, ACTION_EVENTS[request.act], tuple(changed), request.who, request.target)
@@ -121,6 +122,7 @@ def apply(
         if request.act is QueueAction.DROP:
             files += settler.finish_if_settled(connection, number)
     rerank(connection, destinations)
+    count = len(all_changed)
     audit = batch.audit
     if audit is None:
         row = (request.now, request.who, request.act.value, request.filter, request.target, count)
@@ -128,7 +130,7 @@ def apply(
         assert audit is not None
     else:
         connection.execute(_COUNTED, (count, audit))
-    return ActionResult(count, files, audit, stale)
+    return ActionResult(all_changed, files, audit, stale)
 
 
 async def composed(
@@ -166,7 +168,7 @@ def youngest(connection: sqlite3.Connection) -> int:
 def _update(request: ActionRequest) -> tuple[str, tuple[object, ...]]:
     """The statement for one recipient, and its values but for message and key."""
     statement = _UPDATES[request.act].format(one="message = ? AND nth = ?")
-    statement += (f" AND {_HELD}" if request.held_only else "") + " RETURNING destination"
+    statement += (f" AND {_HELD}" if request.held_only else "") + " RETURNING destination, address"
     if request.act is QueueAction.HOLD:
         return statement, ()
     if request.act is QueueAction.DROP:

@@ -29,6 +29,7 @@ from posthouse.spool.filters import Condition, text_of_conditions
 from posthouse.spool.ids import QueueIds, made_at, number_of, text_of
 from posthouse.spool.interface import Compose
 from posthouse.spool.model import (
+    ChangedRecipient,
     DueDestination,
     DuePage,
     Lease,
@@ -459,6 +460,7 @@ class SqliteSpool:
         target: str = "",
         report: Compose | None = None,
         among: Sequence[tuple[str, int]] | None = None,
+        on_change: Callable[[Sequence[ChangedRecipient]], object] | None = None,
     ) -> int:
         self._must_write()
         held_only = among is not None and act is QueueAction.DROP
@@ -484,7 +486,9 @@ class SqliteSpool:
                         batch = await composed(request, batch, compose, self._reader.entry, made)
                     done = await self._call(partial(apply, request, batch, self._leases, self._settler))
                     self._unlink(done.files)
-                    count, number = count + done.changed, done.audit
+                    count, number = count + len(done.changed), done.audit
+                    if on_change is not None and done.changed:
+                        on_change(done.changed)
                     some, first = done.stale, False
             if len(chosen) < _PAGE:
                 return count

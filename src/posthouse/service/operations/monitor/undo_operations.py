@@ -160,6 +160,7 @@ async def give_up(context_of: Callable[[str], Context], action: UndoableAction) 
             who=action.who,
             report=compose,
             among=action.places,
+            on_change=context.drops_of(QueueAction.DROP, action.who),
         )
     if count and action.report and context.wake is not None:
         context.wake()
