@@ -8,7 +8,8 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -162,12 +163,18 @@ CASES: list[Callable[[Path], None]] = [
 ]
 
 
+#: What destroys promises that were made before: seen by a look that is due within 20 ms, which this test does not wait.
+IN_PLACE = (database_cut, log_cut, log_halved, log_written_over)
+
+
 @pytest.mark.parametrize("min_free", [0, 1])
 @pytest.mark.parametrize("size", ["small", "large"])
 @pytest.mark.parametrize("happens", CASES, ids=lambda case: case.__name__)
 def test_no_promise_is_made_into_a_spool_that_was_replaced(
-    tmp_path: Path, happens: Callable[[Path], None], size: str, min_free: int
+    tmp_path: Path, happens: Callable[[Path], None], size: str, min_free: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if happens in IN_PLACE:
+        monkeypatch.setattr(place_module, "LOOKS_APART", 0.0)
     data = tmp_path / "data"
     content = b"small" if size == "small" else BIG
     told: list[dict[str, Any]] = []
@@ -348,6 +355,25 @@ def test_while_more_is_committed_the_log_is_looked_at_again_in_time(
     assert "written over" in place.complaint(True)
     shutil.rmtree(spool)
     assert "cannot be found" in place.complaint(True)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "later", "is_settled"),
+    [
+        (123_456_789, 50_000_000, False),  # the clock of change times may not have moved yet
+        (123_456_789, 150_000_000, True),
+        (120_000_000, 150_000_000, False),  # perhaps times in whole seconds, or in two
+        (120_000_000, 2_100_000_000, True),
+        (0, 1_100_000_000, False),
+    ],
+)
+def test_a_change_time_can_hide_a_later_change_for_as_long_as_its_clock_stands(
+    monkeypatch: pytest.MonkeyPatch, fraction: int, later: int, is_settled: bool
+) -> None:
+    changed = 1_800_000_000_000_000_000 + fraction
+    monkeypatch.setattr(place_module.time, "time_ns", lambda: changed + later)
+    root = OpenPlace._seen(cast(os.stat_result, SimpleNamespace(st_dev=1, st_ino=2, st_ctime_ns=changed)))
+    assert root.changed == (changed if is_settled else -1)
 
 
 # -- damage ------------------------------------------------------------------------------------------------------------

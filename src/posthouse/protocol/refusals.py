@@ -90,7 +90,7 @@ def shown(line: bytes, *, after_auth: bool = False) -> str:
         return f"AUTH {name} (credentials)" if name in _MECHANISMS else "AUTH (credentials)"
     if after_auth and text.strip() and text.split(maxsplit=1)[0].upper() not in COMMANDS:
         return "(no command; not shown, because it may be credentials)"
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def begins_auth(line: bytes) -> bool:

@@ -9,10 +9,11 @@ right files at that time.
 
 A look costs two calls of ``stat``, of the spool's directory, whose change time moves with every entry that is made,
 renamed or removed in it, and of the database, and three calls for the log.  Only if the change time has moved, or is
-younger than its own resolution can tell, each path is looked at.  Each of these calls also gives other threads the
-interpreter's lock, which with small groups of messages took 4 % of their time.  So the database and the log are looked
-at once in 20 ms, and the writer sees to it that a look follows the last commit.  A file that is cut in place has lost
-what was promised before, and a look only ends it; a file that is replaced is seen by each look.
+younger than its own resolution can tell (100 ms, or 2 s where it has no fraction of a millisecond), each path is
+looked at.  Each of these calls also gives other threads the interpreter's lock, which with small groups of messages
+took 4 % of their time.  So the database and the log are looked at once in 20 ms, and the writer sees to it that a look
+follows the last commit.  A file that is cut in place has lost what was promised before, and a look only ends it; a
+file that is replaced is seen by each look.
 
 SQLite goes on writing behind the end of a log that was cut, and so leaves a hole.  The log's header, and the frame that
 was its last at the look before, show it.  SQLite itself cuts the log too: it is empty then, or begins anew with another
@@ -36,6 +37,9 @@ __all__ = ["LOOKS_APART", "OpenPlace"]
 LOOKS_APART: Final = 0.02
 
 _SETTLED: Final = 2_000_000_000  # ns after which a change time that is seen cannot hide a later change
+#: The same where change times have fractions of a millisecond: their clock moves every 10 ms or more often.
+_SETTLED_FINE: Final = 100_000_000
+_COARSE: Final = 1_000_000
 _Known = tuple[int, int]  # device and inode
 _MAGIC: Final = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")  # at the begin of a log, by its byte order
 _HEADER: Final = 32  # octets of a log's header
@@ -133,8 +137,9 @@ class OpenPlace:
 
     @staticmethod
     def _seen(root: os.stat_result) -> _Root:
-        settled = time.time_ns() - root.st_ctime_ns > _SETTLED
-        return _Root(_identity(root), root.st_ctime_ns if settled else -1)
+        changed = root.st_ctime_ns
+        settled = time.time_ns() - changed > (_SETTLED_FINE if changed % _COARSE else _SETTLED)
+        return _Root(_identity(root), changed if settled else -1)
 
 
 def _identity(found: os.stat_result) -> _Known:
