@@ -25,7 +25,8 @@ $ posthouse check config posthouse.toml
 
 The check also says what may not be intended (a listener that is open to other hosts, an open relay, a relative path),
 and what is missing on this machine (a directory that cannot be written, a Python module, room on the disk). It exits
-with 0 if the file can be used, 78 if it has mistakes, and 66 if it cannot be read.
+with 0 if the file can be used, 78 if it has mistakes or names a certificate with which the daemon would not start, and
+66 if it cannot be read.
 
 Without a file, `posthouse run` is the [catcher](operations.md#the-catcher): it listens on 127.0.0.1:1025 (`--bind`
 names other addresses), accepts mail for every recipient into local inboxes, and relays nothing. Its mail is in

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import errno
 import importlib
 import json
 import re
@@ -18,7 +19,10 @@ import pytest
 from posthouse import __version__, core
 from posthouse.cli import ACTS, COMMANDS, exit_codes
 from posthouse.cli import posthouse as root
+from posthouse.cli.probe import url_of
+from posthouse.client.model import LoginFailed, SessionRefused
 from posthouse.core._mypyc import compiled
+from posthouse.net.hosts import NoSuchHost
 from posthouse.service import OPERATIONS
 
 
@@ -111,7 +115,7 @@ def test_sending_to_a_server_imports_no_relay_and_no_storage() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     rooms = ["cli", "client", "core", "message", "net", "protocol", "sending"]
-    assert done.stdout == f"69 {rooms} ['asyncio', 'ssl']\n"
+    assert done.stdout == f"69 {rooms} []\n"
     assert "127.0.0.1:" in done.stderr
 
 
@@ -197,8 +201,13 @@ SEND = ["send", "--from", "a@b.org", "--to", "c@d.org"]
         ([*SEND, "--raw", "/dev/null"], 64, "the message is empty: /dev/null has no text"),
         (["send", "--from", "a@b.org", "--to", "c@d.org", "--attach", "/nowhere"], 66, "/nowhere cannot be read"),
         (["send", "--from", "a@b.org", "--to", "c@d.org", "--raw", "-", "--subject", "x"], 64, "--subject cannot"),
-        ([*SEND, "--text", "x", "--server", "127.0.0.1:1"], 69, "refused the connection"),
-        ([*SEND, "--text", "x", "--server", "host.invalid"], 68, "there is no host"),
+        (
+            [*SEND, "--text", "x", "--server", "127.0.0.1:1"],
+            69,
+            "refused the connection; see whether a server runs there",
+        ),
+        (["user", "add", "a", "--password-file", "/nowhere"], 66, "/nowhere: it cannot be read"),
+        ([*SEND, "--text", "x", "--server", "host.invalid"], 68, "see whether the name is written right"),
         (["bench", "--server", "127.0.0.1:1"], 69, "refused the connection"),
         (["bench", "--server", "127.0.0.1", "--size", "big"], 64, "'big' is no size"),
         (["run", "--app", "no_such_program:app"], 65, 'there is no module "no_such_program"'),
@@ -318,6 +327,38 @@ def _error(error: BaseException, cause: BaseException | None = None, **more: obj
 )
 def test_the_exit_code_of_each_error(error: BaseException, code: int) -> None:
     assert exit_codes.of(error) == code
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (NoSuchHost("there is no host x"), "see whether the name is written right"),
+        (core.Unreachable("x refused the connection"), "see whether a server runs there, and whether this port"),
+        (_error(core.Unreachable("x"), TimeoutError(errno.ETIMEDOUT, "x")), "a firewall may close this port"),
+        (_error(core.Unreachable("x"), FileNotFoundError(errno.ENOENT, "x")), "start the server"),
+        (_error(core.Unreachable("x"), OSError(errno.ENETUNREACH, "x")), "see whether this machine has a network"),
+        (SessionRefused("x", core.Reply(421, "4.7.0", "busy")), "try again later"),
+        (SessionRefused("x", core.Reply(554, "5.7.1", "no")), "its operator can say why"),
+        (core.Broken("the peer closed the connection"), "see whether this port is one for mail"),
+        (core.TimedOut("no answer"), "see whether the host is up"),
+        (core.RemoteError("the peer sent a line that is no reply"), "see whether this port is one for mail"),
+        (LoginFailed("the login was refused; check the name and the password", None), ""),
+        (core.SettingError("wrong"), ""),
+    ],
+)
+def test_the_remedy_where_a_server_is_none_for_mail(error: BaseException, remedy: str) -> None:
+    said = exit_codes.remedy(error)
+    assert remedy in said
+    assert bool(said) == bool(remedy)
+
+
+def test_the_url_of_a_host_to_probe() -> None:
+    assert url_of("mail.example") == "smtp+starttls://mail.example:25"
+    assert url_of("mail.example:465") == "smtps://mail.example:465"
+    assert url_of("2001:db8::25") == url_of("[2001:db8::25]") == "smtp+starttls://[2001:db8::25]:25"
+    assert url_of("[2001:db8::25]:587") == "smtp+starttls://[2001:db8::25]:587"
+    assert url_of("lmtp:/run/lmtp.sock") == "lmtp:/run/lmtp.sock"
+    assert url_of("smtp://::1") == "smtp://::1"
 
 
 def test_the_manual_has_every_exit_code() -> None:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
 from posthouse.core import NetworkError, SettingError, TlsFailed
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
@@ -406,10 +407,35 @@ def test_files_that_do_not_fit_are_named(files: Files, authority: trustme.CA, tm
         server_context(str(tmp_path / "none.pem"), files.key)
     empty = tmp_path / "empty.pem"
     empty.write_text("nothing here")
-    with pytest.raises(SettingError, match="does not hold"):
+    with pytest.raises(SettingError, match=r"empty\.pem: this file holds no certificate; write the path of a PEM file"):
         server_context(str(empty))
+    with pytest.raises(SettingError, match=r"empty\.pem: this file holds no key; write"):
+        server_context(files.certificate, str(empty))
+    with pytest.raises(SettingError, match="holds no key; name the key's file as well"):
+        server_context(files.certificate)
+    with pytest.raises(SettingError, match="holds a key and no certificate; see whether the two files are exchanged"):
+        server_context(files.key, files.certificate)
     with pytest.raises(SettingError, match=r"does not hold|cannot be read"):
         client_context(ca=str(empty))
+
+
+def test_a_chain_in_another_order_and_other_forms_of_files_are_named(authority: trustme.CA, tmp_path: Path) -> None:
+    files = issue(authority.create_child_ca(), tmp_path, "mx.example.net")
+    chain = Path(files.certificate).read_text().split("-----END CERTIFICATE-----\n")[:2]
+    turned = tmp_path / "turned.pem"
+    turned.write_text("".join(f"{each}-----END CERTIFICATE-----\n" for each in reversed(chain)))
+    with pytest.raises(SettingError, match=r"turned.pem: the certificate that belongs to the key is not the first"):
+        server_context(str(turned), files.key)
+    der = tmp_path / "der.crt"
+    der.write_bytes(ssl.PEM_cert_to_DER_cert(f"{chain[0]}-----END CERTIFICATE-----\n"))
+    with pytest.raises(SettingError, match=r"der.crt: this file is in DER.*convert it: openssl x509 -inform der"):
+        server_context(str(der), files.key)
+    locked = tmp_path / "locked.key"
+    key = serialization.load_pem_private_key(Path(files.key).read_bytes(), None)
+    closed = serialization.BestAvailableEncryption(b"password")
+    locked.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, closed))
+    with pytest.raises(SettingError, match=r"locked.key: the key is encrypted; store it without a password"):
+        server_context(files.certificate, str(locked))
 
 
 def test_a_certificate_that_is_refused_after_the_handshake_is_a_failed_handshake(files: Files) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posthouse.relay.recording.retry import RetrySchedule
+from posthouse.relay.recording.steady_clock import SteadyClock
+from posthouse.testing import ManualClock
 
 DAY = 86_400.0
 
@@ -71,7 +74,7 @@ def test_a_calendar_that_jumped_back_does_not_delay_for_longer_than_the_ceiling(
 @settings(max_examples=200, deadline=None)
 @given(
     attempts=st.integers(min_value=0, max_value=10**9),
-    age=st.floats(min_value=-10 * DAY, max_value=10 * DAY),
+    age=st.floats(min_value=0, max_value=10 * DAY),
     seed=st.integers(),
 )
 def test_bounded_and_ahead_whatever_is_asked(attempts: int, age: float, seed: int) -> None:
@@ -95,6 +98,48 @@ def test_doubling_delays_never_shrink_even_with_jitter(attempts: int, seeds: tup
     if schedule.delay(attempts + 1) > schedule.delay(attempts):
         assert longer >= shorter
     assert schedule.delay(attempts + 1) >= schedule.delay(attempts)
+
+
+# -- a calendar that is wrong
+
+
+def test_nothing_is_given_up_by_a_calendar_that_may_be_ahead() -> None:
+    schedule = RetrySchedule(jitter=0.0)
+    for ambiguous, wait in ((False, 300.0), (True, 1800.0)):
+        plan = schedule.plan(1, 0.0, 365 * DAY, Random(1), ambiguous=ambiguous, certain=False)
+        assert plan.due == 365 * DAY + wait
+        assert plan.why.startswith("the message may be younger than the calendar says")
+    assert schedule.plan(1, 0.0, 600.0, Random(1), certain=False) == schedule.plan(1, 0.0, 600.0, Random(1))
+
+
+def test_the_age_of_a_message_from_the_future_is_that_of_its_waits() -> None:
+    """It came while the calendar was ahead.  Its life is as long as that of any other."""
+    for ambiguous, most in ((False, 60), (True, 10)):
+        schedule, random, now, attempts = RetrySchedule(), Random(7), 0.0, 1
+        while (due := schedule.plan(attempts, 365 * DAY, now, random, ambiguous=ambiguous).due) is not None:
+            now, attempts = due, attempts + 1
+            assert attempts <= most
+        assert 3.5 * DAY < now <= 5 * DAY
+
+
+def test_a_calendar_tells_the_age_of_what_came_since_it_was_set() -> None:
+    clock = ManualClock()
+    steady = SteadyClock(clock)
+    before, begin = clock.time() - 100.0, clock.time()
+    assert steady.tells_age(begin, 5 * DAY)
+    assert not steady.tells_age(before, 5 * DAY)
+    asyncio.run(clock.advance(1_000.0))
+    assert steady.tells_age(before, 600.0), "it has waited for longer than that here"
+    assert not steady.tells_age(before, 5 * DAY)
+    asyncio.run(clock.advance(2_600.0))
+    assert steady.tells_age(before, 5 * DAY)
+    clock.set_calendar(clock.time() + 365 * DAY)
+    assert not steady.tells_age(begin, 5 * DAY)
+    assert steady.tells_age(clock.time(), 5 * DAY)
+    clock.set_calendar(clock.time() - 365 * DAY)
+    assert not steady.tells_age(begin, 5 * DAY)
+    asyncio.run(clock.advance(3_600.0))
+    assert steady.tells_age(begin, 5 * DAY)
 
 
 # -- the time that the other side asks for, and reasons

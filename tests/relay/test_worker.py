@@ -427,6 +427,45 @@ def test_after_five_days_it_gives_up_and_holds() -> None:
     assert "the host said deferred" in row.waiting.last
 
 
+def test_a_calendar_that_is_set_ahead_fails_no_mail() -> None:
+    deliverer = FakeDeliverer(Result.DEFERRED)
+
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("a@sina.com")
+        await rig.clock.advance(1_000.0)
+        rig.clock.set_calendar(rig.clock.time() + 365 * DAY)
+        rig.worker.wake()
+        await rig.clock.advance(3_000.0)
+        assert rig.state("a@sina.com") is RecipientState.WAITING
+        rig.clock.set_calendar(rig.clock.time() - 365 * DAY)
+        rig.worker.wake()
+        await rig.clock.advance(DAY)
+        assert rig.state("a@sina.com") is RecipientState.WAITING
+
+    play(lambda: RelayRig(deliverer), scenario)
+    assert len(deliverer.jobs) > 4
+
+
+def test_mail_that_came_while_the_calendar_was_ahead_is_given_up_too() -> None:
+    deliverer = FakeDeliverer(Result.DEFERRED)
+
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("a@sina.com")
+        await rig.clock.advance(10.0)
+        rig.clock.set_calendar(rig.clock.time() - 365 * DAY)
+        key = rig.spool.state("a@sina.com").waiting.key  # the spool makes due what is due later than any retry
+        row = rig.spool.rows[key]
+        rig.spool.rows[key] = row._replace(waiting=row.waiting._replace(due=rig.clock.time()))
+        rig.worker.wake()
+        await rig.clock.advance(4 * DAY)
+        assert rig.state("a@sina.com") is RecipientState.WAITING
+        await rig.clock.advance(3 * DAY)
+
+    row = play(lambda: RelayRig(deliverer), scenario).spool.state("a@sina.com")
+    assert row.waiting.state is RecipientState.HELD
+    assert row.waiting.last.startswith(f"gave up after {row.waiting.attempts} attempts; the last: ")
+
+
 def test_an_ambiguous_end_is_tried_again_and_says_so() -> None:
     async def scenario(rig: RelayRig) -> None:
         rig.arrive("a@sina.com")

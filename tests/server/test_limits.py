@@ -209,15 +209,20 @@ def test_chunks_of_some_size_are_no_idle_commands() -> None:
     run(scenario, limits=SMALL)
 
 
+def replies_made(session: ServerSession, stream: CountingStream) -> int:
+    """How many replies of one line are written, or wait for those that follow."""
+    return (stream.written + b"".join(session._out)).count(b"\r\n")
+
+
 def test_a_turn_handles_a_bounded_number_of_events() -> None:
     async def scenario(case: Case) -> None:
         case.session.data_received(b"NOOP\r\n" * 950)
-        first = case.stream.written.count(b"\r\n")
+        first = replies_made(case.session, case.stream)
         assert first <= 101
         seen = [first]
         while not case.ended and seen[-1] < 951:
             await asyncio.sleep(0)
-            seen.append(case.stream.written.count(b"\r\n"))
+            seen.append(replies_made(case.session, case.stream))
         assert max(after - before for before, after in itertools.pairwise(seen)) <= 100
 
     run(scenario, limits=Limits(idle_commands=100_000))
@@ -232,10 +237,10 @@ def test_a_crowd_of_busy_sessions_shares_each_turn() -> None:
             session, stream = case.server.session(), CountingStream()
             session.connected(stream)
             session.data_received(b"NOOP\r\n" * 500)
-            crowd.append(stream)
+            crowd.append((session, stream))
         before = 0
         for turn in range(200):
-            answered = sum(stream.written.count(b"\r\n") for stream in crowd)
+            answered = sum(replies_made(*each) for each in crowd)
             assert turn == 0 or answered - before <= 40
             before = answered
             assert len(case.say_now(b"NOOP\r\n")) == 1
@@ -400,6 +405,25 @@ def test_replies_are_written_before_more_are_made() -> None:
         assert case.stream.written.count(b"214 2.0.0") == 1000
 
     run(scenario, Wordy(), limits=Limits(idle_commands=10_000))
+
+
+@pytest.mark.parametrize("last", [b"DATA\r\n", b"RSET\r\n", b"QUIT\r\n", b"QUIT\r\nNOOP\r\n", b"DATA\r\nx\r\n.\r\nNOO"])
+def test_the_replies_to_a_pipelined_group_of_many_turns_are_written_together(last: bytes) -> None:
+    """Each write wakes the client, which then reads a part of what it waits for."""
+    recipients = 1000
+
+    async def scenario(case: Case) -> None:
+        await case.say(b"EHLO c.test\r\n")
+        before = case.stream.calls.count("write"), len(case.stream.written)
+        case.session.data_received(b"MAIL FROM:<a@b.test>\r\n" + b"RCPT TO:<c@d.test>\r\n" * recipients + last)
+        await case.clock.advance(1.0)
+        replies = case.stream.written[before[1] :]
+        assert replies.count(b"250 2.0.0 ok\r\n") >= recipients + 1
+        assert case.last[:3] in (b"354", b"250", b"221")
+        assert not case.session._out
+        assert case.stream.calls.count("write") - before[0] <= len(replies) / 16_384 + 2
+
+    run(scenario, limits=Limits(recipients=2 * recipients))
 
 
 def test_a_client_that_sends_far_ahead_and_does_not_read_is_cut_off() -> None:

@@ -3,6 +3,7 @@ what a pair that does not fit does at the start."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ from tests.service.whole_daemon import PATIENCE, Dialogue, WholeDaemon, until
 
 from posthouse.core import SettingError
 from posthouse.core.event_sink import CallbackSink
-from posthouse.service import parse
+from posthouse.service import OPERATIONS, parse
 from posthouse.service.config.advice import surroundings
 from posthouse.service.config_file import table_of
 from posthouse.service.daemon.protection import Protections
@@ -52,6 +53,31 @@ def test_check_config_names_the_missing_intermediate(tmp_path: Path) -> None:
     said = advised(tmp_path, files)
     assert "without the intermediate that issued it, so most phones and many servers will refuse it" in said
     assert "fullchain.pem" in said
+
+
+def test_check_config_names_certificates_that_are_no_chain(authority: trustme.CA, tmp_path: Path) -> None:
+    files = issue(authority.create_child_ca(), tmp_path, "mx.example.net")
+    os.chmod(files.key, 0o600)
+    with open(files.certificate, "ab") as chain:
+        chain.write(trustme.CA().cert_pem.bytes())
+    assert "the certificates in the file are not a chain; put the server's own first" in advised(tmp_path, files)
+
+
+def test_a_configuration_with_which_the_daemon_would_not_start_cannot_be_used(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    files = issue(authority, tmp_path, "mx.example.net")
+    os.chmod(files.key, 0o600)
+    text = f'hostname = "mx.example.net"\ndata_dir = "{tmp_path}"\n{settings(files)}{SINA}'
+    (tmp_path / "c.toml").write_text(text)
+    report = asyncio.run(OPERATIONS["check config"].run(None, path=str(tmp_path / "c.toml")))
+    assert report.usable
+    os.remove(files.key)
+    report = asyncio.run(OPERATIONS["check config"].run(None, path=str(tmp_path / "c.toml")))
+    assert not report.usable
+    (problem,) = report.problems
+    assert problem.startswith(f"certificate {files.key}: it cannot be read")
+    assert problem not in report.advice
 
 
 def test_check_config_tells_of_the_end_the_name_and_what_cannot_be_used(authority: trustme.CA, tmp_path: Path) -> None:

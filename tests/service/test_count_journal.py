@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -11,8 +13,14 @@ from pathlib import Path
 import pytest
 
 from posthouse.mailauth.dmarc.aggregate import AggregateRow, PolicyOverride, PolicyPublished, ReportedSpf
-from posthouse.service.mailauth import report_sender
-from posthouse.service.mailauth.count_journal import CountedResult, CountJournal, JournalFile, files_left
+from posthouse.service.mailauth import count_journal, report_sender
+from posthouse.service.mailauth.count_journal import (
+    CountedResult,
+    CountJournal,
+    JournalFile,
+    drop_oldest,
+    files_left,
+)
 from posthouse.service.mailauth.report_sender import SPREAD, SYNCED
 from posthouse.service.mailauth.report_store import ReportStore, StoredReport
 
@@ -120,6 +128,44 @@ def test_counts_that_cannot_be_stored_are_stored_later(tmp_path: Path) -> None:
     host.after(60)
     host.after(DAY + SPREAD)
     assert host.read[0].messages == 1
+
+
+def test_files_that_wait_for_a_store_stay_few_and_the_oldest_are_dropped_with_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(count_journal, "MOST_LEFT", 3)
+    host = ReportHarness(tmp_path)
+    (tmp_path / "dmarc-reports.sqlite3").mkdir()
+    directory = tmp_path / "dmarc-counts"
+    kept: list[set[str]] = []
+    for number in range(5):
+        assert host.take() == 250
+        host.after(60)
+        for path in directory.iterdir():
+            if not kept or path.name not in kept[-1]:
+                os.utime(path, (number, number))  # files of one clock tick have no order
+        kept.append({path.name for path in directory.iterdir()})
+    assert [len(each) for each in kept] == [1, 2, 3, 3, 3]
+    assert not kept[0] & kept[3]
+    assert not kept[1] & kept[4]
+    told = [each for each in host.faults if "were deleted, the oldest first" in each]
+    assert len(told) == 2
+    assert told[0].startswith("results for aggregate reports are lost: 1 of too many files")
+
+
+def test_files_that_wait_are_bounded_in_octets_and_those_of_a_live_process_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(count_journal, "_MOST_OCTETS_LEFT", 250)
+    for number in range(4):
+        (tmp_path / str(number)).write_bytes(b"x" * 100)
+        os.utime(tmp_path / str(number), (number, number))
+    live = JournalFile(tmp_path / "0", os.open(tmp_path / "0", os.O_RDONLY))
+    fcntl.flock(live.descriptor, fcntl.LOCK_EX)
+    assert drop_oldest(tmp_path) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "3"]
+    live.close()
+    assert drop_oldest(tmp_path) == 0
 
 
 def test_a_directory_that_cannot_be_written_is_told_once_and_mail_goes_on(tmp_path: Path) -> None:

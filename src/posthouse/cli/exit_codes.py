@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Final
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "UNAVAILABLE",
     "USAGE",
     "of",
+    "remedy",
 ]
 
 OK: Final = 0
@@ -58,12 +60,47 @@ MEANINGS: Final[dict[int, str]] = {
 }
 
 
+_LATER: Final = "try again later"
+_CLOSED: Final = "see whether the host is up; a firewall may close this port, as many networks do with port 25"
+#: What to do about a connection that could not be opened, by the system's error.
+_UNREACHABLE: Final[dict[int, str]] = {
+    errno.ETIMEDOUT: _CLOSED,
+    errno.EHOSTUNREACH: _CLOSED,
+    errno.ENETUNREACH: "see whether this machine has a network",
+    errno.ENOENT: "start the server, or correct the path",
+    errno.EACCES: "have the socket's owner let this user in, or run the command as that user",
+    errno.EPERM: "let it pass the firewall",
+    errno.EMFILE: _LATER,
+    errno.ENFILE: _LATER,
+    errno.EAGAIN: _LATER,
+}
+
+
 class CommandFailed(Exception):
     """A command failed: one sentence (cause and remedy), and the exit code."""
 
     def __init__(self, sentence: str, code: int) -> None:
         super().__init__(sentence)
         self.code = code
+
+
+def remedy(error: BaseException) -> str:
+    """What a person can do about a server that was not reached, or is none for mail; "" for any other error."""
+    from posthouse.core import Broken, RemoteError, TimedOut, Unreachable
+    from posthouse.sending import NoSuchHost, SessionRefused
+
+    if isinstance(error, NoSuchHost):
+        return "see whether the name is written right"
+    if isinstance(error, Unreachable):
+        number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
+        return _UNREACHABLE.get(number or 0, "see whether a server runs there, and whether this port is the one")
+    if isinstance(error, SessionRefused):
+        return _LATER if error.reply is not None and error.reply.transient else "its operator can say why"
+    if type(error) is Broken:
+        return "see whether this port is one for mail and whether the server lets this machine in"
+    if type(error) is TimedOut:
+        return _CLOSED
+    return "see whether this port is one for mail" if type(error) is RemoteError else ""
 
 
 def of(error: BaseException) -> int:

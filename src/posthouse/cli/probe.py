@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from posthouse.codes import Said
     from posthouse.sending import ProbeReport
 
-__all__ = ["probe"]
+__all__ = ["probe", "url_of"]
 
 _WIDTH = 13
 
@@ -38,9 +38,7 @@ def probe(**given: Any) -> int:
     The exit code is 0 if a sender could work there as it should: TLS with a certificate that is verified, and the
     login, if one was given. It is 69 if not, and 77 if the login was refused.
     """
-    text = given["host"].strip()
-    plain = "://" not in text and not text.startswith("lmtp:")
-    server = chosen_server(_as_url(text) if plain else text, given)
+    server = chosen_server(url_of(given["host"].strip()), given)
     said: list[Said] = []
     hear = None
     if given["transcript"]:
@@ -57,11 +55,20 @@ def probe(**given: Any) -> int:
     return exit_codes.NOPERM if server.user and report.verified and not report.login else exit_codes.UNAVAILABLE
 
 
-def _as_url(text: str) -> str:
-    """The URL of a host without a scheme: by its port.  Where STARTTLS is not offered, the probe says so."""
+def url_of(text: str) -> str:
+    """The URL of what is to be probed; where it has no scheme, by its port.  Where STARTTLS is not offered, the probe
+    says so."""
+    if "://" in text or text.startswith("lmtp:"):
+        return text
+    text = _in_brackets(text)
     return (
         f"smtps://{text}" if text.endswith(":465") else f"smtp+starttls://{text}" + ("" if _has_port(text) else ":25")
     )
+
+
+def _in_brackets(text: str) -> str:
+    """An IPv6 address that stands alone, as it is written in a URL."""
+    return f"[{text}]" if text.count(":") > 1 and set(text.lower()) <= set("0123456789abcdef:.") else text
 
 
 def _has_port(text: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from posthouse.cli import exit_codes
 from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, say, table, with_json
@@ -238,8 +239,8 @@ def _password(file: str | None) -> str:
             with open(file, "rb") as opened:
                 octets = opened.read(_FILE_AT_MOST)
     except OSError as error:
-        raise SettingError(
-            f"it cannot be read ({error.strerror})", where=file, remedy="name a file that holds the password"
+        raise exit_codes.CommandFailed(
+            f"{file}: it cannot be read ({error.strerror}); name a file that holds the password", exit_codes.NOINPUT
         ) from error
     line, end, rest = octets.partition(b"\n")
     if rest.strip():

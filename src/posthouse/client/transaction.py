@@ -543,7 +543,7 @@ class Transaction:
                 common = outcome[1:]
                 outcomes.append(outcome)
             else:
-                outcomes.append(Outcome(each, *common))
+                outcomes.append(tuple.__new__(Outcome, (each, *common)))  # half the time of the class's own __new__
         return tuple(outcomes)
 
     def outcome(self, recipient: Recipient, index: int = -1, *, connection_lost: bool = False) -> Outcome:

@@ -11,6 +11,7 @@ from posthouse.core import Outcome, Reply, Result
 
 __all__ = ["Feedback", "asked_of", "asked_wait", "feedback_of"]
 
+_DELIVERED: Final = Result.DELIVERED
 _LONGEST_ASKED: Final = 86_400.0
 
 
@@ -53,15 +54,14 @@ def asked_of(outcomes: Sequence[Outcome]) -> float | None:
 
 def feedback_of(outcomes: Sequence[Outcome]) -> Feedback:
     """The feedback of a transaction's outcomes about the host that gave them."""
-    delivered = False
-    throttled = bool(outcomes)
-    for outcome in outcomes:
+    others = [outcome for outcome in outcomes if outcome.result is not _DELIVERED]
+    delivered = len(others) < len(outcomes)
+    throttled = True
+    for outcome in others:
         reply = outcome.reply
-        if outcome.result is Result.DELIVERED:
-            delivered = True
-        elif reply is None or reply.code == 421:  # silence, a lost connection, or a closed session
+        if reply is None or reply.code == 421:  # silence, a lost connection, or a closed session
             return Feedback.THROTTLED
-        elif throttled:
+        if throttled:
             greylisted = _GREYLIST.search(reply.text[:_READ]) is not None
             throttled = reply.transient and reply.enhanced.startswith("4.7.") and not greylisted
     if delivered or not outcomes:

@@ -35,6 +35,7 @@ __all__ = [
 #: Seconds for which a host whose TLS failed gets mail in clear.
 IN_CLEAR_SECONDS: Final = 3600.0
 _MOST_HOSTS: Final = 1024
+_FAILED: Final = Result.FAILED
 
 # Replies of this side (RFC 3463 §3.8): the configuration, or the host's TLS, keeps the mail here for now.
 _NO_TLS: Final = Reply(451, "4.7.4", "the route requires TLS, and the host does not begin it")
@@ -168,9 +169,8 @@ def waiting_for_tls(outcome: Outcome) -> Outcome:
 def not_ours(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
     """The outcomes of a configured host: where it asked for a login or TLS, the message waits, because not it is at
     fault but this side's configuration."""
-    if all(each.result is not Result.FAILED for each in outcomes):
-        return outcomes
-    return [_waiting(each) for each in outcomes]
+    failed = [each for each in outcomes if each.result is _FAILED]
+    return [_waiting(each) for each in outcomes] if failed else outcomes
 
 
 def _waiting(outcome: Outcome) -> Outcome:

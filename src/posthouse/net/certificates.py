@@ -12,6 +12,7 @@ import ssl
 import stat
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -48,8 +49,8 @@ class KeyPair(NamedTuple):
 
 class CertificateFacts(NamedTuple):
     """What a person wants to know of a certificate: the names it is for, its issuer, its first and last second (Unix
-    time), how many certificates stand in the file, whether it signed itself, and what is weak about it ("" if
-    nothing)."""
+    time), how many certificates stand in the file, whether it signed itself, what is weak about it ("" if nothing), and
+    whether each certificate in the file is followed by the one that issued it."""
 
     names: tuple[str, ...]
     issuer: str
@@ -58,6 +59,7 @@ class CertificateFacts(NamedTuple):
     chain: int
     self_signed: bool
     weakness: str = ""
+    in_order: bool = True
 
     def expires_within(self, days: float, now: float) -> bool:
         """Whether it ends within ``days`` from ``now``, or has ended."""
@@ -241,6 +243,7 @@ def read_facts(path: str) -> CertificateFacts:
         chain=len(chain),
         self_signed=first.issuer == first.subject,
         weakness=_weakness(first.public_key()),
+        in_order=all(each.issuer == issuer.subject for each, issuer in pairwise(chain)),
     )
 
 

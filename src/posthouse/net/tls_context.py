@@ -25,6 +25,8 @@ _OPTIONS: Final = (
     | getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
 )
 _FLAGS: Final = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
+_CERTIFICATE: Final = b"-----BEGIN CERTIFICATE-----"
+_KEY: Final = b"PRIVATE KEY-----"
 _LIST: Final = b"-----BEGIN X509 CRL-----"
 
 
@@ -108,14 +110,13 @@ def load_pair(context: ssl.SSLContext, certificate: str, key: str) -> None:
     """Load a certificate and its key.  Raises SettingError, which names the file and the remedy."""
     try:
         context.load_cert_chain(certificate, key or None, password=_no_password)
+    except _EncryptedKey as error:
+        remedy = "store it without a password, readable by the daemon alone"
+        raise SettingError("the key is encrypted", where=key or certificate, remedy=remedy) from error
     except ssl.SSLError as error:
         reason = (error.reason or "").upper()
-        if reason == "KEY_VALUES_MISMATCH":
-            raise SettingError(
-                f"the key does not belong to the certificate {certificate}",
-                where=key or certificate,
-                remedy="name the two files that were made together",
-            ) from error
+        if fault := _fault_in(certificate, key, mismatch=reason == "KEY_VALUES_MISMATCH"):
+            raise fault from error
         if reason == "EE_KEY_TOO_SMALL":
             raise SettingError(
                 "the certificate's key is too short",
@@ -127,8 +128,69 @@ def load_pair(context: ssl.SSLContext, certificate: str, key: str) -> None:
         raise _unreadable(certificate if _missing(certificate) else key or certificate, error, "a file") from error
 
 
+class _EncryptedKey(Exception):
+    """OpenSSL asks for the password of a key."""
+
+
 def _no_password() -> str:
-    raise SettingError("the key is encrypted", remedy="store it without a password, readable by the daemon alone")
+    raise _EncryptedKey
+
+
+def _fault_in(certificate: str, key: str, *, mismatch: bool) -> SettingError | None:
+    """What is wrong with the files of a pair that OpenSSL refused; None if it is not seen."""
+    try:
+        held = {path: _octets_of(path) for path in (certificate, key or certificate)}
+    except OSError:
+        return None
+    if mismatch:
+        return _fault_in_order(certificate, held[certificate], key or certificate, held[key or certificate])
+    kinds = ((certificate, _CERTIFICATE, _KEY, "certificate"), (key or certificate, _KEY, _CERTIFICATE, "key"))
+    for path, wanted, other, what in kinds:
+        if wanted in held[path]:
+            continue
+        if held[path][:2] == b"\x30\x82":
+            return SettingError(
+                f"this file is in DER, and the {what} is needed in PEM",
+                where=path,
+                remedy=f"convert it: openssl {'x509' if what == 'certificate' else 'pkey'} -inform der -in … -out …",
+            )
+        if key and other in held[path]:
+            return SettingError(
+                f"this file holds a {'key' if what == 'certificate' else 'certificate'} and no {what}",
+                where=path,
+                remedy="see whether the two files are exchanged",
+            )
+        more = "name the key's file as well" if not key and what == "key" else "write the path of a PEM file"
+        return SettingError(f"this file holds no {what}", where=path, remedy=more)
+    return None
+
+
+def _octets_of(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _fault_in_order(certificate: str, chain: bytes, key: str, held: bytes) -> SettingError:
+    """What is wrong with a pair whose key is not that of the first certificate: most often the chain's order."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        public = load_pem_private_key(held, None).public_key()
+        in_chain = any(each.public_key() == public for each in x509.load_pem_x509_certificates(chain)[1:])
+    except (ValueError, TypeError):
+        in_chain = False
+    if in_chain:
+        return SettingError(
+            "the certificate that belongs to the key is not the first in this file",
+            where=certificate,
+            remedy="put it first, and each certificate behind the one that it has issued",
+        )
+    return SettingError(
+        f"the key does not belong to the certificate {certificate}",
+        where=key,
+        remedy="name the two files that were made together",
+    )
 
 
 def _missing(path: str) -> bool:

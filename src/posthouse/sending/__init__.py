@@ -20,6 +20,7 @@ from posthouse.core._lazy import lazily
 if TYPE_CHECKING:
     from posthouse.sending.async_client import AsyncClient
     from posthouse.sending.blocking_client import Client
+    from posthouse.sending.blocking_submission import submit_blocking
     from posthouse.sending.client_base import ClientBusy
     from posthouse.sending.connection.credentials import OAuthToken, TokenFunction
     from posthouse.sending.connection.proxies import ProxyRefused
@@ -77,6 +78,7 @@ __all__ = [
     "probe",
     "send",
     "submit",
+    "submit_blocking",
     "verp",
 ]
 
@@ -85,6 +87,7 @@ __getattr__ = lazily(
     {
         "async_client": "AsyncClient",
         "blocking_client": "Client",
+        "blocking_submission": "submit_blocking",
         "client_base": "ClientBusy",
         "connection.credentials": "OAuthToken TokenFunction",
         "connection.proxies": "ProxyRefused",

@@ -7,9 +7,9 @@ no task per session and none per command.
 
 A session handles at most 100 events when octets arrive, fewer while others wait; then it *rests* until its turn comes
 (``turn_queue``), so that other sessions go first.  A session that sends much rests too.  The rest is longer for a
-client that repeats what brings no message (``conduct``).  Replies are written when 16 KiB of them are waiting, before
-more are made, so that a client that does not read its replies costs no more memory than that and what the stream
-queues.
+client that repeats what brings no message (``conduct``).  If its turn comes in the next turn of the loop, its replies
+wait for those that follow.  Replies are written when 16 KiB of them are waiting, before more are made, so that a client
+that does not read its replies costs no more memory than that and what the stream queues.
 
 A waiting session stops reading when octets arrive.  Most clients send nothing before the reply is there, and stopping
 and starting costs two system calls.  While content arrives more is sure to come, so there reading stops at once.
@@ -84,7 +84,7 @@ _NO_SUCH_LOGIN: Final = Verdict(
 _REFUSED_LINGER: Final = 0.5
 #: Events that a session may handle between two rests when its client is near a limit of ``conduct``.
 _EVENTS_SLOWED: Final = 20
-#: Octets of replies that wait for the end of the turn; more are written at once.
+#: Octets of replies that wait for others to a pipelined group; more are written at once.
 _REPLIES_AT_MOST: Final = 16_384
 #: Octets from which on a piece of input counts for the turn of the loop in which it is read: nearly a whole read, and
 #: more is waiting behind it.
@@ -119,6 +119,7 @@ class ServerSession:
         "_conduct",
         "_draining",
         "_is_open",
+        "_octets_out",
         "_offer",
         "_out",
         "_paused",
@@ -152,6 +153,7 @@ class ServerSession:
         self._commands: SessionCommands | None = None
         self._conduct: Conduct | None = None
         self._out: list[bytes] = []
+        self._octets_out = 0
         self._waiting = False
         self._resting = False
         self._paused = False
@@ -275,7 +277,7 @@ class ServerSession:
             return
         receiver, out = self._receiver, self._out
         step: Step
-        events, octets = 0, 0
+        events, octets = 0, self._octets_out
         most = _EVENTS_SLOWED if conduct.rest else events_at_most or self._turns.at_arrival
         while (data or receiver.has_input) and not self._waiting and not self._choked and events < most:
             event = receiver.next_event(data)
@@ -297,7 +299,11 @@ class ServerSession:
                     octets = 0
             elif step is not None:
                 self._wait(step)  # type: ignore[arg-type]
-        self._flush()
+        rests = conduct.rest > 0 or conduct.fruitless or self._choked or self._waiting or not self._turns.is_short
+        if rests or not events or not receiver.has_input or self._draining or receiver.state in _NO_INPUT:
+            self._flush()
+            octets = 0
+        self._octets_out = octets
         if events or receiver.in_content:
             self.last_heard = NOT_DATED
         if self._waiting:

@@ -59,6 +59,11 @@ class TurnQueue:
             self._waiting.append(go_on)
         self._schedule()
 
+    @property
+    def is_short(self) -> bool:
+        """Whether a session that is put now goes on in the next turn of the loop."""
+        return len(self._waiting) < _IN_ONE_TURN
+
     def spend(self, octets: int, *, content: bool) -> bool:
         """Count a large piece of input; returns whether its session must wait for its turn before it reads more."""
         self._octets += octets if content else octets * _COMMANDS_WEIGH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -135,6 +136,21 @@ def test_what_was_read_right_after_a_change_is_not_kept(tmp_path: Path) -> None:
     now[0] += 1_000_000_000
     assert known(store, ANN) == [True]
     assert list(store._kept._rows) == [ANN]
+
+
+def test_nothing_is_kept_of_a_file_in_wal_mode(tmp_path: Path) -> None:
+    """A backup tool has set the mode: the file stays the same while a change is in its log."""
+    file = made(tmp_path, ANN)
+    later = time.time_ns() + 3_600_000_000_000
+    store = FileAccounts(file, time_ns=lambda: later)
+    assert known(store, ANN) == [True]
+    with contextlib.closing(sqlite3.connect(file.path)) as tool:
+        assert tool.execute("PRAGMA journal_mode = WAL").fetchone() == ("wal",)
+        tool.execute("SELECT count(*) FROM account").fetchall()  # it stays open, so that the log is not emptied
+        assert store.identities_now(ANN) == (ANN,)
+        file.set_active(ANN, False)
+        assert store.identities_now(ANN) is None
+    asyncio.run(store.close())
 
 
 def test_rows_that_are_kept_are_bounded(tmp_path: Path) -> None:

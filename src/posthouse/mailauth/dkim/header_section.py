@@ -179,12 +179,14 @@ class HeaderSection:
         places = self.select(names, own)
         if canonicalization is Canonicalization.RELAXED:
             keys, values = self._keys, self._values
-            parts = [keys[place] + b":" + values[place].strip(b" ") + b"\r\n" for place in places]
+            lines = [keys[place] + b":" + values[place].strip(b" ") for place in places]
         else:
-            parts = [self.canonical(place, canonicalization) for place in places]
+            lines = [self.canonical(place, canonicalization)[:-2] for place in places]
         if signature is not None:
-            parts.append(canonical_field(without_signature(signature), canonicalization)[:-2])
+            lines.append(canonical_field(without_signature(signature), canonicalization)[:-2])
         elif own is not None:
             # Whether b= is taken out before or after the relaxed form is made: the result is the same.
-            parts.append(without_signature(self.canonical(own, canonicalization)))
-        return b"".join(parts)
+            lines.append(without_signature(self.canonical(own, canonicalization)))
+        else:
+            lines.append(b"")
+        return b"\r\n".join(lines)

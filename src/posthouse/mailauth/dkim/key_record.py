@@ -31,6 +31,7 @@ __all__ = [
     "find_keys",
     "key_question",
     "read_key_record",
+    "usable_keys",
 ]
 
 #: Bits of the smallest RSA key that counts (RFC 8301 §3.2), and of the largest that is tried.
@@ -193,7 +194,14 @@ def find_keys(
     """
     question = key_question(domain, selector)
     answer = yield question
-    texts = _texts(answer, question.name)
+    return usable_keys(answer, question.name, algorithm, min_rsa_bits)
+
+
+def usable_keys(
+    answer: Answer, name: str, algorithm: str, min_rsa_bits: int = MIN_RSA_BITS
+) -> list[tuple[KeyRecord, PublicKey]]:
+    """The keys in the answer to ``key_question``, whose name is ``name``; arguments and faults of ``find_keys``."""
+    texts = _texts(answer, name)
     min_rsa_bits = max(min_rsa_bits, MIN_RSA_BITS)
     if len(texts) == 1 and len(texts[0]) <= RECORD_LIMIT:
         good = _usual(texts[0], algorithm, min_rsa_bits)
@@ -206,10 +214,10 @@ def find_keys(
             record = read_key_record(text)
         except TagFault as wrong:
             # A wildcard TXT record answers for a key that does not exist (§6.1.2); the first fault is the one told.
-            fault = fault or SignatureFault("permerror", f"the key record of {question.name} is malformed: {wrong}")
+            fault = fault or SignatureFault("permerror", f"the key record of {name} is malformed: {wrong}")
             continue
         try:
-            found.append((record, _suitable(record, algorithm, question.name, min_rsa_bits)))
+            found.append((record, _suitable(record, algorithm, name, min_rsa_bits)))
         except SignatureFault as unsuitable:
             fault = unsuitable
     if not found:

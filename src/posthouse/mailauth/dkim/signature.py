@@ -39,7 +39,6 @@ _LONGEST_IDENTITY: Final = 1_024
 #: Names in h=; signers write 10 to 40.
 MOST_NAMES: Final = 1_000
 
-_REQUIRED: Final = ("a", "b", "bh", "d", "h", "s")
 _CANONICALIZATIONS: Final = {each.value: each for each in Canonicalization}
 _ALGORITHM = re.compile(r"[A-Za-z][A-Za-z0-9]*+-[A-Za-z][A-Za-z0-9]*+")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?+")
@@ -103,9 +102,11 @@ def dkim_signature(tags: Mapping[str, str]) -> SignatureTags:
     Raises:
         SignatureFault: A tag is missing, malformed, or not of this version or of a known algorithm (§6.1.1).
     """
-    if "v" in tags and tags["v"] != "1":
-        raise SignatureFault("permerror", f"the signature is of version {tags['v']!r:.20}, and 1 is the only one")
-    _demand(tags, "v")
+    version = tags.get("v")
+    if version is None:
+        raise _missing("v")
+    if version != "1":
+        raise SignatureFault("permerror", f"the signature is of version {version!r:.20}, and 1 is the only one")
     found = signature_tags(tags, dkim=True)
     if "from" not in found.fields:
         raise SignatureFault("permerror", "the From field is not signed: h= does not name it")
@@ -119,12 +120,12 @@ def signature_tags(tags: Mapping[str, str], *, dkim: bool = False) -> SignatureT
 
     Raises ``SignatureFault``.
     """
-    for name in _REQUIRED:
-        if name not in tags:
-            _demand(tags, name)
-    algorithm, canonicalization, names = tags["a"], tags.get("c", "simple/simple"), tags["h"]
-    domain, selector = tags["d"], tags["s"]
-    length, identity = tags.get("l"), tags.get("i") if dkim else None
+    try:
+        algorithm, signature, digest = tags["a"], tags["b"], tags["bh"]
+        domain, names, selector = tags["d"], tags["h"], tags["s"]
+    except KeyError as missing:
+        raise _missing(missing.args[0]) from None
+    canonicalization, length, identity = tags.get("c", "simple/simple"), tags.get("l"), tags.get("i") if dkim else None
     parts = (algorithm, canonicalization, names, domain, selector, length, identity, dkim)
     size = len(algorithm) + len(canonicalization) + len(names) + len(domain) + len(selector)
     size += len(length or "") + len(identity or "")
@@ -132,12 +133,12 @@ def signature_tags(tags: Mapping[str, str], *, dkim: bool = False) -> SignatureT
     time, expires = signature_seconds(tags, "t"), signature_seconds(tags, "x")
     if time is not None and expires is not None and expires <= time:
         raise SignatureFault("permerror", f"x= ({expires}) is not later than t= ({time})")
-    body_hash = base64_tag(tags, "bh")
+    body_hash = _octets_of("bh", digest)
     if len(body_hash) != 32:
         raise SignatureFault("permerror", f"bh= holds {len(body_hash)} octets, and SHA-256 has 32")
     return SignatureTags(
         terms.algorithm,
-        base64_tag(tags, "b"),
+        _octets_of("b", signature),
         body_hash,
         terms.header,
         terms.body,
@@ -186,15 +187,18 @@ def _terms(parts: _TermParts) -> _SignerTerms:
 _known_terms = lru_cache(maxsize=512)(_terms)
 
 
-def _demand(tags: Mapping[str, str], name: str) -> None:
-    if name not in tags:
-        raise SignatureFault("permerror", f"the signature has no {name}= tag, which is required")
+def _missing(name: str) -> SignatureFault:
+    return SignatureFault("permerror", f"the signature has no {name}= tag, which is required")
 
 
 def base64_tag(tags: Mapping[str, str], name: str) -> bytes:
     """The octets of a tag in base64.  Raises ``SignatureFault``."""
+    return _octets_of(name, tags[name])
+
+
+def _octets_of(name: str, value: str) -> bytes:
     try:
-        return decode_base64(tags[name])
+        return decode_base64(value)
     except Malformed64 as fault:
         raise SignatureFault("permerror", f"{name}= is no base64 text: {fault}") from None
 

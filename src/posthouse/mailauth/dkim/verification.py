@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from posthouse.core import Question
 from posthouse.mailauth.dkim.body_hash import BodyForm, BodyHash, MessageHasher
 from posthouse.mailauth.dkim.header_section import HeaderSection
-from posthouse.mailauth.dkim.key_record import MIN_RSA_BITS, KeyRecord, PublicKey, find_keys, key_question
+from posthouse.mailauth.dkim.key_record import MIN_RSA_BITS, KeyRecord, PublicKey, key_question, usable_keys
 from posthouse.mailauth.dkim.signature import SignatureTags, dkim_signature, encoded_names, tags_of_value
 from posthouse.mailauth.dkim.verdict import DkimResult, SignatureFault, SignatureResult
 from posthouse.mailauth.octets import MessageOctets, message_chunks
@@ -119,7 +119,9 @@ class DkimVerifier:
             if not header.complete:
                 raise SignatureFault("policy", "the header section is too long to be judged")
             self._check_times(content)
-            keys = yield from find_keys(content.domain, content.selector, content.algorithm, self._policy.min_rsa_bits)
+            question = key_question(content.domain, content.selector)
+            answer = yield question
+            keys = usable_keys(answer, question.name, content.algorithm, self._policy.min_rsa_bits)
         except SignatureFault as fault:
             return _verdict(signature.tags, content, fault.result, fault.reason, fault.key_bits)
         signed = header.signed_octets(encoded_names(content.fields), content.header, own=signature.place)

@@ -29,6 +29,7 @@ from posthouse.net import Clock
 from posthouse.relay.recording.dsn import DsnWriter, Ends, original_of
 from posthouse.relay.recording.retry import ScheduleFor
 from posthouse.relay.recording.settlement import settle
+from posthouse.relay.recording.steady_clock import SteadyClock
 from posthouse.relay.scheduling.ready_queue import Attempt
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Report, Settlement, Spool, StoredMessage
 from posthouse.spool.model import runs_of_equal_results
@@ -98,6 +99,7 @@ class Recorder:
         self._clock = clock
         self._schedule_for = schedule_for
         self._random = random
+        self._steady = SteadyClock(clock)
         self._log = log
         self._moved = moved
         self._falls_due = falls_due
@@ -139,7 +141,7 @@ class Recorder:
             if not self._dsn_writer.owes(message, ((waiting, settlement),)):
                 self._record(_Record(lease, (settlement,), (), trace))
                 return
-        settlements = settle(message, ends, self._schedule_for, now, self._random)
+        settlements = settle(message, ends, self._schedule_for, now, self._random, self._steady)
         recorded = [(waiting, settlement) for (waiting, _), settlement in zip(ends, settlements, strict=True)]
         if self._dsn_writer is None:
             self._record(_Record(lease, _all_held(settlements), (), trace))

@@ -5,6 +5,9 @@ The RFC asks for frequent attempts at first and rare ones later, for 4 to 5 days
 than the ceiling and, while delays double, never shorter than the one before.  When the next delay would end after the
 last day, one attempt is made at that day's end, and then no more.
 
+The calendar may be wrong (``relay.recording.steady_clock``).  While it may be ahead, nothing is given up.  For a
+message from the future, which came while the calendar was ahead, the waits between its attempts are its age.
+
 A host may ask for a delay of its own ("try again in 10 minutes").  A longer delay than the schedule's is granted, up to
 the ceiling.  A shorter one is granted after the first 3 attempts only, so that a host that always says "in a second" is
 not asked every second for 5 days.
@@ -32,6 +35,7 @@ _DOUBLINGS = 40  # after which any delay is the ceiling; keeps 2**n small for an
 _SOONER_ATTEMPTS = 3  # after which no delay shorter than the schedule's is granted
 _SOONEST = 30.0  # seconds; the shortest delay that is granted
 _DOUBT, _DOUBT_GROWTH = 6.0, 4.0  # of delays after an ambiguous end: times the schedule's, and their growth
+_IN_DOUBT = "the message may be younger than the calendar says: the calendar was set, or the daemon has just started"
 _LATENESS = 0.1  # largest part that is added to a granted delay at random: many may have been given the same
 
 
@@ -70,6 +74,14 @@ class RetrySchedule(NamedTuple):
         growth = _DOUBT_GROWTH ** min(max(attempts, 1) - 1, _DOUBLINGS)
         return _DOUBT * min(self.ceiling, self.first * growth)
 
+    def waited(self, attempts: int, ambiguous: bool = False) -> float:
+        """The sum of the delays between ``attempts`` attempts, before jitter; ``ambiguous`` as all of their ends."""
+        total = 0.0
+        for each in range(1, min(attempts, _DOUBLINGS)):
+            total += self.delay_in_doubt(each) if ambiguous else self.delay(each)
+        rest = max(attempts - _DOUBLINGS, 0)
+        return total + rest * (self.longest if ambiguous else self.ceiling)
+
     def next_attempt(self, attempts: int, first_seen: float, now: float, random: Random) -> float | None:
         """The ``due`` of ``plan``, where the host asked for no delay."""
         return self.plan(attempts, first_seen, now, random).due
@@ -83,15 +95,19 @@ class RetrySchedule(NamedTuple):
         *,
         asked: float | None = None,
         ambiguous: bool = False,
+        certain: bool = True,
     ) -> RetryPlan:
         """The plan after ``attempts`` attempts.
 
         ``first_seen`` is when the message arrived, ``asked`` the delay that the host asked for; ``ambiguous`` says that
-        the message may have arrived.  The due time is always after ``now``, and at most ``ceiling`` after it, or 6
-        times that after an ambiguous end.
+        the message may have arrived, and ``certain`` that ``now`` is not ahead of the true time, as far as can be
+        known.  The due time is always after ``now``, and at most ``ceiling`` after it, or 6 times that after an
+        ambiguous end.
         """
+        if first_seen > now:
+            first_seen = now - self.waited(attempts, ambiguous)
         end = first_seen + self.patience
-        if now >= end:
+        if now >= end and certain:
             return RetryPlan(None, f"no more attempts: the message is older than {duration_in_words(self.patience)}")
         delay = self.delay(attempts)
         wait = delay * (1.0 - self.jitter * random.random())
@@ -105,7 +121,9 @@ class RetrySchedule(NamedTuple):
         elif asked is not None and (asked > delay or attempts <= _SOONER_ATTEMPTS):
             wait = min(self.ceiling, max(_SOONEST, asked) * (1.0 + _LATENESS * random.random()))
             why = f"the other side asked for {duration_in_words(asked)}"
-        if now + wait <= end:
+        if now >= end:
+            why = _IN_DOUBT
+        if now + wait <= end or now >= end:
             return RetryPlan(now + wait, why)
         if end - now < self.first / 2:  # the last attempt would come right after this one
             return RetryPlan(None, f"no more attempts: the message will soon be {duration_in_words(self.patience)} old")

@@ -24,6 +24,7 @@ from typing import Final
 from posthouse.core import Notify, Outcome, Result
 from posthouse.delivery.feedback import asked_wait
 from posthouse.relay.recording.retry import RetryPlan, RetrySchedule, ScheduleFor
+from posthouse.relay.recording.steady_clock import SteadyClock
 from posthouse.relay.routes import NoRoute, Route, Router
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Settlement, StoredMessage
 
@@ -40,8 +41,11 @@ def settle(
     schedule_for: ScheduleFor,
     now: float,
     random: Random,
+    steady: SteadyClock,
 ) -> list[Settlement]:
     """The settlements of recipients whose attempt ended at ``now`` with these outcomes.
+
+    ``steady`` says whether the calendar tells how old the message is.
 
     Recipients with equal schedules and attempt counts get one retry time: they shared an attempt, and shall share the
     next one.
@@ -59,7 +63,10 @@ def settle(
             ambiguous = outcome.result is Result.AMBIGUOUS
             plan = plans.get((schedule, attempts, asked, ambiguous))
             if plan is None:
-                plan = schedule.plan(attempts, message.received, now, random, asked=asked, ambiguous=ambiguous)
+                certain = steady.tells_age(message.received, schedule.patience)
+                plan = schedule.plan(
+                    attempts, message.received, now, random, asked=asked, ambiguous=ambiguous, certain=certain
+                )
                 plans[schedule, attempts, asked, ambiguous] = plan
             settlements.append(_defer(message, waiting, outcome, schedule, plan, now))
     return settlements
@@ -77,7 +84,8 @@ def _defer(
     if plan.due is None:
         attempts = waiting.attempts + 1
         days = (now - message.received) / 86_400
-        reason = f"gave up after {attempts} attempts in {days:.1f} days; the last: {outcome.reason}"
+        time = f" in {days:.1f} days" if days >= 0.0 else ""  # it came while the calendar was ahead
+        reason = f"gave up after {attempts} attempts{time}; the last: {outcome.reason}"
         return Settlement(
             waiting.key, RecipientState.FAILED, now, outcome._replace(result=Result.FAILED, reason=reason)
         )

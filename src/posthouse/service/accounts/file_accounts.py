@@ -34,9 +34,10 @@ _SETTLED: Final = 1_000_000_000
 class _KeptOpen:
     """The file, open for reading as long as it is the same file: a look takes some 20 µs, and never waits.
 
-    What was read is kept as long as the file's times, size and place stay the same; a look takes 2 µs then.  Raises
-    ``sqlite3.Error`` or ``OSError`` where a look is not possible now, in another thread for example, or while an
-    account is being written.
+    What was read is kept as long as the file's times, size and place stay the same; a look takes 2 µs then.  Of a file
+    in SQLite's WAL mode nothing is kept: a change is in another file at first.  Posthouse does not set that mode, but
+    backup tools do.  Raises ``sqlite3.Error`` or ``OSError`` where a look is not possible now, in another thread for
+    example, or while an account is being written.
     """
 
     def __init__(self, path: Path, time_ns: Callable[[], int]) -> None:
@@ -65,7 +66,9 @@ class _KeptOpen:
                 raise sqlite3.DatabaseError("another format")
             self._file, self._which = file, state[:2]
         row = stored_row(self._file, name)
-        if self._time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > _SETTLED:
+        settled = self._time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > _SETTLED
+        # The mode is asked for behind the read, which has looked into the file's header.
+        if settled and self._file.execute("PRAGMA journal_mode").fetchall() != [("wal",)]:
             self._rows[name] = row
             if len(self._rows) > _ROWS:
                 self._rows.popitem(last=False)

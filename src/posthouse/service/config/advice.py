@@ -14,7 +14,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from importlib.machinery import PathFinder
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from posthouse.client.hostname import means_something
 from posthouse.core import SettingError
@@ -22,7 +22,10 @@ from posthouse.core.units import size_in_words
 from posthouse.net import Endpoint
 from posthouse.service.config.model import Config
 
-__all__ = ["advice", "surroundings"]
+if TYPE_CHECKING:
+    from posthouse.net.certificates import KeyPair
+
+__all__ = ["advice", "surroundings", "unusable_certificates"]
 
 
 def advice(config: Config) -> list[str]:
@@ -82,18 +85,43 @@ def surroundings(config: Config, table: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _certificates(config: Config) -> Iterator[str]:
-    """What is wrong with the files of certificates, or will be."""
-    from posthouse.net.certificates import WARN_DAYS, Certificates, KeyPair, open_to_all
+def unusable_certificates(config: Config) -> Iterator[str]:
+    """The sentences of ``surroundings`` about certificates with which the daemon would not start.  A file that this
+    user may not read is none: the daemon may be another user."""
+    from posthouse.net.certificates import Certificates
+
+    for pair in _pairs(config):
+        try:
+            Certificates([pair])
+        except SettingError as error:
+            if not isinstance(error.__cause__, PermissionError):
+                yield _unusable(error)
+
+
+def _unusable(error: SettingError) -> str:
+    who = " as this user" if isinstance(error.__cause__, PermissionError) else ""
+    return f"certificate {error}; as it is, the daemon would not start{who}."
+
+
+def _pairs(config: Config) -> list[KeyPair]:
+    from posthouse.net.certificates import KeyPair
 
     pairs = [KeyPair(each.tls_cert, each.tls_key) for each in config.listener if each.tls_cert]
     pairs += [KeyPair(each.cert, each.key) for each in config.certificate]
+    return list(dict.fromkeys(pairs))
+
+
+def _certificates(config: Config) -> Iterator[str]:
+    """What is wrong with the files of certificates, or will be."""
+    from posthouse.net.certificates import WARN_DAYS, Certificates, open_to_all
+
+    pairs = _pairs(config)
     now = time.time()
-    for pair in dict.fromkeys(pairs):
+    for pair in pairs:
         try:
             ((_, facts),) = Certificates([pair]).facts()
         except SettingError as error:
-            yield f"certificate {error}; as it is, the daemon would not start."
+            yield _unusable(error)
             continue
         days = int((facts.not_after - now) // 86_400)
         if facts.expires_within(WARN_DAYS, now):
@@ -107,6 +135,11 @@ def _certificates(config: Config) -> Iterator[str]:
                 "issued it, so most phones and many servers will refuse it; name the file with the whole chain "
                 "(fullchain.pem)."
             )
+        if not facts.in_order:
+            yield (
+                f"certificate {pair.certificate}: the certificates in the file are not a chain; put the server's own "
+                "first, and each other one behind the one that it has issued."
+            )
         if not facts.names:
             yield f"certificate {pair.certificate}: it has no subject alternative name, so clients will refuse it."
         if sentence := open_to_all(pair.key or pair.certificate):
@@ -114,7 +147,7 @@ def _certificates(config: Config) -> Iterator[str]:
     if (
         any(each.tls != "off" for each in config.listener)
         and pairs
-        and not any(_is_for(pair, config.hostname) for pair in dict.fromkeys(pairs))
+        and not any(_is_for(pair, config.hostname) for pair in pairs)
     ):
         yield f"No certificate is for the host name {config.hostname}; clients that verify it will refuse them."
 

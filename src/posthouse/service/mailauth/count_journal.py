@@ -30,10 +30,23 @@ from posthouse.mailauth.dmarc.aggregate import (
 )
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
-__all__ = ["CountJournal", "CountedResult", "JournalFile", "files_left", "packed", "row_of", "sync"]
+__all__ = [
+    "CountJournal",
+    "CountedResult",
+    "JournalFile",
+    "MOST_LEFT",
+    "drop_oldest",
+    "files_left",
+    "packed",
+    "row_of",
+    "sync",
+]
 
 _MOST_COUNTED: Final = 20_000  # results of one file; more are not counted
 _LONGEST_FILE: Final = 64 << 20  # octets of a file that are read
+#: Files that wait while the store cannot be used, and their octets in all: one a minute for half a day.
+MOST_LEFT: Final = 720
+_MOST_OCTETS_LEFT: Final = 256 << 20
 
 
 class CountedResult(NamedTuple):
@@ -158,18 +171,52 @@ def files_left(directory: Path) -> Iterator[JournalFile]:
     """The files that dead processes have left, each open and locked until the caller has closed or removed it."""
     with contextlib.suppress(FileNotFoundError):
         for path in sorted(directory.iterdir()):
-            try:
-                descriptor = os.open(path, os.O_RDONLY)
-            except FileNotFoundError:
-                continue
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if not path.exists():  # its process has removed it between the two calls
-                    raise BlockingIOError
-            except BlockingIOError:
-                os.close(descriptor)
-                continue
-            yield JournalFile(path, descriptor)
+            found = _file_left(path)
+            if found is not None:
+                yield found
+
+
+def drop_oldest(directory: Path) -> int:
+    """Delete the files that were written longest ago while more than ``MOST_LEFT`` files or 256 MiB wait.
+
+    A report about an old day is given up first, so the oldest counts are worth least.  Files of live processes stay.
+
+    Returns:
+        The number of files that were deleted.
+
+    Raises:
+        OSError: A file cannot be deleted.
+    """
+    waiting: list[tuple[float, int, Path]] = []
+    for path in directory.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            known = path.stat()
+            waiting.append((known.st_mtime, known.st_size, path))
+    files, octets, dropped = len(waiting), sum(size for _, size, _ in waiting), 0
+    for _, size, path in sorted(waiting):
+        if files <= MOST_LEFT and octets <= _MOST_OCTETS_LEFT:
+            break
+        found = _file_left(path)
+        if found is not None:
+            found.remove()
+            files, octets, dropped = files - 1, octets - size, dropped + 1
+    return dropped
+
+
+def _file_left(path: Path) -> JournalFile | None:
+    """The file, open and locked; None if a process has it, or has removed it.  Raises ``OSError``."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.exists():  # else its process has removed it between the two calls
+            return JournalFile(path, descriptor)
+    except BlockingIOError:
+        pass
+    os.close(descriptor)
+    return None
 
 
 def packed(value: CountedResult | PolicyPublished | AggregateRow) -> str:

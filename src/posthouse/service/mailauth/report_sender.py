@@ -38,7 +38,14 @@ from posthouse.net import Clock, Resolver, Timer
 from posthouse.protocol.grammar import parse_mailbox
 from posthouse.server.content_check import CheckedMessage
 from posthouse.service.config.model import Config
-from posthouse.service.mailauth.count_journal import CountedResult, CountJournal, JournalFile, files_left, sync
+from posthouse.service.mailauth.count_journal import (
+    CountedResult,
+    CountJournal,
+    JournalFile,
+    drop_oldest,
+    files_left,
+    sync,
+)
 from posthouse.service.mailauth.judgement import Decision, Judged
 from posthouse.service.mailauth.report_store import ReportStore, StoredReport
 
@@ -156,8 +163,22 @@ class AggregateReports:
             else:
                 file.close()
                 self._fault(f"results for aggregate reports stay in {file.path} until they can be stored: {error}")
+                self._drop_oldest()
             return False
         return True
+
+    def _drop_oldest(self) -> None:
+        """Keep the number of the files that wait bounded, however long nothing can be stored."""
+        try:
+            dropped = drop_oldest(self._directory)
+        except OSError as error:
+            self._fault(f"results for aggregate reports cannot be deleted from {self._directory}: {error}")
+            return
+        if dropped:
+            self._fault(
+                f"results for aggregate reports are lost: {dropped} of too many files that wait in {self._directory} "
+                "were deleted, the oldest first; they wait because nothing can be stored (the line before says why)"
+            )
 
     def _add_all(self, counts: Mapping[CountedResult, int], file: JournalFile | None) -> None:
         """Store counts, then those that dead processes have left or that could not be stored before."""

@@ -76,8 +76,8 @@ class AttemptBook:
             return
         self._number += 1
         record = _record(self._number, attempt, attempt.tracer, outcomes, self._clock.time())
-        good = all(outcome.result is _DELIVERED for outcome in outcomes)
-        (self._ended if good else self._failures).append(record)
+        others = [outcome for outcome in outcomes if outcome.result is not _DELIVERED]
+        (self._failures if others else self._ended).append(record)
 
     @property
     def under_way(self) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from msgspec.structs import replace
 
 from posthouse.core import SettingError
-from posthouse.service.config.advice import advice, surroundings
+from posthouse.service.config.advice import advice, surroundings, unusable_certificates
 from posthouse.service.config_file import ConfigError, load, load_table
 from posthouse.service.operations.base import Context, Operation, Parameter, spool_or_none
 from posthouse.service.operations.explain_message import history_of
@@ -218,8 +218,10 @@ async def _check_config(context: Context | None, path: str) -> ConfigReport:
         readable = not isinstance(error.__cause__, OSError)
         unchecked = [error.unchecked] if error.unchecked else []
         return ConfigReport(path=path, usable=False, problems=problems, advice=unchecked, readable=readable)
+    problems = list(unusable_certificates(config))
     sentences = [*advice(config), *surroundings(config, load_table(path))]
-    return ConfigReport(path=path, usable=True, problems=[], advice=sentences)
+    sentences = [each for each in sentences if each not in problems]
+    return ConfigReport(path=path, usable=not problems, problems=problems, advice=sentences)
 
 
 async def _check_address(context: Context, address: str) -> AddressReport:

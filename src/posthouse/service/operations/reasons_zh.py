@@ -51,6 +51,10 @@ _REASONS: Final = tuple(
             r"attempt (\d+) did not succeed; the wait doubles from (.*) to at most (.*), less a random part",
             "第 {0} 次尝试没有成功；间隔从 {1}起逐次加倍，最长 {2}，再随机缩短一些",
         ),
+        (
+            r"the message may be younger than the calendar says: .*",
+            "邮件也许没有日历显示的那么旧：日历被调整过，或者守护进程刚刚启动",
+        ),
         (r"(\S+) said: (.*) \(in reply to (.*)\)", "{0} 的应答：{1}（对 {2} 的应答）"),
         (r"(\S+) said: (.*)", "{0} 的应答：{1}"),
         (r"the end of the message", "邮件内容结束"),
@@ -116,6 +120,7 @@ _REASONS: Final = tuple(
         (r"not attempted: (\S+) is suspended for a while, as (.*)", "没有尝试：已暂停连接 {0}：{1}"),
         (r"ended, as it took longer than (\d+) seconds", "超过 {0} 秒，已中止"),
         (r"gave up after (\d+) attempts? in ([\d.]+) days; the last: (.*)", "{1} 天内尝试 {0} 次后放弃；最后一次：{2}"),
+        (r"gave up after (\d+) attempts; the last: (.*)", "尝试 {0} 次后放弃；最后一次：{1}"),
         (r"not sent to (\S+), which cannot take it as it is: (.*)", "没有发给 {0}，因为它不能原样接收：{1}"),
         (r"not sent to (\S+): (.*)", "没有发给 {0}：{1}"),
         (

@@ -12,7 +12,7 @@ from posthouse.core import Reply, Verdict
 from posthouse.service.directory.directory import Foreign, Local, Moved, Resolution, Unknown
 from posthouse.service.policy.vrfy import moved
 
-__all__ = ["recipient_verdict"]
+__all__ = ["foreign_verdict", "recipient_verdict"]
 
 _OK: Final = Verdict(Reply(250, "2.1.5", "Recipient OK"), "")
 _RELAYED: Final = Verdict(Reply(250, "2.1.5", "Recipient OK; will be relayed"), "the peer is in trusted_networks")
@@ -23,6 +23,11 @@ _UNKNOWN: Final = Verdict(Reply(550, "5.1.1", "Mailbox does not exist"), "no suc
 _PAUSED: Final = Verdict(Reply(450, "4.2.1", "Mailbox takes no mail at the moment; try again later"), "paused")
 _OVER: Final = Verdict(Reply(552, "5.2.2", "Mailbox is full"), "over quota")
 _OVER_LATER: Final = Verdict(Reply(452, "4.2.2", "Mailbox is full; try again later"), "over quota")
+
+
+def foreign_verdict(*, relays: bool) -> Verdict:
+    """The verdict on a recipient in a domain that is not ours, by whether the peer may send there."""
+    return _RELAYED if relays else _NO_RELAY
 
 
 def recipient_verdict(
@@ -44,7 +49,7 @@ def recipient_verdict(
             return _OVER if found.domain.quota_action == "refuse" else _OVER_LATER
         return _OK
     if isinstance(found, Foreign):
-        return _RELAYED if relays else _NO_RELAY
+        return foreign_verdict(relays=relays)
     if isinstance(found, Moved):
         return moved(found, utf8=utf8)
     return _UNKNOWN if isinstance(found, Unknown) else _OK

@@ -31,7 +31,7 @@ from posthouse.service.policy.client_limits import Sending
 from posthouse.service.policy.intake import IntakeContext, SpoolIntake
 from posthouse.service.policy.listener_policy import ListenerPolicy
 from posthouse.service.policy.logins import may_send_as
-from posthouse.service.policy.recipients import recipient_verdict
+from posthouse.service.policy.recipients import foreign_verdict, recipient_verdict
 from posthouse.service.policy.submission import SubmissionTerms, SubmittedIntake
 from posthouse.service.policy.trace import NOT_SECURED, Secured
 from posthouse.service.policy.verdicts import TOO_LARGE, storage_verdict
@@ -196,7 +196,7 @@ class SessionPolicy:
 
     def _foreign(self, address: Address) -> Verdict:
         relays = (self._trusted or bool(self._user)) and not self._shared.lmtp
-        return self._judged(address, recipient_verdict(Foreign(address), relays=relays))
+        return self._judged(address, foreign_verdict(relays=relays))
 
     async def _within_quota(self, address: Address, found: Local, size: int) -> Verdict:
         used = await self._shared.usage.of(found.mailbox)
