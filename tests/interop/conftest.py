@@ -65,6 +65,7 @@ postlog unix-dgram n - n - 1 postlogd
 {data} inet n - n - - smtpd -o smtpd_discard_ehlo_keywords=chunking
 {plain} inet n - n - - smtpd -o smtpd_discard_ehlo_keywords=chunking,pipelining
 {filtered} inet n - n - - smtpd -o smtpd_milters=unix:{milter} -o milter_default_action=tempfail
+{judged} inet n - n - - smtpd -o smtpd_milters=unix:{milter},unix:{milter}-2 -o milter_default_action=tempfail
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite
@@ -99,7 +100,8 @@ class Postfix(NamedTuple):
     """A running Postfix.
 
     ``listeners`` by their extensions (``bdat``: all; ``data``: without CHUNKING; ``plain``: without PIPELINING too),
-    and ``filtered``, whose mail the milter at the socket ``milter`` must accept;
+    ``filtered``, whose mail the milter at the socket ``milter`` must accept, and ``judged``, whose mail goes through
+    another milter behind that, at the same path with "-2";
     ``homeward`` is the next hop for home.test, ``onward`` for all other domains.  Mail for refused.test is accepted and
     bounced; mail for discarded.test is accepted and discarded.  Mail for starttls-plain.test goes with a login by PLAIN
     to the submission server at port ``doors["starttls"]`` of localhost, whose certificate is checked against
@@ -118,7 +120,7 @@ class Postfix(NamedTuple):
 def _lay_out(root: Path) -> Postfix:
     """Write the configuration and make the directories."""
     user = pwd.getpwnam("postfix")
-    ports = {name: free_port() for name in ("bdat", "data", "plain", "filtered", "onward", "homeward")}
+    ports = {name: free_port() for name in ("bdat", "data", "plain", "filtered", "judged", "onward", "homeward")}
     doors = {door: free_port() for door in ("starttls", "implicit")}
     clients = [(door, mechanism) for door in doors for mechanism in DOOR_MECHANISMS]
     transports = (f"{{ {door}-{each}.test = {door}-{each}:[localhost]:{doors[door]} }}" for door, each in clients)
@@ -132,7 +134,7 @@ def _lay_out(root: Path) -> Postfix:
             **doors,
         )
     )
-    listeners = {name: f"127.0.0.1:{ports[name]}" for name in ("bdat", "data", "plain", "filtered")}
+    listeners = {name: f"127.0.0.1:{ports[name]}" for name in ("bdat", "data", "plain", "filtered", "judged")}
     logging_in = (
         _LOGS_IN.format(name=f"{door}-{each}", mechanism=each, wrapped="yes" if door == "implicit" else "no")
         for door, each in clients

@@ -1,7 +1,8 @@
-"""DKIM between daemons with Postfix and OpenDKIM in the middle, and a real DNS server that all of them ask.
+"""DKIM and DMARC between daemons with Postfix, OpenDKIM and OpenDMARC in the middle, and a DNS server that they ask.
 
 A daemon signs and relays to Postfix, whose milter is OpenDKIM: it verifies what comes in, or signs it.  Postfix sends
 on to another daemon, which verifies and enforces nothing.  What both verifiers say is in their Authentication-Results.
+OpenDMARC has its records in a file: it would ask the servers of /etc/resolv.conf.
 """
 
 from __future__ import annotations
@@ -56,6 +57,17 @@ ResolverConfiguration {resolver}
 """
 VERIFIES = "Mode v\nMaximumSignaturesToVerify 9\nAlwaysAddARHeader yes\n"
 SIGNS = "Mode s\nDomain postfix.example\nSelector od\nKeyFile {key}\nRequireSafeKeys no\nCanonicalization {method}\n"
+DMARC = """
+Syslog no
+UMask 000
+AuthservID postfix.test
+TrustedAuthservIDs postfix.test
+Socket local:{socket}
+RejectFailures no
+SPFSelfValidate no
+IgnoreHosts {hosts}
+TestDNSData {records}
+"""
 RESOLVER = """
 server:
   do-not-query-localhost: no
@@ -92,6 +104,7 @@ EXPECTED = {
 }
 #: Where OpenDKIM has another word for a signature that does not pass.
 OTHER_WORD = {"late": [("permerror", "rsa")], "gone": [("fail", "gone")]}
+RESULTS = b"Authentication-Results"
 METHODS = ("simple/simple", "simple/relaxed", "relaxed/simple", "relaxed/relaxed")
 
 
@@ -112,17 +125,36 @@ async def opendkim(postfix: Postfix, settings: str, dns: DnsServer, directory: P
     (directory / "resolver").write_text(RESOLVER.format(port=dns.endpoint.port))
     common = COMMON.format(socket=postfix.milter, hosts=directory / "hosts", resolver=directory / "resolver")
     (directory / "opendkim.conf").write_text(common + settings)
-    process = await asyncio.create_subprocess_exec("opendkim", "-f", "-x", directory / "opendkim.conf")
+    async with milter(postfix.milter, "opendkim", "-f", "-x", str(directory / "opendkim.conf")):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def opendmarc(postfix: Postfix, records: dict[str, str], directory: Path) -> AsyncIterator[None]:
+    """OpenDMARC as the milter behind OpenDKIM."""
+    socket = postfix.milter.with_name(f"{postfix.milter.name}-2")
+    (directory / "records").write_text("".join(f"_dmarc.{name} {text}\n" for name, text in records.items()))
+    (directory / "ignored").write_text("192.0.2.1\n")  # without this file, the loopback addresses
+    places = {"socket": socket, "records": directory / "records", "hosts": directory / "ignored"}
+    (directory / "opendmarc.conf").write_text(DMARC.format(**places))
+    async with milter(socket, "opendmarc", "-f", "-c", str(directory / "opendmarc.conf")):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def milter(socket: Path, *command: str) -> AsyncIterator[None]:
+    """A milter that listens at a socket."""
+    process = await asyncio.create_subprocess_exec(*command)
     try:
-        while not postfix.milter.exists():
-            assert process.returncode is None, "OpenDKIM has ended"
+        while not socket.exists():
+            assert process.returncode is None, f"{command[0]} has ended"
             await asyncio.sleep(0.02)
         yield
     finally:
         if process.returncode is None:
-            process.kill()  # asked to end, it waits up to 5 s for its sockets
+            process.kill()  # asked to end, OpenDKIM waits up to 5 s for its sockets
         await process.wait()
-        postfix.milter.unlink(missing_ok=True)
+        socket.unlink(missing_ok=True)
 
 
 @contextlib.asynccontextmanager
@@ -150,7 +182,7 @@ def judgements(content: bytes) -> dict[str, list[tuple[str, str]]]:
     """For each server, what its Authentication-Results says of each signature: result and selector."""
     found: dict[str, list[tuple[str, str]]] = {}
     for field in fields(split(content).headers):
-        if field.name == b"Authentication-Results":
+        if field.name == RESULTS:
             read = read_results(field.value)
             listed = found.setdefault(read.authserv_id, [])
             listed += [(each.result, each.property("header", "s")) for each in read.of("dkim")]
@@ -212,3 +244,37 @@ def test_what_opendkim_signs_passes_at_the_last_hop(tmp_path: Path, postfix: Pos
         assert b"c=%b; " % method.encode() in found["signed"]
 
     run(scenario)
+
+
+@pytest.mark.system("opendmarc", "opendmarc")
+def test_dmarc_is_judged_alike_behind_opendkim(tmp_path: Path, postfix: Postfix) -> None:
+    records = {"foreign.example": "v=DMARC1; p=reject", "postfix.example": "v=DMARC1; p=quarantine"}
+    zone = {**ZONE, **{f"_dmarc.{name}": {"TXT": [text]} for name, text in records.items()}}
+    unaligned = message("postfix.example")
+    messages = {
+        "aligned": signed(RSA, ED25519),
+        "changed": signed(RSA).replace(b"here.", b"there."),
+        "unaligned": sign_dkim(unaligned, [RSA]) + unaligned,
+        "without": message("first.example"),
+    }
+
+    async def scenario() -> None:
+        async with (
+            DnsServer(zone) as dns,
+            last_hop(postfix, dns, tmp_path) as last,
+            opendkim(postfix, VERIFIES, dns, tmp_path),
+            opendmarc(postfix, records, tmp_path),
+            opened(FIRST.format(postfix=postfix.listeners["judged"]), tmp_path / "first") as first,
+        ):
+            found = await sent(first, last, messages)
+        said = {name: dmarc_results(content) for name, content in found.items()}
+        expected = {"aligned": "pass", "changed": "fail", "unaligned": "fail", "without": "none"}
+        assert said == {name: {"last.example": word, "postfix.test": word} for name, word in expected.items()}
+
+    run(scenario)
+
+
+def dmarc_results(content: bytes) -> dict[str, str]:
+    """For each server, what its Authentication-Results says of DMARC."""
+    read = [read_results(field.value) for field in fields(split(content).headers) if field.name == RESULTS]
+    return {each.authserv_id: found.result for each in read for found in each.of("dmarc")}
