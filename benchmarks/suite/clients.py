@@ -2,7 +2,7 @@
 
 Each sends the same 4 KiB of octets with an envelope of its own to a receiver that drops: smtp-sink, or over TLS our
 server library, because smtp-sink has no TLS.  Connections are kept.  A client is warm when it is timed: its modules are
-imported, and it has sent some messages.
+imported, and it has sent some messages.  Raw sockets (``ceiling``) show what the receiver takes at most.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from suite import ceiling
 from suite.peers import Absent, end_process, free_port, smtp_sink, wait_for
 from suite.running import Found, Loaded, Run, Start, Throughput
 from suite.secured import write_certificate
@@ -29,6 +30,7 @@ __all__ = ["library"]
 
 _MESSAGE = b"From: load@src.test\r\nTo: someone@hold.test\r\nSubject: load\r\n\r\n" + (b"x" * 78 + b"\r\n") * 50
 _ENVELOPE = ("load@src.test", ["someone@hold.test"])
+_COMMANDS = b"MAIL FROM:<load@src.test>\r\nRCPT TO:<someone@hold.test>\r\nDATA\r\n"
 _TLS_SINK = """
 import asyncio, ssl, sys
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
@@ -240,6 +242,18 @@ def _nodemailer(connections: int) -> _Send:
     return send
 
 
+def _raw(connections: int, tls: bool) -> dict[str, _Send]:
+    """Raw sockets, in clear only; with 0 connections, one message at a time on one."""
+
+    def send(receiver: _Receiver, amount: int) -> float:
+        content = _MESSAGE + b".\r\n"
+        if not connections:
+            return ceiling.one_at_a_time(receiver.port, _COMMANDS, content, amount)
+        return ceiling.in_line(receiver.port, _COMMANDS, content, amount, connections)
+
+    return {} if tls else {"raw sockets": send}
+
+
 def _absent(why: str) -> _Send:
     def send(receiver: _Receiver, amount: int) -> float:
         raise Absent(why)
@@ -257,16 +271,34 @@ def library(run: Run, found: Found) -> None:
         over = " over TLS" if tls else ""
         sides: Mapping[str, _Send]
         for what, sides, aims in (
-            ("1 connection, Client", {"posthouse": _blocking_client, "smtplib": _smtplib}, {"smtplib": 1.5}),
+            (
+                "1 connection, Client",
+                {"posthouse": _blocking_client, "smtplib": _smtplib, **_raw(0, tls)},
+                {"smtplib": 1.5},
+            ),
             (
                 "1 connection, AsyncPool",
-                {"posthouse": _async_pool(1), "aiosmtplib": _aiosmtplib(1), "nodemailer": _nodemailer(1)},
+                {
+                    "posthouse": _async_pool(1),
+                    "aiosmtplib": _aiosmtplib(1),
+                    "nodemailer": _nodemailer(1),
+                    **_raw(1, tls),
+                },
                 {"aiosmtplib": 2.0},
             ),
-            ("20 connections, Pool", {"posthouse": _blocking_pool(20), "smtplib (1)": _smtplib}, {"smtplib (1)": 1.5}),
+            (
+                "20 connections, Pool",
+                {"posthouse": _blocking_pool(20), "smtplib (1)": _smtplib, **_raw(20, tls)},
+                {"smtplib (1)": 1.5},
+            ),
             (
                 "20 connections, AsyncPool",
-                {"posthouse": _async_pool(20), "aiosmtplib": _aiosmtplib(20), "nodemailer": _nodemailer(20)},
+                {
+                    "posthouse": _async_pool(20),
+                    "aiosmtplib": _aiosmtplib(20),
+                    "nodemailer": _nodemailer(20),
+                    **_raw(20, tls),
+                },
                 {"aiosmtplib": 5.0},
             ),
         ):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,6 +16,7 @@ from posthouse import CannotConnect, LocalError, SendResult, SettingError, Timed
 from posthouse.client.features import PHASES
 from posthouse.core import Address, Envelope, Recipient, Result
 from posthouse.sending import verp
+from posthouse.sending.options import SendOptions
 
 MESSAGE = b"From: ann@a.example\nTo: b@b.example, c@b.example, d@b.example\nSubject: hi\n\nhello\n"
 THREE = ("b@b.example", "c@b.example", "d@b.example")
@@ -255,14 +257,75 @@ def test_clients_and_pools_have_no_other_options(make: Any) -> None:
         make("smtp://192.0.2.1", lokal_name="a.example")
 
 
-def test_sizes_and_series_of_a_wrong_type_are_named() -> None:
-    with pytest.raises(LocalError, match="size='5': a pool has 1 to 1,000 connections"):
-        posthouse.Pool("memory:", size="5")  # type: ignore[arg-type]
-    with posthouse.Pool("memory:") as pool:
-        with pytest.raises(TypeError, match="bytes is no series of messages; give a list, or call send for one"):
-            pool.send_many(b"From: a@a.example")  # type: ignore[arg-type]
-        with pytest.raises(LocalError, match="ahead='2': a number of messages"):
-            pool.send_many([MESSAGE], ahead="2")  # type: ignore[typeddict-item]
+#: Options of a session with a server, each with a value of a wrong type.
+WRONG_OPTIONS: dict[str, Any] = {
+    "tls": 1,
+    "ca": 5,
+    "name": 5,
+    "mechanisms": "PLAIN",
+    "allow_plain_text": "no",
+    "source": 1,
+    "local_name": b"a.example",
+    "proxy": 5,
+    "connect_timeout": True,
+    "reply_timeout": b"3",
+    "final_timeout": [],
+    "key": 4,
+}
+
+
+def test_each_option_has_a_case_of_a_wrong_type() -> None:
+    assert set(WRONG_OPTIONS) == set(SendOptions.__annotations__)
+
+
+@pytest.mark.parametrize("option", [*WRONG_OPTIONS, "timeout", "credentials"])
+def test_an_option_of_a_wrong_type_is_named_at_once(send: Send, option: str) -> None:
+    """Without a connection, and without the value, which may be a password."""
+    value = {**WRONG_OPTIONS, "timeout": True, "credentials": "secret"}[option]
+    server = "smtp://192.0.2.1"
+    makers = (posthouse.Client, posthouse.AsyncClient, posthouse.Pool, posthouse.AsyncPool)
+    for call in (partial(send, MESSAGE, server), *(partial(each, server) for each in makers)):
+        with pytest.raises((LocalError, SettingError), match=option) as caught:
+            call(**{option: value})
+        assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("via", ["memory:", "smtp://192.0.2.1"])
+def test_a_transcript_of_a_wrong_type_is_named_at_once(send: Send, via: str) -> None:
+    with pytest.raises(LocalError, match=r"transcript= must be True, or a function .* not str"):
+        send(MESSAGE, via, transcript="yes")
+    with posthouse.Pool("memory:") as pool, pytest.raises(LocalError, match="transcript="):
+        pool.send(MESSAGE, transcript="yes")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"size": "5"}, {"size": True}, {"idle": True}, {"max_age": []}, {"messages": "3"}, {"rate": 5}], ids=str
+)
+@pytest.mark.parametrize("make", [posthouse.Pool, posthouse.AsyncPool])
+def test_a_limit_of_a_wrong_type_is_named(make: Any, wrong: dict[str, Any]) -> None:
+    (name,) = wrong
+    with pytest.raises(LocalError, match=f"^{name}="):
+        make("memory:", **wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"journal": 7}, {"key": 3}, {"ahead": "2"}, {"ahead": True}, {"progress": 5}, {"timeout": True}],
+    ids=str,
+)
+def test_an_option_of_a_series_of_a_wrong_type_is_named_at_once(wrong: dict[str, Any]) -> None:
+    """``journal=7`` would be the open file of that number."""
+    (name,) = wrong
+    with posthouse.Pool("memory:") as pool, pytest.raises(LocalError, match=f"^{name}="):
+        pool.send_many([MESSAGE], **wrong)
+
+
+def test_one_message_is_no_series() -> None:
+    with (
+        posthouse.Pool("memory:") as pool,
+        pytest.raises(TypeError, match="bytes is no series of messages; give a list, or call send for one"),
+    ):
+        pool.send_many(MESSAGE)  # type: ignore[arg-type]
 
 
 def test_verp_is_true_or_a_template(send: Send) -> None:

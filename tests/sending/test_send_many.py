@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
 from pathlib import Path
@@ -281,8 +282,25 @@ def test_a_connection_that_is_lost_behind_the_content_is_ambiguous_and_the_other
 
 
 @every_colour
-def test_a_server_that_is_down_is_tried_5_times_and_then_told(run: Colour, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("posthouse.sending.pool.pool_engine._FIRST_DELAY", 0.001)
+def test_a_pool_that_is_closed_says_quit_on_all_its_connections_at_once(run: Colour) -> None:
+    """A second is enough for a far server, however many connections there are: none waits for the reply of another."""
+    goes_on = threading.Event()
+    with ScriptedServer({(each, "QUIT", 1): goes_on for each in range(2)}) as server:
+
+        async def scenario(make: Any) -> None:
+            pool = make(server.url, size=2)
+            results = [each async for each in pool.send_many(many(12))]
+            assert all(each.ok for each in results)
+            await pool.close(grace=0.1)
+
+        run(scenario)
+        goes_on.set()
+        server.wait_until(lambda: not server.open_now)
+        assert [each[-1] for each in server.dialogues] == ["QUIT", "QUIT"]
+
+
+@every_colour
+def test_a_server_that_is_down_is_tried_5_times_and_then_told(run: Colour) -> None:
     refused: Script = {(each, "CONNECT", 1): "421 4.3.2 down" for each in range(1, 30)}
     refused[0, "MAIL", 2] = CLOSE
     with ScriptedServer(refused) as server:
@@ -295,6 +313,7 @@ def test_a_server_that_is_down_is_tried_5_times_and_then_told(run: Colour, monke
 
         async def scenario(make: Any) -> None:
             async with make(server.url, size=1) as pool:
+                engine_of(pool).first_delay = 0.001
                 results: list[Any] = []
 
                 async def send() -> None:

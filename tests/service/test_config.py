@@ -489,17 +489,6 @@ def test_what_this_machine_does_not_have(
     assert any(words in each for each in found), found
 
 
-def test_a_key_that_cannot_be_read_is_told_before_mail_goes_unsigned(tmp_path: Path) -> None:
-    text = f'data_dir = "{tmp_path}"\n[[domain]]\nname = "x.test"\nmailboxes = "any"'
-    folder = tmp_path / "dkim" / "x.test"
-    folder.mkdir(parents=True)
-    assert surroundings(parse(text), table_of(text, "x")) == []
-    (folder / "a.pem").write_text("no key")
-    (found,) = surroundings(parse(text), table_of(text, "x"))
-    assert found.startswith(f"DKIM: {folder / 'a.pem'}: the DKIM key cannot be read")
-    assert found.endswith("mail of x.test is not signed once the daemon is started again.")
-
-
 def test_a_module_is_looked_for_without_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "my_package").mkdir()

@@ -14,7 +14,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from posthouse.core import SettingError, StorageError
-from posthouse.service.mailauth.key_store import KEEP, LEAD, KeyState, KeyStore, StoredKey, state_of, zone_text
+from posthouse.service.mailauth.key_store import (
+    KEEP,
+    LEAD,
+    KeyState,
+    KeyStore,
+    StoredKey,
+    state_of,
+    unusable_keys,
+    zone_text,
+)
 
 NOW = 1_795_950_000.0  # 2026-11-29
 DAY = 86_400.0
@@ -125,6 +134,17 @@ def test_a_full_disk_leaves_no_part_of_a_key_and_the_old_one_signs(
     assert sorted(os.listdir(tmp_path / "example.org")) == [f"{first.selector}.pem", "schedule.json"]
     store.generate("example.org", "ed25519", NOW, signs=NOW + LEAD)
     assert len(store.keys("example.org")) == 2
+
+
+def test_a_key_that_cannot_be_read_is_told_before_mail_goes_unsigned(tmp_path: Path) -> None:
+    KeyStore(tmp_path).generate("example.org", "ed25519", NOW, signs=NOW)
+    assert list(unusable_keys(str(tmp_path))) == []
+    assert list(unusable_keys(str(tmp_path / "absent"))) == []
+    path = tmp_path / "example.org" / "a.pem"
+    path.write_text("no key")
+    (found,) = unusable_keys(str(tmp_path))
+    assert found.startswith(f"DKIM: {path}: the DKIM key cannot be read")
+    assert found.endswith("mail of example.org is not signed once the daemon is started again.")
 
 
 def test_times_that_cannot_be_read_are_named(tmp_path: Path) -> None:

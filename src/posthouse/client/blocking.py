@@ -76,6 +76,7 @@ class BlockingSession(BaseSession):
     ) -> None:
         super().__init__(channel, hostname, tls, login)
         self._channel = channel
+        self._quit_said = False
 
     def open(self) -> Greeted:
         """Open the session: greeting, EHLO, STARTTLS and AUTH as its settings say; as ``Session.open``."""
@@ -186,12 +187,20 @@ class BlockingSession(BaseSession):
         channel = self._channel
         try:
             channel.run(lambda: channel.idle)
-            if channel.fault is None and channel.sender.may_send(Quit()):
-                channel.write(channel.sender.send(Quit()))
+            self.say_quit()
+            if self._quit_said:
                 with contextlib.suppress(NetworkError, RemoteError):
                     channel.reply(channel.timeouts.quit, "QUIT")
         finally:
             channel.close("the session was ended with QUIT")
+
+    def say_quit(self) -> None:
+        """Send QUIT, if no message is under way; ``quit`` awaits the reply."""
+        channel = self._channel
+        if channel.fault is None and channel.idle and channel.sender.may_send(Quit()):
+            channel.write(channel.sender.send(Quit()))
+            channel.advance(lambda: channel.answered)  # sends, and waits for nothing
+            self._quit_said = True
 
     @property
     def channel(self) -> BlockingChannel:

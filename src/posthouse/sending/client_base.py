@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from posthouse.client.deadline import Deadline
 from posthouse.core import LocalError, Outcome, Phase, Result
+from posthouse.sending.argument_types import check_transcript
 from posthouse.sending.connection.dialogue_record import DialogueRecord, TranscriptLike
 from posthouse.sending.options import ServerTarget, limit_of
 
@@ -35,6 +36,7 @@ class ClientBase:
     """What both clients have: where they send, who uses them, and where they were made.  Does no I/O."""
 
     def __init__(self, target: ServerTarget, clock: Clock, transcript: TranscriptLike, depth: int) -> None:
+        check_transcript(transcript)
         self._target = target
         self._clock = clock
         self._transcript = transcript

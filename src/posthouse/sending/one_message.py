@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Unpack
 
+from posthouse.sending.argument_types import check_transcript
 from posthouse.sending.messages.batches import transactions
 from posthouse.sending.options import SendOptions, ServerTarget, limit_of
 from posthouse.sending.results import SendResult
@@ -56,6 +57,7 @@ def send(
     batch = transactions(message, envelope, verp)
     route = route_of(via, timeout=timeout, credentials=credentials, options=options)
     if not isinstance(route, ServerTarget):
+        check_transcript(transcript)
         from posthouse.sending.transports.handing_over import handed_over
 
         limit = None if timeout is None else limit_of("timeout", timeout)
@@ -80,6 +82,7 @@ async def asend(
     batch = transactions(message, envelope, verp)
     route = route_of(via, timeout=timeout, credentials=credentials, options=options, asynchronous=True)
     if not isinstance(route, ServerTarget):
+        check_transcript(transcript)
         from posthouse.sending.transports.handing_over import awaited
 
         limit = None if timeout is None else limit_of("timeout", timeout)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from posthouse.client.server_url import ServerAddress
 from posthouse.core import SettingError
+from posthouse.sending.argument_types import check_options
 from posthouse.sending.options import SendOptions, ServerTarget, target_of
 from posthouse.sending.transports import SCHEMES, Transport, scheme_of, transport_of
 
@@ -37,11 +38,17 @@ def route_of(
     """The server that ``via`` names with everything about it, or the transport that it is or names.
 
     Raises ``SettingError`` for a URL that is wrong, for an option that the transport does not have, and where ``via``
-    is None and no default is set.  Where the default is a transport, such options are left aside: the program is the
-    same that sends by a server elsewhere.  Raises ``TypeError`` for an option that does not exist.
+    is None and no default is set; ``TypeError`` for an option that does not exist, ``LocalError`` for an argument of a
+    wrong type.  Where the default is a transport, options for a session are left aside: the program is the same that
+    sends by a server elsewhere.
     """
     if options:
         _check_names(options)
+        check_options(options)
+    if credentials is not None:
+        from posthouse.sending.connection.credentials import check_credentials
+
+        check_credentials(credentials)
     by_default = via is None
     if via is None:
         via = default_via()

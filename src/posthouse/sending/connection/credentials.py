@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from posthouse.client.auth import LoginSettings
     from posthouse.client.server_url import ServerAddress
 
-__all__ = ["CredentialsLike", "OAuthToken", "TokenFunction", "TokenLike", "login_of"]
+__all__ = ["CredentialsLike", "OAuthToken", "TokenFunction", "TokenLike", "check_credentials", "login_of"]
 
 #: Seconds before its end at which a token is not used any more.
 _MARGIN: Final = 60.0
@@ -90,9 +90,16 @@ def login_of(server: ServerAddress, credentials: CredentialsLike | None) -> Logi
             raise LocalError(f"a function gives tokens for a user; write the name into the URL: name@{server.host}")
         source = _TokenSource(credentials, server.host, server.user)
         return LoginSettings(Credentials(server.user), source, mechanisms, server.allow_plain_text)
+    check_credentials(credentials)
+    return LoginSettings(Credentials(*credentials), None, mechanisms, server.allow_plain_text)
+
+
+def check_credentials(credentials: object) -> None:
+    """Raise ``LocalError`` for what are no credentials (``CredentialsLike``)."""
+    if callable(credentials):
+        return
     if not (isinstance(credentials, tuple) and len(credentials) == 2 and all(isinstance(x, str) for x in credentials)):
         raise LocalError("credentials must be a pair of name and password, or a function (host, user, fresh) -> token")
-    return LoginSettings(Credentials(*credentials), None, mechanisms, server.allow_plain_text)
 
 
 class _AwaitedToken:

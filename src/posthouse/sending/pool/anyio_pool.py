@@ -168,8 +168,9 @@ class AnyioPool(TaskPool[_Connection]):
 
     async def _end_within(self, seconds: float, leaving: list[_Connection]) -> None:
         with anyio.move_on_after(seconds):
-            for each in leaving:
-                await each.quit()
+            async with anyio.create_task_group() as ending:  # one round trip for all
+                for each in leaving:
+                    ending.start_soon(each.quit)
             if self._engine.busy:
                 self._less_busy = anyio.Event()
                 await self._less_busy.wait()

@@ -194,8 +194,7 @@ class AsyncPool(TaskPool[_Connection]):
             self._sweeper = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                for each in leaving:
-                    await each.quit()
+                await asyncio.gather(*[each.quit() for each in leaving])  # one round trip for all
                 while self._engine.busy:
                     waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                     self._less_busy.append(waiter)

@@ -73,6 +73,10 @@ class BlockingConnection:
         self.session.cautious = True
         return SessionSending(self.session, call)
 
+    def say_quit(self) -> None:
+        """Say QUIT, and do not wait for the reply."""
+        self.session.say_quit()
+
     def quit(self, seconds: float) -> None:
         """Say QUIT, wait for the reply for at most so long, and close."""
         self.session.limit(Deadline(self._clock, seconds))
@@ -102,5 +106,7 @@ class BlockingTransport(TransportConnection):
         if sending.pending is not None:
             sending.refuse(type(self.transport).__name__)
         return sending
+
+    def say_quit(self) -> None: ...
 
     def quit(self, seconds: float) -> None: ...

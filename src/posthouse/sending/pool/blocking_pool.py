@@ -316,6 +316,8 @@ class Pool(BasePool[_Connection]):
         with self._lock:
             self._engine.close(self._closed_error())
             leaving = self._take_leaving()
+        for each in leaving:  # all together: the grace is for one round trip, and not for one of each connection
+            each.say_quit()
         for each in leaving:
             each.quit(max(0.0, ends - time.monotonic()))
         with self._lock:

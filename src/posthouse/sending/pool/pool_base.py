@@ -22,6 +22,7 @@ from posthouse.client.model import SessionRefused
 from posthouse.core import LocalError, Outcome, Phase, Result, SettingError, TimedOut
 from posthouse.net.system_clock import SystemClock
 from posthouse.protocol import Capabilities
+from posthouse.sending.argument_types import check_transcript
 from posthouse.sending.connection.dialogue_record import DialogueRecord
 from posthouse.sending.messages.batches import EnvelopesLike, transactions
 from posthouse.sending.messages.outgoing import Outgoing
@@ -176,6 +177,8 @@ class BasePool(Generic[C]):
         if seconds is None and isinstance(self._route, ServerTarget):
             seconds = self._route.timeout
         deadline = Deadline(self._clock, seconds)
+        if transcript is not False:
+            check_transcript(transcript)
         record = DialogueRecord(transcript, str(self._route), logs=False) if transcript else None
         return [PoolCall(each, deadline, began, record) for each in transactions(message, envelope, verp)]
 

@@ -1,23 +1,22 @@
 """Bookkeeping of a connection pool without I/O, clock, lock or colour: which request has which connection, which
 requests wait, when a connection is opened or closed, and when nothing is tried.
 
-The drivers (``blocking_pool``, ``async_pool`` and ``anyio_pool``) call one method at a time and do the I/O between the
-calls.  No method waits, so each change of state is one step: a
-connection slot belongs to one request or to none, whenever a caller is cancelled or its thread raises.
+The drivers (``blocking_pool``, ``async_pool``, ``anyio_pool``) call one method at a time and do the I/O between the
+calls; times are seconds on a monotonic clock.  No method waits, so each change of state is one step: a connection slot
+belongs to one request or to none, whenever a caller is cancelled or its thread raises.
 
     WAITING ──→ OPENING ──→ USING ──→ ENDED
        │           │          ↑ ↓
        │           │          (lost: a kept connection was dead; the request opens a fresh one)
        └→ REFUSED ←┘
 
-* Order: requests are served first come, first served; the first one alone may take what is free.
+* Order: first come, first served; the first request alone may take what is free.
 * Connections: the one that was used last is taken first, so that connections which are not needed expire.
-* Failures: after an attempt to open a connection has failed, the next attempt waits 0.5 s, then 1 s, 2 s … 30 s, varied
-  by 10 % either way; one request at a time tries.  A request that would have to wait for longer than its patience is
-  refused with the last failure.  Nothing is queued again: the request whose attempt failed has the failure.
+* Failures: after an attempt to open a connection has failed, the next waits 0.5 s, then 1 s, 2 s … 30 s, varied by 10 %
+  either way; one request at a time tries.  A request that would wait for longer than its patience is refused with the
+  last failure.  Nothing is queued again: the request whose attempt failed has the failure.
 * 421: a host that turns one more connection away while others are open has said how many it takes.  That number is the
   size for a minute, and the request stands first in the queue again.
-* Times are seconds on a monotonic clock, given by the caller.
 """
 
 from __future__ import annotations
@@ -128,6 +127,7 @@ class PoolEngine(Generic[C]):
 
     def __init__(self, limits: PoolLimits, random: Uniform) -> None:
         self.limits = limits
+        self.first_delay = _FIRST_DELAY  # seconds, after the first failure
         #: Connections that are no part of the pool any more; the caller says QUIT and closes them.
         self.leaving: list[C] = []
         self.closed = False
@@ -250,7 +250,7 @@ class PoolEngine(Generic[C]):
         self._opening -= 1
         self._failures += 1
         self._failure = fault
-        delay = min(_LONGEST_DELAY, _FIRST_DELAY * 2.0 ** min(self._failures - 1, 16))
+        delay = min(_LONGEST_DELAY, self.first_delay * 2.0 ** min(self._failures - 1, 16))
         self._not_before = now + delay * self._random.uniform(0.9, 1.1)
         self._release(request)
         self._unspend(request)

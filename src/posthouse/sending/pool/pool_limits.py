@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from posthouse.core import LocalError
 from posthouse.core.units import read_duration
 
-__all__ = ["Duration", "PoolLimits", "Rate", "read_limits", "read_seconds"]
+__all__ = ["Duration", "PoolLimits", "Rate", "is_number", "read_limits", "read_seconds"]
 
 #: A length of time: seconds, ``timedelta``, or text as ``core.units`` reads it (``"90s"``, ``"10min"``, ``"1h30m"``).
 Duration = float | str | timedelta
@@ -51,9 +51,9 @@ def read_limits(
 ) -> PoolLimits:
     """The limits of a pool from its arguments; None means no limit.  Raises ``LocalError``, which names the
     argument."""
-    if not isinstance(size, int) or not 1 <= size <= _MOST_CONNECTIONS:
+    if not is_number(size) or not 1 <= size <= _MOST_CONNECTIONS:
         raise LocalError(f"size={size!r}: a pool has 1 to {_MOST_CONNECTIONS:,} connections")
-    if messages is not None and messages < 1:
+    if messages is not None and not (is_number(messages) and messages >= 1):
         raise LocalError(f"messages={messages!r}: a connection carries at least 1 message")
     return PoolLimits(
         size,
@@ -64,9 +64,16 @@ def read_limits(
     )
 
 
+def is_number(value: object) -> bool:
+    """Whether a value is a whole number; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def read_seconds(value: Duration, name: str) -> float:
     """A length of time in seconds, 0 or more.  Raises ``LocalError``, which names the argument."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         if isinstance(value, timedelta):
             seconds = value.total_seconds()
         elif isinstance(value, str):

@@ -17,10 +17,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict
 
 from posthouse.core import Address, Envelope, LocalError, Outcome, Recipient, Reply, Result
+from posthouse.sending.argument_types import check_path, wrong_type
 from posthouse.sending.pool.burst import BurstItem
 from posthouse.sending.pool.journal import Journal, results_of
 from posthouse.sending.pool.pool_base import PoolCall
-from posthouse.sending.pool.pool_limits import Duration
+from posthouse.sending.pool.pool_limits import Duration, is_number, read_seconds
 from posthouse.sending.pool.progress import ProgressLike, ProgressMeter
 from posthouse.sending.results import SendResult
 
@@ -104,9 +105,10 @@ class SendMany:
             raise TypeError(f"send_many() has no option {', '.join(sorted(unknown))}")
         values: dict[str, Any] = {**options}
         ahead = values.get("ahead")  # anything, where no type checker has looked
-        if ahead is not None and not (isinstance(ahead, int) and 0 <= ahead <= _MOST_AHEAD):
+        if ahead is not None and not (is_number(ahead) and 0 <= ahead <= _MOST_AHEAD):
             raise LocalError(f"ahead={ahead!r}: a number of messages, 0 to {_MOST_AHEAD:,}")
         path = options.get("journal")
+        _check_types(values)
         self._pool = pool
         self._now = now
         self._most = self._usual = 1 + (_AHEAD * size if ahead is None else ahead)
@@ -267,6 +269,19 @@ class SendMany:
                     item.delivered = item.sending.end(0.0)
         ended = [each for each in begun if each.item is not None and each.item.delivered is not None]
         self._settle(ended, [each for each in begun if each.item is not None and not each.item.tried])
+
+
+def _check_types(values: dict[str, Any]) -> None:
+    """Check the options that are used later only.  Raises ``LocalError``."""
+    journal, key, progress, timeout = (values.get(each) for each in ("journal", "key", "progress", "timeout"))
+    if journal is not None:
+        check_path("journal", journal)
+    if key is not None and not callable(key):
+        raise wrong_type("key", "a function that gives the name of a message", key)
+    if progress is not None and not isinstance(progress, bool) and not callable(progress):
+        raise wrong_type("progress", "True, or a function that is called after each message", progress)
+    if timeout is not None:
+        read_seconds(timeout, "timeout")
 
 
 class _SkipMessage(Exception):

@@ -17,7 +17,7 @@ from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 from posthouse.client.hostname import means_something
-from posthouse.core import PosthouseError, SettingError, StorageError
+from posthouse.core import SettingError
 from posthouse.core.units import size_in_words
 from posthouse.net import Endpoint
 from posthouse.service.config.model import Config
@@ -79,7 +79,6 @@ def surroundings(config: Config, table: Mapping[str, Any]) -> list[str]:
     return [
         *_listeners(config),
         *_certificates(config),
-        *_signing_keys(config),
         *_routes(config),
         *_directories(config, table),
         *_modules(config),
@@ -110,24 +109,6 @@ def _pairs(config: Config) -> list[KeyPair]:
     pairs = [KeyPair(each.tls_cert, each.tls_key) for each in config.listener if each.tls_cert]
     pairs += [KeyPair(each.cert, each.key) for each in config.certificate]
     return list(dict.fromkeys(pairs))
-
-
-def _signing_keys(config: Config) -> Iterator[str]:
-    """The domains whose mail would not be signed after the next start.  A file that this user may not read is none of
-    them: the daemon may be another user."""
-    from posthouse.service.mailauth.key_store import KeyStore, directory_of
-
-    store = KeyStore(directory_of(config.data_dir, config.mailauth.keys))
-    try:
-        domains = store.domains()
-    except StorageError:
-        return
-    for domain in domains:
-        try:
-            store.keys(domain)
-        except PosthouseError as error:
-            if not isinstance(error.__cause__, PermissionError):
-                yield f"DKIM: {error}; as it is, mail of {domain} is not signed once the daemon is started again."
 
 
 def _certificates(config: Config) -> Iterator[str]:

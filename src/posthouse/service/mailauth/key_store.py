@@ -26,13 +26,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from posthouse.core import SettingError, StorageError
+from posthouse.core import PosthouseError, SettingError, StorageError
 from posthouse.mailauth.dkim import DkimKey, zone_lines
 from posthouse.mailauth.dkim.keys import KeyKind
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_domain
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
-__all__ = ["ALGORITHMS", "KEEP", "KeyState", "KeyStore", "LEAD", "StoredKey", "directory_of", "state_of", "zone_text"]
+__all__ = [
+    "ALGORITHMS",
+    "KEEP",
+    "KeyState",
+    "KeyStore",
+    "LEAD",
+    "StoredKey",
+    "directory_of",
+    "state_of",
+    "unusable_keys",
+    "zone_text",
+]
 
 #: Seconds before a new key signs: longer than records stay in caches.
 LEAD: Final = 2 * 86_400.0
@@ -89,6 +100,22 @@ class StoredKey(NamedTuple):
 def directory_of(data_dir: str, configured: str = "") -> str:
     """The directory of the keys: as configured, else ``dkim`` in the data directory."""
     return configured or os.path.join(data_dir, "dkim")
+
+
+def unusable_keys(directory: str) -> Iterator[str]:
+    """A sentence about each domain whose mail would not be signed after the next start.  A file that this user may not
+    read is no reason: the daemon may be another user."""
+    store = KeyStore(directory)
+    try:
+        domains = store.domains()
+    except StorageError:
+        return
+    for domain in domains:
+        try:
+            store.keys(domain)
+        except PosthouseError as error:
+            if not isinstance(error.__cause__, PermissionError):
+                yield f"DKIM: {error}; as it is, mail of {domain} is not signed once the daemon is started again."
 
 
 def state_of(key: StoredKey, keys: Sequence[StoredKey], now: float) -> tuple[KeyState, float]:
