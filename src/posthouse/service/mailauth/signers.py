@@ -57,7 +57,7 @@ class Signers:
     def load(self) -> None:
         """Read the keys, if the directory has changed since the last time.
 
-        A domain of which a key cannot be read keeps those that it had, at a start the other ones, and the fault is told.
+        A domain of which a key cannot be read keeps those that it had, at a start the others; the fault is told.
         """
         try:
             stamp = self._store.stamp()
