@@ -103,8 +103,8 @@ def directory_of(data_dir: str, configured: str = "") -> str:
 
 
 def unusable_keys(directory: str) -> Iterator[str]:
-    """A sentence about each domain whose mail would not be signed after the next start.  A file that this user may not
-    read is no reason: the daemon may be another user."""
+    """A sentence about each domain with a key that cannot be read.  A file that this user may not read is none: the
+    daemon may be another user."""
     store = KeyStore(directory)
     try:
         domains = store.domains()
@@ -115,7 +115,7 @@ def unusable_keys(directory: str) -> Iterator[str]:
             store.keys(domain)
         except PosthouseError as error:
             if not isinstance(error.__cause__, PermissionError):
-                yield f"DKIM: {error}; as it is, mail of {domain} is not signed once the daemon is started again."
+                yield f"DKIM: {error}; as it is, mail of {domain} is signed with its other keys alone, if any."
 
 
 def state_of(key: StoredKey, keys: Sequence[StoredKey], now: float) -> tuple[KeyState, float]:
@@ -163,8 +163,8 @@ class KeyStore:
             raise _unreadable(self.directory, error) from error
         return sorted(found)[:_MOST_DOMAINS]
 
-    def keys(self, domain: str) -> tuple[StoredKey, ...]:
-        """The keys of a domain, oldest first."""
+    def keys(self, domain: str, *, usable: bool = False) -> tuple[StoredKey, ...]:
+        """The keys of a domain, oldest first; with ``usable``, a file that cannot be read or is no key is left out."""
         folder = self.directory / _checked(domain)
         schedule = self._schedule(folder)
         found = []
@@ -176,8 +176,13 @@ class KeyStore:
             raise _unreadable(folder, error) from error
         for name in names[:_MOST_KEYS]:
             path = folder / name
-            key = self._load(folder.name, path)
-            mode, changed = _mode_and_time(path)
+            try:
+                key = self._load(folder.name, path)
+                mode, changed = _mode_and_time(path)
+            except PosthouseError:
+                if usable:
+                    continue
+                raise
             made, signs = schedule.get(path.stem, (changed, 0.0))
             exposed = bool(mode & (stat.S_IRWXG | stat.S_IRWXO))
             found.append(_stored(key, made, signs, path, exposed=exposed))
