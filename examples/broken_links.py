@@ -5,10 +5,11 @@ python broken_links.py http://127.0.0.1:8025 ann@example.org
 
 import json
 import sys
+from typing import Any
 from urllib.request import Request, urlopen
 
 
-def ask(console: str, operation: str, **given: object) -> dict:
+def ask(console: str, operation: str, **given: object) -> Any:
     """The answer of an operation."""
     request = Request(f"{console}/api/{operation}", json.dumps(given).encode(), {"content-type": "application/json"})
     with urlopen(request, timeout=120) as answer:

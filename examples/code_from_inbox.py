@@ -7,9 +7,10 @@ import json
 import sys
 import urllib.parse
 import urllib.request
+from typing import Any
 
 
-def asked(console: str, path: str, **query: str | int) -> dict:
+def asked(console: str, path: str, **query: str | int) -> Any:
     """What the console answers as JSON.  Nothing that is asked for is marked as read."""
     with urllib.request.urlopen(f"{console}{path}?{urllib.parse.urlencode(query)}", timeout=90) as answer:
         return json.load(answer)

@@ -12,7 +12,7 @@ via, operator = sys.argv[1:]
 logging.getLogger().addHandler(MailHandler("app@example.org", operator, via, subject="shop"))
 for number in range(1000):
     try:
-        1 / (number % 10)
+        print(1 / (number % 10))
     except ZeroDivisionError:
         logging.exception("order %d cannot be divided", number)
 # At the end of the program, what waits is sent within 2 s.

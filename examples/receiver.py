@@ -17,7 +17,7 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
-from posthouse.core import Envelope, Recipient, Reply, Verdict
+from posthouse.core import Envelope, Recipient, Remark, Reply, Verdict
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import Greet, Mail, Rcpt
 from posthouse.server import Peer, Server
@@ -35,6 +35,9 @@ class FileIntake:
 
     def write(self, chunk: bytes) -> None:
         self.file.write(chunk)
+
+    def remarked(self, remarks: tuple[Remark, ...]) -> None:
+        pass  # what a lenient server has tolerated; this one is strict
 
     async def commit(self) -> tuple[Verdict, ...]:
         try:

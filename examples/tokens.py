@@ -18,7 +18,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -66,11 +66,11 @@ class SignedTokens:
     def __call__(self, token: str) -> dict[str, Any] | None:
         try:
             header, claims, signature = token.split(".")
-            head, facts = (json.loads(decoded(part)) for part in (header, claims))
+            head, facts = json_object(header), json_object(claims)
             signed = decoded(signature)
         except ValueError:
             return None
-        if not (isinstance(head, dict) and isinstance(facts, dict)) or "crit" in head:
+        if "crit" in head:
             return None
         if not any(verifies(key, head, f"{header}.{claims}".encode(), signed) for key in self.keys_for(head)):
             return None
@@ -102,6 +102,14 @@ def meant_for(claims: dict[str, Any], audience: str) -> bool:
     """Whether a token is for this service, and not one that another service was given."""
     named = claims.get("aud")
     return audience in (named if isinstance(named, list) else [named])
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """A JSON object in base64url.  Raises ``ValueError`` for anything else."""
+    found: Any = json.loads(decoded(text))
+    if not isinstance(found, dict):
+        raise ValueError("this is no JSON object")
+    return cast("dict[str, Any]", found)
 
 
 def decoded(text: str) -> bytes:

@@ -20,7 +20,7 @@ from posthouse import __version__, core
 from posthouse.cli import ACTS, COMMANDS, exit_codes
 from posthouse.cli import posthouse as root
 from posthouse.cli.probe import url_of
-from posthouse.client.model import LoginFailed, SessionRefused
+from posthouse.client.model import LoginFailed, SessionRefused, TlsUnavailable
 from posthouse.core._mypyc import compiled
 from posthouse.net.hosts import NoSuchHost
 from posthouse.service import OPERATIONS
@@ -339,6 +339,9 @@ def test_the_exit_code_of_each_error(error: BaseException, code: int) -> None:
         (_error(core.Unreachable("x"), OSError(errno.ENETUNREACH, "x")), "see whether this machine has a network"),
         (SessionRefused("x", core.Reply(421, "4.7.0", "busy")), "try again later"),
         (SessionRefused("x", core.Reply(554, "5.7.1", "no")), "its operator can say why"),
+        (TlsUnavailable("x refused STARTTLS", core.Reply(454, "4.7.0", "not now")), "try again later"),
+        (TlsUnavailable("x does not offer STARTTLS; something may have taken it out", None), ""),
+        (core.TlsFailed("x ended the connection during the TLS handshake"), "its operator can say why"),
         (core.Broken("the peer closed the connection"), "see whether this port is one for mail"),
         (core.TimedOut("no answer"), "see whether the host is up"),
         (core.RemoteError("the peer sent a line that is no reply"), "see whether this port is one for mail"),

@@ -102,6 +102,7 @@ def test_a_key_that_others_may_read_is_told(keys: Keys) -> None:
     ("arguments", "code", "said"),
     [
         (["keygen", "no domain"], 65, "is no domain name"),
+        (["keygen", "localhost"], 65, '"localhost" is no domain name with two labels or more; write one such as'),
         (["show", "example.org"], 65, "make one with: posthouse dkim keygen example.org"),
         (["rotate", "example.org"], 65, "there is no DKIM key of example.org"),
         (["keygen", "x.test", "--algorithm", "both", "--selector", "a"], 65, "two keys cannot have one selector"),

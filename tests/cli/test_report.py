@@ -71,3 +71,9 @@ def test_files_without_a_report_are_named(ran, reports: Path) -> None:
     assert missing.code == 66
     assert "four has no report: it cannot be read: No such file" in missing.err
     assert missing.out.startswith("example.org  100 messages")
+
+
+def test_a_directory_without_files_is_named(ran, tmp_path: Path) -> None:
+    (tmp_path / "inside").mkdir()
+    got = ran("report", "dmarc", str(tmp_path))
+    assert (got.code, got.err) == (65, f"{tmp_path} has no report: no file is in this directory.\n")

@@ -292,7 +292,8 @@ def test_what_a_user_gives_up_is_noted_once_it_is_final(tmp_path: Path) -> None:
         async def store(*names: str) -> str:
             incoming = spool.receive()
             incoming.write(b"Subject: x\r\n\r\nhello\r\n")
-            recipients = tuple(Recipient(Address(name, "x.test")) for name in names)
+            alias = (Address("team", "x.test"),)  # led to each of them, and is not told
+            recipients = tuple(Recipient(Address(name, "x.test"), originals=alias) for name in names)
             envelope = Envelope(Address("bob", "here.test"), recipients)
             now = clock.time()
             await incoming.commit(

@@ -16,7 +16,7 @@ from posthouse import CannotConnect, LocalError, SendResult, SettingError, Timed
 from posthouse.client.features import PHASES
 from posthouse.core import Address, Envelope, Recipient, Result
 from posthouse.sending import verp
-from posthouse.sending.options import SendOptions
+from posthouse.sending.options import SendOptions, target_of
 
 MESSAGE = b"From: ann@a.example\nTo: b@b.example, c@b.example, d@b.example\nSubject: hi\n\nhello\n"
 THREE = ("b@b.example", "c@b.example", "d@b.example")
@@ -318,6 +318,13 @@ def test_an_option_of_a_series_of_a_wrong_type_is_named_at_once(wrong: dict[str,
     (name,) = wrong
     with posthouse.Pool("memory:") as pool, pytest.raises(LocalError, match=f"^{name}="):
         pool.send_many([MESSAGE], **wrong)
+
+
+def test_minutes_are_written_alike_for_clients_and_pools(send: Send) -> None:
+    assert send(MESSAGE, "memory:", timeout="10min").ok
+    assert target_of("smtp://127.0.0.1?timeout=1h10min").timeout == 4_200.0
+    with posthouse.Pool("memory:", timeout="10min") as pool:
+        assert pool.send(MESSAGE).ok
 
 
 def test_one_message_is_no_series() -> None:

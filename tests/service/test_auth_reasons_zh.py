@@ -44,6 +44,9 @@ def test_reasons_of_spf(domain: str) -> None:
         assert is_chinese(chinese_auth_reason(reason)), reason
     reason = answer(check_spf("192.0.2.1", "", "localhost"), ZONE).reason
     assert chinese_auth_reason(reason) == "“localhost”不是含两段以上的域名"
+    reason = answer(check_spf("192.0.2.1", "", ""), ZONE).reason
+    assert reason == "no domain is given: neither the sender nor HELO names one"
+    assert is_chinese(chinese_auth_reason(reason))
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,13 @@ def test_a_configuration_with_which_the_daemon_would_not_start_cannot_be_used(
     (problem,) = report.problems
     assert problem.startswith(f"certificate {files.key}: it cannot be read")
     assert problem not in report.advice
+    files = issue(authority, tmp_path, "mx.example.net")
+    os.chmod(files.key, 0o600)
+    (tmp_path / "c.toml").write_text(text.replace("[[domain]]", f'tls_client_ca = "{tmp_path}/none.pem"\n[[domain]]'))
+    report = asyncio.run(OPERATIONS["check config"].run(None, path=str(tmp_path / "c.toml")))
+    (problem,) = report.problems
+    assert problem.startswith(f"certificate {tmp_path}/none.pem: it cannot be read")
+    assert problem not in report.advice
 
 
 def test_check_config_tells_of_the_end_the_name_and_what_cannot_be_used(authority: trustme.CA, tmp_path: Path) -> None:

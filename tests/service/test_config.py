@@ -470,6 +470,8 @@ def test_nothing_is_said_about_a_configuration_that_finds_all_it_needs(tmp_path:
         ('[[listener]]\nbind = "unix:/no/such/place/s"', "the directory /no/such/place does not exist"),
         ('[[domain]]\nname = "x.test"\ndeliver = "python:no_such_module:f"', 'there is no module "no_such_module"'),
         ('[[domain]]\nname = "x.test"\ndeliver = "python:email.nothing:f"', 'there is no module "email.nothing"'),
+        ('accounts = "python:no_such_module:f"', 'accounts: there is no module "no_such_module"; correct the name'),
+        ('accounts = "dovecot:/nowhere/auth"', "accounts: there is no socket /nowhere/auth, so nobody can log in"),
         ('[spool]\nmin_free = "1000000GiB"', "less than min_free"),
     ],
 )

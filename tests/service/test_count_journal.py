@@ -77,6 +77,39 @@ def test_the_file_of_a_live_process_is_left_alone_and_is_private(tmp_path: Path)
     assert journal.take() == ({}, None)
 
 
+def test_a_new_file_that_another_process_takes_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process looks for files of the dead between the moments at which one is made and is locked."""
+    taken: list[Path] = []
+    held: list[JournalFile] = []
+    flock = fcntl.flock
+
+    def late(descriptor: int, how: int) -> None:
+        assert how & fcntl.LOCK_NB, "a message would wait for another process"
+        if len(taken) < 3 and not how & fcntl.LOCK_UN:
+            (path,) = set(tmp_path.iterdir()) - {each.path for each in held}
+            taken.append(path)
+            other = JournalFile(path, os.open(path, os.O_RDONLY))
+            flock(other.descriptor, fcntl.LOCK_EX)
+            if len(taken) < 3:
+                other.remove()
+            else:
+                held.append(other)
+        flock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    journal = CountJournal(tmp_path)
+    journal.count(ONE)
+    monkeypatch.undo()
+    assert len(taken) == 3
+    assert journal.path is not None
+    assert journal.path not in taken
+    _, file = journal.take()
+    assert file is not None
+    assert file.counts() == {ONE: 1}
+    file.remove()
+    held[0].remove()
+
+
 @pytest.mark.parametrize("line", [b"+[20000,[", b"1", b"-9\n0\n", b"7\n0\n", b"+{}\n0\n", b"\xff\n0\n", b"\n0\n"])
 def test_a_file_counts_up_to_its_first_malformed_line(tmp_path: Path, line: bytes) -> None:
     journal = CountJournal(tmp_path)

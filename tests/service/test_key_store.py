@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import stat
@@ -12,8 +13,17 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from posthouse.core import SettingError
-from posthouse.service.mailauth.key_store import KEEP, LEAD, KeyState, KeyStore, StoredKey, state_of, zone_text
+from posthouse.core import SettingError, StorageError
+from posthouse.service.mailauth.key_store import (
+    KEEP,
+    LEAD,
+    KeyState,
+    KeyStore,
+    StoredKey,
+    state_of,
+    unusable_keys,
+    zone_text,
+)
 
 NOW = 1_795_950_000.0  # 2026-11-29
 DAY = 86_400.0
@@ -100,6 +110,41 @@ def test_a_file_that_is_no_key_is_named(tmp_path: Path, octets: bytes, said: str
     with pytest.raises(SettingError, match=said) as caught:
         KeyStore(tmp_path).keys("example.org")
     assert str(folder / "mail.pem") in str(caught.value)
+
+
+def test_a_full_disk_leaves_no_part_of_a_key_and_the_old_one_signs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = KeyStore(tmp_path)
+    first = store.generate("example.org", "ed25519", NOW, signs=NOW)
+    real, calls = os.fsync, []
+
+    def full(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) > 1:  # the schedule is written, the key is not
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match=r"\.pem cannot be written \(No space left on device\); make room there"):
+        store.generate("example.org", "ed25519", NOW, signs=NOW + LEAD)
+    monkeypatch.undo()
+    assert len(calls) == 2
+    assert [each.selector for each in store.keys("example.org")] == [first.selector]
+    assert sorted(os.listdir(tmp_path / "example.org")) == [f"{first.selector}.pem", "schedule.json"]
+    store.generate("example.org", "ed25519", NOW, signs=NOW + LEAD)
+    assert len(store.keys("example.org")) == 2
+
+
+def test_a_key_that_cannot_be_read_is_told_before_mail_goes_unsigned(tmp_path: Path) -> None:
+    KeyStore(tmp_path).generate("example.org", "ed25519", NOW, signs=NOW)
+    assert list(unusable_keys(str(tmp_path))) == []
+    assert list(unusable_keys(str(tmp_path / "absent"))) == []
+    path = tmp_path / "example.org" / "a.pem"
+    path.write_text("no key")
+    (found,) = unusable_keys(str(tmp_path))
+    assert found.startswith(f"DKIM: {path}: the DKIM key cannot be read")
+    assert found.endswith("mail of example.org is signed with its other keys alone, if any.")
 
 
 def test_times_that_cannot_be_read_are_named(tmp_path: Path) -> None:

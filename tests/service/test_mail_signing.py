@@ -224,6 +224,21 @@ def test_a_key_that_cannot_be_read_leaves_the_keys_of_before(signing: SigningHar
     assert signing.signed_by(signing.submit(message())) == [f"{selector}.x.test"]
 
 
+def test_a_key_that_cannot_be_read_does_not_stop_the_others_at_a_start(tmp_path: Path) -> None:
+    before = SigningHarness(tmp_path)
+    selector = before.key("x.test")
+    broken = Path(before.store.keys("x.test")[0].path).with_name("broken.pem")
+    broken.write_bytes(b"")
+    started = SigningHarness(tmp_path)
+    started.signers.load()
+    (fault,) = started.faults
+    assert "or with its other keys" in fault
+    assert str(broken) in fault
+    stored = started.submit(message())
+    broken.unlink()
+    assert started.signed_by(stored) == [f"{selector}.x.test"]
+
+
 def test_keys_that_are_made_later_are_found(signing: SigningHarness) -> None:
     signing.signers.load()
     assert not signing.signers.any

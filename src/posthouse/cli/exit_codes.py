@@ -86,16 +86,18 @@ class CommandFailed(Exception):
 
 def remedy(error: BaseException) -> str:
     """What a person can do about a server that was not reached, or is none for mail; "" for any other error."""
-    from posthouse.core import Broken, RemoteError, TimedOut, Unreachable
-    from posthouse.sending import NoSuchHost, SessionRefused
+    from posthouse.core import Broken, RemoteError, TimedOut, TlsFailed, Unreachable
+    from posthouse.sending import NoSuchHost, SessionRefused, TlsUnavailable
 
     if isinstance(error, NoSuchHost):
         return "see whether the name is written right"
     if isinstance(error, Unreachable):
         number = error.__cause__.errno if isinstance(error.__cause__, OSError) else None
         return _UNREACHABLE.get(number or 0, "see whether a server runs there, and whether this port is the one")
-    if isinstance(error, SessionRefused):
-        return _LATER if error.reply is not None and error.reply.transient else "its operator can say why"
+    if isinstance(error, SessionRefused | TlsUnavailable) and error.reply is not None:
+        return _LATER if error.reply.transient else "its operator can say why"
+    if type(error) is TlsFailed:
+        return "its operator can say why; nothing was sent without TLS"
     if type(error) is Broken:
         return "see whether this port is one for mail and whether the server lets this machine in"
     if type(error) is TimedOut:

@@ -143,7 +143,10 @@ def _without_ours(url: str) -> tuple[str, dict[str, str]]:
 def limit_of(key: str, value: float | str) -> float:
     """A time limit in seconds.  Raises ``SettingError``, which names ``key``."""
     try:
-        seconds = read_duration(value) if isinstance(value, str) else -1.0 if value is True else float(value)
+        if isinstance(value, str):
+            seconds = read_duration(value.strip().replace("min", "m"))  # as the times of a pool are written
+        else:
+            seconds = -1.0 if value is True else float(value)
     except (ValueError, TypeError):
         seconds = -1.0
     if not 0 < seconds <= _LONGEST:

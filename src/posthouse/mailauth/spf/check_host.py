@@ -189,6 +189,8 @@ class _Evaluation:
         """check_host() for a domain (§4.3 to §4.7); ``steps`` are the terms that led to it, none for the first."""
         name = a_labels(domain)
         if name is None or "." not in name or name.startswith("["):
+            if not domain and not steps:
+                return _Found("none", steps, "no domain is given: neither the sender nor HELO names one")
             return _Found("none", steps, f"{domain[:253]!r} is no domain name with two labels or more")
         answer = yield from self._ask(Kind.TXT, name, steps[-1].term if steps else "")
         if answer.status is Status.FAILED:

@@ -96,6 +96,20 @@ def unusable_certificates(config: Config) -> Iterator[str]:
         except SettingError as error:
             if not isinstance(error.__cause__, PermissionError):
                 yield _unusable(error)
+    for refused in _refused_client_cas(config):
+        if not isinstance(refused.__cause__, PermissionError):
+            yield _unusable(refused)
+
+
+def _refused_client_cas(config: Config) -> Iterator[SettingError]:
+    """What is wrong with the files of certificates whose clients may log in."""
+    from posthouse.net.tls_context import client_context
+
+    for path in dict.fromkeys(each.tls_client_ca for each in config.listener if each.tls_client_ca):
+        try:
+            client_context(ca=path)
+        except SettingError as error:
+            yield error
 
 
 def _unusable(error: SettingError) -> str:
@@ -144,6 +158,7 @@ def _certificates(config: Config) -> Iterator[str]:
             yield f"certificate {pair.certificate}: it has no subject alternative name, so clients will refuse it."
         if sentence := open_to_all(pair.key or pair.certificate):
             yield f"certificate {pair.certificate}: {sentence}."
+    yield from map(_unusable, _refused_client_cas(config))
     if (
         any(each.tls != "off" for each in config.listener)
         and pairs
@@ -254,14 +269,21 @@ def _free(path: str) -> int | None:
 
 
 def _modules(config: Config) -> Iterator[str]:
-    for each in config.domain:
-        if each.deliver.kind == "python":
-            name = each.deliver.target.partition(":")[0]
-            if not _module_exists(name):
-                yield (
-                    f'domain {each.name}: there is no module "{name}"; correct the name, or put its directory into '
-                    "PYTHONPATH where posthouse is started."
-                )
+    named = [(f"domain {each.name}", each.deliver.target) for each in config.domain if each.deliver.kind == "python"]
+    if config.accounts.kind == "python":
+        named.append(("accounts", config.accounts.target))
+    for where, target in named:
+        name = target.partition(":")[0]
+        if not _module_exists(name):
+            yield (
+                f'{where}: there is no module "{name}"; correct the name, or put its directory into PYTHONPATH where '
+                "posthouse is started."
+            )
+    if config.accounts.kind == "dovecot" and not os.path.exists(config.accounts.target):
+        yield (
+            f"accounts: there is no socket {config.accounts.target}, so nobody can log in; start Dovecot, or correct "
+            "the path."
+        )
 
 
 def _module_exists(name: str) -> bool:

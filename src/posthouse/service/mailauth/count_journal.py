@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 _MOST_COUNTED: Final = 20_000  # results of one file; more are not counted
+_MOST_TRIES: Final = 100  # new files that other processes take
 _LONGEST_FILE: Final = 64 << 20  # octets of a file that are read
 #: Files that wait while the store cannot be used, and their octets in all: one a minute for half a day.
 MOST_LEFT: Final = 720
@@ -66,14 +67,28 @@ class JournalFile:
 
     @classmethod
     def new(cls, directory: Path) -> JournalFile:
-        """A new file of a name that no other has.  Raises ``OSError``."""
+        """A new file of a name that no other has.  Raises ``OSError``.
+
+        Another process that looks for what the dead have left may lock the file first, and delete it because nothing
+        is in it; then a further file is made.
+        """
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         leave_to_owner(str(directory))
-        path = directory / secrets.token_hex(8)
-        found = cls(path, os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600))
-        fcntl.flock(found.descriptor, fcntl.LOCK_EX)
-        leave_to_owner(str(path), found.descriptor)
-        return found
+        for _ in range(_MOST_TRIES):
+            path = directory / secrets.token_hex(8)
+            found = cls(path, os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND, 0o600))
+            try:
+                fcntl.flock(found.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(found.descriptor).st_nlink:
+                    leave_to_owner(str(path), found.descriptor)
+                    return found
+            except BlockingIOError:
+                pass
+            except BaseException:
+                found.close()
+                raise
+            found.close()
+        raise BlockingIOError(f"{directory}: other processes take each new file")
 
     def counts(self) -> dict[CountedResult, int]:
         """What the file counts, up to its first line that is cut off or malformed.  Raises ``OSError``."""

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import enum
+import errno
 import json
 import os
 import stat
@@ -25,13 +26,24 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from posthouse.core import SettingError, StorageError
+from posthouse.core import PosthouseError, SettingError, StorageError
 from posthouse.mailauth.dkim import DkimKey, zone_lines
 from posthouse.mailauth.dkim.keys import KeyKind
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_domain
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
-__all__ = ["ALGORITHMS", "KEEP", "KeyState", "KeyStore", "LEAD", "StoredKey", "directory_of", "state_of", "zone_text"]
+__all__ = [
+    "ALGORITHMS",
+    "KEEP",
+    "KeyState",
+    "KeyStore",
+    "LEAD",
+    "StoredKey",
+    "directory_of",
+    "state_of",
+    "unusable_keys",
+    "zone_text",
+]
 
 #: Seconds before a new key signs: longer than records stay in caches.
 LEAD: Final = 2 * 86_400.0
@@ -41,6 +53,7 @@ KEEP: Final = 14 * 86_400.0
 ALGORITHMS: Final[Mapping[KeyKind, str]] = {"rsa": "r", "ed25519": "e"}
 
 _SCHEDULE: Final = "schedule.json"
+_EXAMPLE: Final = "write one such as example.org"
 _FILE_AT_MOST: Final = 65_536
 _MOST_DOMAINS: Final = 10_000
 _MOST_KEYS: Final = 100  # of one domain
@@ -89,6 +102,22 @@ def directory_of(data_dir: str, configured: str = "") -> str:
     return configured or os.path.join(data_dir, "dkim")
 
 
+def unusable_keys(directory: str) -> Iterator[str]:
+    """A sentence about each domain with a key that cannot be read.  A file that this user may not read is none: the
+    daemon may be another user."""
+    store = KeyStore(directory)
+    try:
+        domains = store.domains()
+    except StorageError:
+        return
+    for domain in domains:
+        try:
+            store.keys(domain)
+        except PosthouseError as error:
+            if not isinstance(error.__cause__, PermissionError):
+                yield f"DKIM: {error}; as it is, mail of {domain} is signed with its other keys alone, if any."
+
+
 def state_of(key: StoredKey, keys: Sequence[StoredKey], now: float) -> tuple[KeyState, float]:
     """The state of a key among the ``keys`` of its domain, and until when it lasts; 0.0: until a rotation.
 
@@ -134,8 +163,8 @@ class KeyStore:
             raise _unreadable(self.directory, error) from error
         return sorted(found)[:_MOST_DOMAINS]
 
-    def keys(self, domain: str) -> tuple[StoredKey, ...]:
-        """The keys of a domain, oldest first."""
+    def keys(self, domain: str, *, usable: bool = False) -> tuple[StoredKey, ...]:
+        """The keys of a domain, oldest first; with ``usable``, a file that cannot be read or is no key is left out."""
         folder = self.directory / _checked(domain)
         schedule = self._schedule(folder)
         found = []
@@ -147,8 +176,13 @@ class KeyStore:
             raise _unreadable(folder, error) from error
         for name in names[:_MOST_KEYS]:
             path = folder / name
-            key = self._load(folder.name, path)
-            mode, changed = _mode_and_time(path)
+            try:
+                key = self._load(folder.name, path)
+                mode, changed = _mode_and_time(path)
+            except PosthouseError:
+                if usable:
+                    continue
+                raise
             made, signs = schedule.get(path.stem, (changed, 0.0))
             exposed = bool(mode & (stat.S_IRWXG | stat.S_IRWXO))
             found.append(_stored(key, made, signs, path, exposed=exposed))
@@ -170,19 +204,12 @@ class KeyStore:
         schedule[selector] = (now, signs)
         self._write_schedule(folder, schedule)  # first: a key that the schedule does not name would sign at once
         try:
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with _whole(path, replace=False) as file:
+                file.write(key.pem())
         except FileExistsError as error:
             raise SettingError(
                 f"there is a key {selector} of {folder.name} already", remedy="give another --selector"
             ) from error
-        except OSError as error:
-            raise _unwritable(path, error) from error
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(key.pem())
-                file.flush()
-                os.fsync(file.fileno())
-                leave_to_owner(str(path), file.fileno())
         except OSError as error:
             raise _unwritable(path, error) from error
         return _stored(key, now, signs, path, exposed=False)
@@ -257,15 +284,18 @@ class KeyStore:
             name: {"made": made, "signs": signs} for name, (made, signs) in sorted(schedule.items())
         }
         try:
-            with _replacing(path) as file:
+            with _whole(path) as file:
                 file.write(json.dumps(table, indent=1).encode() + b"\n")
         except OSError as error:
             raise _unwritable(path, error) from error
 
 
 @contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Any]:
-    """A new file that takes the place of ``path`` when it is whole."""
+def _whole(path: Path, *, replace: bool = True) -> Iterator[Any]:
+    """A new file that gets the name ``path`` when it is whole: a part of a key stops the domain's other keys.
+
+    Raises ``FileExistsError`` where the name is taken and ``replace`` is false.
+    """
     handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -273,11 +303,13 @@ def _replacing(path: Path) -> Iterator[Any]:
             file.flush()
             os.fsync(file.fileno())
             leave_to_owner(name, file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
+        if replace:
+            os.replace(name, path)
+        else:
+            os.link(name, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
-        raise
 
 
 def _stored(key: DkimKey, made: float, signs: float, path: Path, *, exposed: bool) -> StoredKey:
@@ -299,16 +331,19 @@ def _free_selector(folder: Path, now: float, letter: str) -> str:
 
 def _is_domain(name: str) -> bool:
     try:
-        return domain_to_ascii(name) == name
+        return "." in name and domain_to_ascii(name) == name
     except GrammarError:
         return False
 
 
 def _checked(domain: str) -> str:
     try:
-        return domain_to_ascii(domain.removesuffix("."))
+        name = domain_to_ascii(domain.removesuffix("."))
     except GrammarError as error:
-        raise SettingError(f'"{domain}" is no domain name', remedy="write one such as example.org") from error
+        raise SettingError(f'"{domain}" is no domain name', remedy=_EXAMPLE) from error
+    if "." not in name:
+        raise SettingError(f'"{domain}" is no domain name with two labels or more', remedy=_EXAMPLE)
+    return name
 
 
 def _checked_selector(selector: str) -> None:
@@ -335,4 +370,6 @@ def _unreadable(path: Path, error: OSError) -> StorageError:
 
 
 def _unwritable(path: Path, error: OSError) -> StorageError:
-    return StorageError(f"{path} cannot be written ({error.strerror}); see that the daemon's user may write there")
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    remedy = "make room there" if full else "see that the daemon's user may write there"
+    return StorageError(f"{path} cannot be written ({error.strerror}); {remedy}")

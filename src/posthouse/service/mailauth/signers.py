@@ -57,7 +57,7 @@ class Signers:
     def load(self) -> None:
         """Read the keys, if the directory has changed since the last time.
 
-        A domain whose keys cannot be read keeps those that it had, and the fault is told.
+        A domain of which a key cannot be read keeps those that it had, at a start the others; the fault is told.
         """
         try:
             stamp = self._store.stamp()
@@ -69,17 +69,26 @@ class Signers:
             return
         found = {}
         for domain in domains:
-            try:
-                stored = self._store.keys(domain)
-                ready = {key.selector: self._store.signing_key(key) for key in stored}
-            except PosthouseError as error:
-                self._fault(f"mail of {domain} is signed with the keys of before, if there are any: {error}")
-                if domain in self._domains:
-                    found[domain] = self._domains[domain]
-                continue
-            if stored:
-                found[domain] = _DomainKeys(stored, ready)
+            keys = self._keys_in(domain)
+            if keys.stored:
+                found[domain] = keys
         self._domains, self._stamp = found, stamp
+
+    def _keys_in(self, domain: str) -> _DomainKeys:
+        """The keys of a domain in the store, or what ``load`` has in their place."""
+        try:
+            return self._ready(self._store.keys(domain))
+        except PosthouseError as error:
+            self._fault(f"mail of {domain} is signed with the keys of before or with its other keys, if any: {error}")
+        if domain in self._domains:
+            return self._domains[domain]
+        try:
+            return self._ready(self._store.keys(domain, usable=True))
+        except PosthouseError:
+            return _DomainKeys((), {})
+
+    def _ready(self, stored: Sequence[StoredKey]) -> _DomainKeys:
+        return _DomainKeys(stored, {key.selector: self._store.signing_key(key) for key in stored})
 
     @property
     def any(self) -> bool:

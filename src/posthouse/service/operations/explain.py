@@ -211,6 +211,8 @@ def _nothing_known(asked: str, codes: Sequence[str]) -> SettingError:
 
 
 async def _check_config(context: Context | None, path: str) -> ConfigReport:
+    from posthouse.service.mailauth.key_store import directory_of, unusable_keys  # imports cryptography
+
     try:
         config = load(path)
     except ConfigError as error:
@@ -219,7 +221,8 @@ async def _check_config(context: Context | None, path: str) -> ConfigReport:
         unchecked = [error.unchecked] if error.unchecked else []
         return ConfigReport(path=path, usable=False, problems=problems, advice=unchecked, readable=readable)
     problems = list(unusable_certificates(config))
-    sentences = [*advice(config), *surroundings(config, load_table(path))]
+    keys = unusable_keys(directory_of(config.data_dir, config.mailauth.keys))
+    sentences = [*advice(config), *surroundings(config, load_table(path)), *keys]
     sentences = [each for each in sentences if each not in problems]
     return ConfigReport(path=path, usable=not problems, problems=problems, advice=sentences)
 

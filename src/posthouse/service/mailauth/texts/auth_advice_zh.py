@@ -272,7 +272,12 @@ _TEXTS: Final = tuple(
             r"Sign it: posthouse dkim keygen (\S+) makes a key and shows its record\.",
             "请签名：posthouse dkim keygen {0} 生成密钥并显示其记录。",
         ),
+        (r"SPF is (\S+) for the sender: (.*)\.", "发件人的 SPF 结果为 {0}：{1}。"),
         (r"SPF is (\S+) for (\S+): (.*)\.", "{1} 的 SPF 结果为 {0}：{2}。"),
+        (
+            r"Name a domain that can have a record: with --from the sender, with --helo the host in full\.",
+            "请给出可以有记录的域名：用 --from 给出发件人，用 --helo 给出主机的全名。",
+        ),
         (r"If (\S+) is a host of yours, publish this record\.", "如果 {0} 是你的主机，请发布下面这条记录。"),
         (r"The signature of an unknown domain is (\S+): (.*)\.", "来自未知域的签名，结果为 {0}：{1}。"),
         (r"The signature of (\S+) is (\S+): (.*)\.", "{0} 的签名，结果为 {1}：{2}。"),

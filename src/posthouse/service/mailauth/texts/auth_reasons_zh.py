@@ -21,6 +21,7 @@ _REASONS: Final = tuple(
         (r"no term in the SPF record of (\S+) matches (\S+)", "{0} 的 SPF 记录中没有一项与 {1} 相符"),
         (r"(\S+) publishes no SPF record", "{0} 没有发布 SPF 记录"),
         (r"(\S+) does not exist", "{0} 不存在"),
+        (r"no domain is given: neither the sender nor HELO names one", "没有可查的域名：发件人和 HELO 中都没有"),
         (r"'(.*)' is no domain name with two labels or more", "“{0}”不是含两段以上的域名"),
         (r"(\S+) publishes (\d+) SPF records; one is allowed", "{0} 发布了 {1} 条 SPF 记录，只允许一条"),
         (r"the SPF record of (\S+) has a syntax error in '(.*?)': .*", "{0} 的 SPF 记录中，“{1}”有语法错误"),

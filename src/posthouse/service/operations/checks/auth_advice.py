@@ -39,7 +39,7 @@ def advice_for(found: MessageChecks) -> list[DomainFinding]:
 def _spf(spf: SpfResult) -> Iterator[DomainFinding]:
     if spf.result == "pass":
         return
-    text = f"SPF is {spf.result} for {spf.domain}: {spf.reason}."
+    text = f"SPF is {spf.result} for {spf.domain or 'the sender'}: {spf.reason}."
     match spf.result:
         case "temperror":
             yield DomainFinding("note", text, "Ask again later.")
@@ -47,8 +47,11 @@ def _spf(spf: SpfResult) -> Iterator[DomainFinding]:
             yield DomainFinding("error", text, f"See posthouse check domain {spf.record or spf.domain}.")
         case _:
             level = "error" if spf.result == "fail" else "warning"
+            record = _allowing(spf)
             remedy = f"If {spf.ip} is a host of yours, publish this record."
-            yield DomainFinding("error" if level == "error" else "warning", text, remedy, _allowing(spf))
+            if not record:
+                remedy = "Name a domain that can have a record: with --from the sender, with --helo the host in full."
+            yield DomainFinding("error" if level == "error" else "warning", text, remedy, record)
 
 
 def _allowing(spf: SpfResult) -> str:

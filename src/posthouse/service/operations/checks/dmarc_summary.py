@@ -89,7 +89,7 @@ async def _report(context: Context | None, files: str) -> DmarcSummary:
 def _reports(paths: list[str], unused: list[UnusedFile]) -> Iterator[AggregateReport]:
     from posthouse.mailauth.dmarc.aggregate import UnreadableReport, read_aggregate_report
 
-    for path in _files(paths):
+    for path in _files(paths, unused):
         try:
             yield read_aggregate_report(_octets(path))
         except UnreadableReport as error:
@@ -99,8 +99,8 @@ def _reports(paths: list[str], unused: list[UnusedFile]) -> Iterator[AggregateRe
             unused.append(UnusedFile(path=path, problem=problem, readable=False))
 
 
-def _files(paths: list[str]) -> list[str]:
-    """The files, and those in the directories, in the order of their names."""
+def _files(paths: list[str], unused: list[UnusedFile]) -> list[str]:
+    """The files, and those in the directories, in the order of their names; a directory without any is unused."""
     found = []
     for path in paths:
         try:
@@ -108,8 +108,11 @@ def _files(paths: list[str]) -> list[str]:
         except OSError:  # a file, or what the reading will complain of
             found.append(path)
             continue
-        inside = (os.path.join(path, name) for name in names if not name.startswith("."))
-        found += [each for each in inside if os.path.isfile(each)]
+        places = (os.path.join(path, name) for name in names if not name.startswith("."))
+        inside = [each for each in places if os.path.isfile(each)]
+        found += inside
+        if not inside:
+            unused.append(UnusedFile(path=path, problem="no file is in this directory", readable=True))
     if len(found) > _MOST_FILES:
         raise SettingError(f"these are {len(found):,} files", remedy=f"name at most {_MOST_FILES:,} at a time")
     return found

@@ -28,6 +28,7 @@ async def _findings(context: Context) -> ConfigFindings:
 def _of(context: Context) -> ConfigFindings:
     from posthouse.service.config.advice import advice, surroundings
     from posthouse.service.config_file import load_table
+    from posthouse.service.mailauth.key_store import directory_of, unusable_keys
 
     table: dict[str, Any] = {"data_dir": context.config.data_dir}
     if context.config_file:
@@ -35,7 +36,8 @@ def _of(context: Context) -> ConfigFindings:
             table = load_table(context.config_file)
         except SettingError as error:
             return ConfigFindings(advice(context.config), [str(error)])
-    return ConfigFindings(advice(context.config), surroundings(context.config, table))
+    keys = unusable_keys(directory_of(context.config.data_dir, context.config.mailauth.keys))
+    return ConfigFindings(advice(context.config), [*surroundings(context.config, table), *keys])
 
 
 CHECK_FINDINGS: Final = Operation(
