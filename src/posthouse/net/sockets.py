@@ -205,7 +205,9 @@ class SocketStream(asyncio.BufferedProtocol):
         if self._state is _OPEN:
             data = bytes(self._buffer[:nbytes])
             if nbytes >= _FIRST_READS:
-                self._long_read(nbytes)
+                self._unanswered += nbytes
+                if self._unanswered > _LARGE_READS_FROM:
+                    self._buffer = self._large
             try:
                 self._handler.data_received(data)
             except _FATAL:
@@ -216,11 +218,6 @@ class SocketStream(asyncio.BufferedProtocol):
             self._octets -= nbytes
             if self._octets < 0:
                 self.abort()
-
-    def _long_read(self, nbytes: int) -> None:
-        self._unanswered += nbytes
-        if self._unanswered > _LARGE_READS_FROM:
-            self._buffer = self._large
 
     def eof_received(self) -> bool:
         """The loop has read the end; True keeps the channel open."""
