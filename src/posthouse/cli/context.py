@@ -1,6 +1,6 @@
 """What commands share: the configuration that the options choose, operations by name, signals, and the event loop.
 
-asyncio is imported where it is used: ``send`` to one server does without it, and saves a fifth of its time.
+asyncio is imported where it is used: ``send`` to one server does without it (``sending.blocking_submission``).
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def _send(
         transcript = listener(given["lang"], said, shows=not given["as_json"])
     with _progress(content) as watched:
         if server is None:
-            import asyncio  # a fifth of the command's time; one server is spoken to without it
+            import asyncio
 
             from posthouse.sending import deliver_direct  # imports the DNS resolver and the delivery package
 
