@@ -18,6 +18,7 @@ from posthouse.protocol import (
     STRICT,
     Bdat,
     ContentChunk,
+    EndOfChunk,
     EndOfContent,
     Leniency,
     Mail,
@@ -552,6 +553,48 @@ def test_remarks_belong_to_one_transaction() -> None:
         receiver.send(OK)
     _, end = content_of(receiver, [b"BDAT 0 LAST\r\n"])
     assert end.remarks == ()
+
+
+_MESSAGES = (
+    ("", [b"DATA", b"Subject: x\r\n\r\nclean\r\n.\r\n"]),
+    ("", [b"DATA", b"Subject: x\r\n\r\ncl", b"ean\r\n.\r\n"]),
+    ("", [b"DATA", b"Subject: x\r\n\r\n\xc3\xa9\r\n.\r\n"]),
+    (" BODY=8BITMIME", [b"DATA", b"Subject: x\r\n\r\n\xc3\xa9\r\n.\r\n"]),
+    ("", [b"DATA", b"Subject: x\n\r\nbare\r\n.\r\n"]),
+    ("", [b"DATA", b"From - Tue Mar  3 10:00:00 2026\r\nSubject: x\r\n.\r\n"]),
+    ("", [b"BDAT 10 LAST", b"Subject: x"]),
+    ("", [b"BDAT 3 LAST", b"a\nb"]),
+    ("", [b"BDAT 1", b"\r", b"BDAT 1 LAST", b"\n"]),
+)
+
+
+@given(st.lists(st.sampled_from(_MESSAGES), min_size=1, max_size=6))
+def test_messages_of_one_session_are_read_as_each_in_a_session_of_its_own(
+    messages: list[tuple[str, list[bytes]]],
+) -> None:
+    def sent(receiver: Receiver, parts: list[bytes]) -> tuple[bytes, EndOfContent]:
+        content = b""
+        for part in parts:
+            receiver.receive_data(part + (b"\r\n" if part[:4] in (b"DATA", b"BDAT") else b""))
+            while not isinstance(event := receiver.next_event(), Pause):
+                if isinstance(event, ContentChunk):
+                    content += event.data
+                elif isinstance(event, EndOfContent):
+                    receiver.send(OK)
+                    return content, event
+                elif not isinstance(event, Bdat):
+                    receiver.send(OK if isinstance(event, EndOfChunk) else Reply(354))
+        raise AssertionError("the content did not end")
+
+    one = in_transaction(mail=b"MAIL FROM:<a@b.example>" + messages[0][0].encode())
+    for nth, (mail, parts) in enumerate(messages):
+        if nth:
+            for line in (b"MAIL FROM:<a@b.example>" + mail.encode(), b"RCPT TO:<c@d.example>"):
+                one.receive_data(line + b"\r\n")
+                one.next_event()
+                one.send(OK)
+        alone = in_transaction(mail=b"MAIL FROM:<a@b.example>" + mail.encode())
+        assert sent(one, parts) == sent(alone, parts)
 
 
 def test_a_recipient_beyond_ascii_makes_the_transaction_smtputf8() -> None:

@@ -39,6 +39,9 @@ _STUFFED_LF: Final = re.compile(rb"(?<!\r)\n\.\.")
 # The first line of a message in an mbox file: "From sender weekday month day time …".  A program that took it for text
 # has put ">" in front of it, or another such line above it.
 _MBOX: Final = re.compile(rb">*+From [^ \r\n]+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +[A-Z0-9]")
+# What every such line begins with; fewer octets than that may become one.
+_MAYBE_MBOX: Final = (b">", b"From ")
+_SHORT: Final = 5
 _MBOX_LINES: Final = 10
 _LONGEST_OPENING: Final = 998
 # What a client that ends its lines with LF takes for the end of content.
@@ -66,6 +69,7 @@ class ContentNormaliser:
         "_seven_bit",
         "ended_by_lf",
         "kept",
+        "used",
     )
 
     def __init__(self, *, seven_bit: bool, chunked: bool = False) -> None:
@@ -81,6 +85,12 @@ class ContentNormaliser:
         self.ended_by_lf = False
         #: CRs at the end of a BDAT chunk, whose meaning the next octet decides.
         self.kept = b""
+        #: False while this is as it was made: no content has come, or a message that it had nothing to do with.
+        self.used = False
+
+    def is_for(self, seven_bit: bool, chunked: bool) -> bool:
+        """Whether it was made with these arguments."""
+        return seven_bit is self._seven_bit and chunked is self._chunked
 
     def remarks(self) -> list[Remark]:
         """What was tolerated."""
@@ -98,6 +108,7 @@ class ContentNormaliser:
     def normalise(self, piece: bytes, before: int) -> bytes:
         """A piece with CRLF for each line end.  Its first ``before`` line ends are not the content's own, and its last
         octet is no CR and no bare LF of which more may follow."""
+        self.used = True
         line = self._lines + 1 - before
         first = piece.find(b"\r\r\n")
         if first >= 0:
@@ -130,8 +141,14 @@ class ContentNormaliser:
 
     def passed(self, piece: bytes, over: bool) -> bytes:
         """The octets to hand on in place of a piece with CRLF for each line end; ``over`` if it is the last."""
+        if over and not self.used and not (self._seven_bit and not piece.isascii()) and not _may_be_mbox(piece):
+            return piece
+        self.used = True
         if self._opening:
-            piece = self._opened(piece, over)
+            if self._held or _may_be_mbox(piece):
+                piece = self._opened(piece, over)
+            else:
+                self._opening = False
         if self._seven_bit and not piece.isascii():
             self._seven_bit = False
             at = next(at for at, octet in enumerate(piece) if octet > 127)
@@ -171,6 +188,10 @@ class ContentNormaliser:
         return self.passed(self.normalise(kept, 0) if kept else b"", True)
 
 
+def _may_be_mbox(piece: bytes) -> bool:
+    return len(piece) < _SHORT or piece.startswith(_MAYBE_MBOX)
+
+
 def _line_ends(piece: bytes) -> int:
     """How many line ends there are: CRLF, LF or CR."""
     return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n").count(b"\n")
@@ -182,14 +203,15 @@ class LenientDotReader(DotReader):
     __slots__ = ("_normaliser",)
 
     def __init__(self, normaliser: ContentNormaliser) -> None:
-        super().__init__()
+        DotReader.__init__(self)  # ``super()`` costs more, and this is done for each message
         self._normaliser = normaliser
 
     def feed(self, data: bytes) -> tuple[bytes | InputFault, bytes | None]:
         """See ``DotReader.feed``; there are no faults."""
-        piece, rest = super().feed(data)
+        piece, rest = DotReader.feed(self, data)
         assert isinstance(piece, bytes)
-        self._normaliser.ended_by_lf = data.endswith(_LF_ENDS)
+        if rest is None:
+            self._normaliser.ended_by_lf = data.endswith(_LF_ENDS)
         return self._normaliser.passed(piece, rest is not None), rest
 
     def _faulty(self, piece: bytes, over: bool) -> bytes | InputFault:

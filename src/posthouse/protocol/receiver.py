@@ -147,11 +147,10 @@ class Receiver:
         self._lines = LineReader()
         self._eof = self._tls = False
         self._fatal = False  # the reply that is owed ends the dialogue
-        self._owed = 1  # the greeting
-        self._given = _GREETING_INPUT
+        self._owed, self._given = 1, _GREETING_INPUT
         self._command: Command | None = None
-        self._authenticated = False
-        self._auth_said = False  # only where there is a transcript
+        self._normaliser: ContentNormaliser | None = None  # once a lenient receiver has had content
+        self._authenticated = self._auth_said = False  # the latter only where there is a transcript
         self._hopeless = _HOPELESS * max(self.limits.message, self.limits.chunk, 1)
         self._skip = 0  # octets of a chunk that are read and dropped
         self._skipped: Refused | None = None  # what to tell after that
@@ -170,7 +169,7 @@ class Receiver:
         self._chunk: ChunkReader | None = None  # while a chunk is being read
         self._chunk_cr = False  # the chunk before it ended in CR
         self._dot: DotReader | None = None  # while content after 354 is being read
-        self._normaliser: ContentNormaliser | None = None  # once the content of a lenient receiver has begun
+        self._normaliser = None if self._normaliser is None or self._normaliser.used else self._normaliser
         self._remarks: list[Remark] = []  # on the commands of the transaction
         self._tolerated: Command | None = None  # the last command with remarks,
         self._tolerated_from = 0  # the first of them, and what ``utf8_tolerated`` was before it
@@ -406,9 +405,10 @@ class Receiver:
         return _NEED_DATA if rest is None else self._end_of_content(_CONTENT_END_INPUT)
 
     def _begin_normalising(self, *, chunked: bool) -> ContentNormaliser:
-        if self._normaliser is None:
-            self._normaliser = ContentNormaliser(seven_bit=self._body is Body.SEVENBIT, chunked=chunked)
-        return self._normaliser
+        normaliser, seven_bit = self._normaliser, self._body is Body.SEVENBIT
+        if normaliser is None or not (normaliser.used or normaliser.is_for(seven_bit, chunked)):
+            self._normaliser = normaliser = ContentNormaliser(seven_bit=seven_bit, chunked=chunked)
+        return normaliser
 
     def _end_of_content(self, given: Input) -> EndOfContent:
         self._given = given
@@ -418,7 +418,7 @@ class Receiver:
             self._transcript("S", f"({self._total} octets of content)")
             if given is _CONTENT_END_INPUT:
                 self._transcript("S", ".")
-        found = None if self._normaliser is None else self._normaliser.remarks()
+        found = self._normaliser.remarks() if self._normaliser is not None and self._normaliser.used else None
         if not found and not self._remarks:
             return EndOfContent(self._total, self._owed)
         return EndOfContent(self._total, self._owed, merged([*self._remarks, *(found or ())]))

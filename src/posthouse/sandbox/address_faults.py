@@ -118,6 +118,8 @@ def parse_address_fault(local: str) -> AddressFault | None:
 class AddressFaults:
     """The faults that recipients ask for by their addresses; a ``FaultSource`` for all sessions of one server."""
 
+    by_recipient = True
+
     def __init__(self) -> None:
         self._struck: OrderedDict[str, int] = OrderedDict()
 

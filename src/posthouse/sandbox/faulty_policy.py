@@ -55,6 +55,9 @@ class Strike(NamedTuple):
 class FaultSource(Protocol):
     """Chooser of the faults of a server's sessions."""
 
+    #: Whether a transaction has no fault unless ``watches`` is true of one of its recipients.
+    by_recipient: bool
+
     def strike(self, moment: Moment) -> Strike | None:
         """The fault of this moment, None for none.  A fault that strikes a number of times is counted by the call."""
         ...
@@ -71,7 +74,7 @@ class FaultyPolicy:
     ``abort`` cuts the connection.  ``struck`` is told of each fault and its moment.
     """
 
-    __slots__ = ("_abort", "_clock", "_inner", "_lmtp", "_sender", "_source", "_struck")
+    __slots__ = ("_abort", "_by_recipient", "_clock", "_inner", "_lmtp", "_sender", "_source", "_struck", "_watched")
 
     def __init__(
         self,
@@ -89,7 +92,9 @@ class FaultyPolicy:
         self._abort = abort
         self._lmtp = lmtp
         self._struck = struck
+        self._by_recipient = source.by_recipient
         self._sender: Address | None = None
+        self._watched = False  # a recipient of this transaction
 
     # -- decisions that a fault may change -----------------------------------------------------------------------------
 
@@ -103,21 +108,27 @@ class FaultyPolicy:
 
     def mail(self, mail: Mail) -> Answer:
         self._sender = mail.sender
+        self._watched = False
         answer = self._inner.mail(mail)
-        return self._at(Moment("mail", mail.sender), answer) if self._source.watches("mail") else answer
+        if self._by_recipient or not self._source.watches("mail"):
+            return answer
+        return self._at(Moment("mail", mail.sender), answer)
 
     def rcpt(self, envelope: Envelope, rcpt: Rcpt, accepted: Sequence[Recipient]) -> Answer:
         answer = self._inner.rcpt(envelope, rcpt, accepted)
         address = (rcpt.address,)
-        return (
-            self._at(Moment("rcpt", self._sender, address), answer) if self._source.watches("rcpt", address) else answer
-        )
+        if not self._source.watches("rcpt", address):
+            return answer
+        self._watched = True
+        return self._at(Moment("rcpt", self._sender, address), answer)
 
     def logged_in(self, outcome: Authenticated) -> Answer:
         return self._at(Moment("auth", user=outcome.user), cast(SecuredPolicy, self._inner).logged_in(outcome))
 
     def intake(self, envelope: Envelope) -> Intake | Verdict:
-        addresses = tuple(each.address for each in envelope.recipients)
+        if self._by_recipient and not self._watched:
+            return self._inner.intake(envelope)
+        addresses = tuple([each.address for each in envelope.recipients])
         if not self._source.watches("data", addresses):
             return self._inner.intake(envelope)
         moment = Moment("data", self._sender, addresses)

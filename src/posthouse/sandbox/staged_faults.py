@@ -143,6 +143,8 @@ class Fault:
 class StagedFaults:
     """The faults of one sandbox; a ``FaultSource``."""
 
+    by_recipient = False
+
     def __init__(self) -> None:
         self._faults: tuple[Fault, ...] = ()  # replaced, never changed: the server reads it in another thread
         self._lock = threading.Lock()

@@ -89,7 +89,9 @@ _REPLIES_AT_MOST: Final = 16_384
 #: Octets from which on a piece of input counts for the turn of the loop in which it is read: nearly a whole read, and
 #: more is waiting behind it.
 _LARGE_PIECE: Final = 16_000
-_NO_INPUT: Final = frozenset({State.CLOSED, State.SWITCHING})
+_CLOSED: Final = State.CLOSED  # an attribute of an enumeration costs ten times a global name
+_SWITCHING: Final = State.SWITCHING
+_NO_INPUT: Final = frozenset({_CLOSED, _SWITCHING})
 #: Octets of input that a client may have sent ahead while it does not read its replies; the session of one that has
 #: sent more is aborted.  RFC 2920 §3.1 makes the client read.
 _AHEAD_AT_MOST: Final = 65_536
@@ -299,8 +301,8 @@ class ServerSession:
                     octets = 0
             elif step is not None:
                 self._wait(step)  # type: ignore[arg-type]
-        rests = conduct.rest > 0 or conduct.fruitless or self._choked or self._waiting or not self._turns.is_short
-        if rests or not events or not receiver.has_input or self._draining or receiver.state in _NO_INPUT:
+        over = not receiver.has_input or not events or self._choked or self._waiting or self._draining
+        if over or conduct.rest or conduct.fruitless or not self._turns.is_short or receiver.state in _NO_INPUT:
             self._flush()
             octets = 0
         self._octets_out = octets
@@ -309,9 +311,9 @@ class ServerSession:
         if self._waiting:
             return
         state = receiver.state
-        if state is State.CLOSED:
+        if state is _CLOSED:
             self._end(5.0 if events else _REFUSED_LINGER)
-        elif state is State.SWITCHING:
+        elif state is _SWITCHING:
             self._start_tls()
         elif self._draining and outside_transaction(state):
             self.say_goodbye(GOING_DOWN)

@@ -107,6 +107,8 @@ class _Active:
 class SwitchedFaults:
     """The switches of one daemon, and the faults that addresses ask for; a ``FaultSource`` of all its listeners."""
 
+    by_recipient = False
+
     def __init__(self, clock: Clock, random: Random) -> None:
         self._clock = clock
         self._random = random

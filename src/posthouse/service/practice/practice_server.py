@@ -187,6 +187,8 @@ def protection_of(door: Door) -> Protection:
 class PracticeFaults:
     """The faults that addresses ask for, none of which takes longer than 3 s; a ``FaultSource``."""
 
+    by_recipient = True
+
     def __init__(self) -> None:
         self._faults = AddressFaults()
 
