@@ -48,6 +48,8 @@ def write_reply(reply: Reply, utf8: bool = False) -> bytes:
     unsafe = _UNSAFE_UTF8 if utf8 else _UNSAFE
     prefix = reply.enhanced + " " if reply.enhanced else ""
     room = _LINE - 2 - 4 - len(prefix)
+    if len(reply.text) <= room and reply.text.isascii() and reply.text.isprintable():  # one line, as nearly all are
+        return f"{reply.code} {prefix}{reply.text}\r\n".encode()
     lines = [piece for line in reply.text.split("\n") for piece in _cut(_printable(line, unsafe), room)]
     code = str(reply.code)
     wire = [f"{code}-{prefix}{line}" for line in lines[:-1]]
@@ -76,10 +78,13 @@ def write_content(content: bytes, crlf: bool = False) -> tuple[bytes, bytes]:
     if not crlf and not only_crlf(content):
         raise LocalError(_BARE)
     whole_lines = not content or content.endswith(b"\r\n")
-    if content.find(b".") >= 0:  # done with memchr, and base64 has none; ``in`` takes the octets for a number first
+    # The last dot is found with memrchr: it bounds the search for those at the start of a line, and base64 has none.
+    last = content.rfind(b".") + 1
+    if last:
         if content.startswith(b"."):
             content = b"." + content
-        if content.find(b"\r\n.") >= 0:
+            last += 1
+        if content.find(b"\r\n.", 0, last) >= 0:
             content = content.replace(b"\r\n.", b"\r\n..")
     return content, b".\r\n" if whole_lines else b"\r\n.\r\n"
 

@@ -18,7 +18,7 @@ import msgspec
 from posthouse.core import EventSink
 from posthouse.core.escapes import escaped
 from posthouse.net.clock import Clock
-from posthouse.service.daemon.log_output import LogOutput
+from posthouse.service.daemon.log_output import LogOutput, LogRecord
 
 __all__ = ["EventLog"]
 
@@ -42,7 +42,7 @@ class EventLog(EventSink):
     ) -> None:
         self._clock = clock
         self._form = form
-        output = LogOutput(self._dropped) if write is None else None
+        output = LogOutput(self._dropped, self._line_of) if write is None else None
         self._output = output
         self._write: Callable[[str], object] = write or output  # type: ignore[assignment]
         self._always = always
@@ -57,13 +57,20 @@ class EventLog(EventSink):
             fields = self._always | fields
         if self._take is not None:
             self._take(event, fields, 1)
-        self._write(self._line(event, fields))
+        if self._output is None or "error" in fields:  # the traceback of an exception grows while it is raised further
+            self._write(self._line(event, fields))
+        else:  # made into a line when it is written, so that a message does not wait for that
+            self._output.later((self._clock.time(), event, fields))
 
     def _line(self, event: str, fields: dict[str, Any]) -> str:
+        return self._line_of((self._clock.time(), event, fields))
+
+    def _line_of(self, record: LogRecord) -> str:
+        at, event, fields = record
         if self._form == "json":
             facts = {name: _fact(name, value) for name, value in fields.items() if value is not None and value != ""}
-            return _encoded({"time": self._stamp(), "event": event, **facts})
-        return f"{self._stamp()} {event}{self._text(fields)}"
+            return _encoded({"time": self._stamp(at), "event": event, **facts})
+        return f"{self._stamp(at)} {event}{self._text(fields)}"
 
     def flush(self) -> None:
         """Write the lines that are gathered, if they can be written now."""
@@ -86,7 +93,8 @@ class EventLog(EventSink):
             return
         names = list(fields)
         at = names.index(name) if name in fields else len(names)
-        before = f"{self._stamp()} {event}{self._text({each: fields[each] for each in names[:at]})} {name}="
+        stamp = self._stamp(self._clock.time())
+        before = f"{stamp} {event}{self._text({each: fields[each] for each in names[:at]})} {name}="
         after = self._text({each: fields[each] for each in names[at + 1 :]})
         if not all(values) or _PLAIN.fullmatch("".join(values)) is None:
             values = [self._quoted(value) for value in values]
@@ -111,8 +119,9 @@ class EventLog(EventSink):
                 text += f" {name}={self._quoted(str(_fact(name, value)))}"
         return text
 
-    def _stamp(self) -> str:
-        now = int(self._clock.time() * 1000)
+    def _stamp(self, at: float) -> str:
+        """A time, in seconds since 1970, as lines have it."""
+        now = int(at * 1000)
         if now != self._milli:
             self._milli = now
             seconds, milli = divmod(now, 1000)

@@ -23,9 +23,9 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["LogOutput"]
+__all__ = ["LogOutput", "LogRecord"]
 
 #: Octets of lines that may wait.
 _MOST_WAITING: Final = 1 << 20
@@ -42,15 +42,20 @@ _LONGEST_PAUSE: Final = 1.0
 _GONE: Final = (errno.EPIPE, errno.ECONNRESET, errno.ENOTCONN, errno.EBADF, errno.ENXIO, errno.EIO)
 
 
+#: An event that is made into a line later: when it was (seconds since 1970), its name, and its fields.
+LogRecord = tuple[float, str, dict[str, Any]]
+
+
 class LogOutput:
     """Lines of the event log, written to standard error within 5 ms; outside an event loop, at once.
 
-    ``dropped`` writes the line that says how many lines were dropped.
+    ``dropped`` writes the line that says how many lines were dropped, ``line_of`` that of a record.
     """
 
-    def __init__(self, dropped: Callable[[int], str]) -> None:
+    def __init__(self, dropped: Callable[[int], str], line_of: Callable[[LogRecord], str]) -> None:
         self._dropped_line = dropped
-        self._lines: list[str] = []
+        self._line_of = line_of
+        self._lines: list[str | LogRecord] = []
         self._waiting: deque[tuple[bytes, int]] = deque()  # octets, and how many lines they are
         self._octets = 0
         self._dropped = 0
@@ -60,6 +65,10 @@ class LogOutput:
         self._written_at_exit = False
 
     def __call__(self, line: str) -> None:
+        self.later(line)
+
+    def later(self, line: str | LogRecord) -> None:
+        """One line, or the record that becomes one when it is written; nobody may change its fields."""
         self._lines.append(line)
         if len(self._lines) == 1:
             self._begun()
@@ -93,8 +102,8 @@ class LogOutput:
         if outlet is None:
             outlet = self._outlet = _outlet()
         if self._lines:
-            lines, self._lines = self._lines, []
-            self._take(lines, outlet)
+            gathered, self._lines = self._lines, []
+            self._take([each if isinstance(each, str) else self._line_of(each) for each in gathered], outlet)
         while self._waiting:
             piece, count = self._waiting[0]
             try:

@@ -130,9 +130,10 @@ class SubmittedIntake:
             return self._inner.write(data)
         if terms.hides_client:
             self._inner.hide_client()
-        if not terms.completes or (is_complete(lowered) and not gap(data[:_FIRST_LINE])):
+        has_fields = not gap(data[:_FIRST_LINE])
+        if not terms.completes or (has_fields and is_complete(lowered)):
             return self._inner.write(data)
-        headers = split(data, len(data)).headers
+        headers = data[: end + 2] if end > 0 and has_fields else split(data, len(data)).headers
         rest = data[len(headers) :]
         between = b"" if headers else gap(rest)
         return self._inner.write(completed(headers, self._now(), self._message_id(), self._sender) + between + rest)
