@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from posthouse.core import Address, Envelope, Recipient, StorageError
+from posthouse.core import Address, Envelope, Recipient, StorageError, StorageUncertain
 from posthouse.spool import SqliteSpool
+from posthouse.spool.sqlite.storage.durability import Durable
 from posthouse.spool.sqlite.storage.thread_pool import ThreadPool
 
 pytestmark = pytest.mark.leaves_open("spools that are given up as a crash does")
@@ -112,3 +115,43 @@ def test_a_pool_does_all_work_and_ends() -> None:
     with pytest.raises(RuntimeError, match="has ended"):
         pool.submit(int)
     pool.shutdown()
+
+
+class Deadly(Durable):
+    """A commit that ends the writer's thread, as a fault of the program does."""
+
+    armed = False
+
+    def commit(self, connection: sqlite3.Connection, sql: str = "COMMIT", values: Sequence[object] = ()) -> None:
+        if self.armed:
+            raise SystemExit("a fault")
+        super().commit(connection, sql, values)
+
+
+def test_nobody_waits_for_a_writer_whose_thread_has_ended(tmp_path: Path) -> None:
+    durable = Deadly()
+    said: list[dict[str, Any]] = []
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context))
+        spool = SqliteSpool(tmp_path, time=lambda: NOW, durable=durable)
+        await spool.open(NOW)
+        await store(spool, b"kept\r\n")
+        durable.armed = True
+        async with asyncio.timeout(PATIENCE):
+            results = await asyncio.gather(*[store(spool, b"x\r\n") for _ in range(5)], return_exceptions=True)
+            assert [type(each) for each in results] == [StorageUncertain] * 5
+            with pytest.raises(StorageError, match="has ended"):
+                await store(spool, b"later\r\n")
+            durable.armed = False
+            await spool.close()
+            # Another connection is not kept waiting by the dead thread's transaction, and what was promised is there.
+            other = SqliteSpool(tmp_path, time=lambda: NOW)
+            await other.open(NOW)
+            assert await other.queries.count() >= 1
+            await store(other, b"again\r\n")
+            await other.close()
+
+    asyncio.run(scenario())
+    assert [type(each.get("exception")) for each in said] == [SystemExit]
+    assert "the thread that writes to the spool has ended (SystemExit: a fault)" in said[0]["message"]

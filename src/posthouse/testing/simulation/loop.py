@@ -208,7 +208,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             yield
 
     def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if "spool" in context:  # a spool that was replaced, which is a fault of the day and none of the code
+        if "spool" in context and "exception" not in context:  # a spool that was replaced: no fault of the code
             return
         self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
 

@@ -62,6 +62,8 @@ REPLACED = (
     "the spool was replaced or removed while it was in use; nothing is accepted or delivered any more: put it back as"
     " it should be, and start the daemon again"
 )
+_DEAD = "the thread that writes to the spool has ended"
+_RESTART = "nothing is accepted or delivered any more: start the daemon again, and report this fault"
 _POLL = 0.0005  # seconds between attempts to get the write lock from another process; SQLite's own steps reach 100 ms
 
 
@@ -213,14 +215,32 @@ class Writer:
             return
         opened.put(None)
         del opened
+        ops: list[Op] = []
         try:
             more = True
             while more:
-                ops, more = self._take(connection)
+                more = self._take(connection, ops)
                 for group in _groups(ops):
                     self._settle_group(connection, group)
-        finally:
+                    del ops[: len(group)]
+        except BaseException as fault:
+            self.break_off(f"{_DEAD} ({type(fault).__name__}: {fault}); {_RESTART}", fault)
             self._close(connection)
+            self._fail(ops)
+        else:
+            self._close(connection)
+
+    def _fail(self, ops: list[Op]) -> None:
+        """Fail these operations, and all that come until ``stop``: without a thread nobody would settle them."""
+        taken: list[Op] | None = ops
+        while taken is not None:
+            for op in taken:
+                op.error = op.error or StorageUncertain(self.out_of_order)
+            try:
+                self._loop.call_soon_threadsafe(self._tell, taken)
+            except RuntimeError:  # the loop was closed meanwhile
+                return
+            taken = self._inbound.get()
 
     def _close(self, connection: sqlite3.Connection) -> None:
         if self._disconnect is None:
@@ -228,10 +248,10 @@ class Writer:
         else:
             self._disconnect(connection, self.out_of_order)
 
-    def _take(self, connection: sqlite3.Connection) -> tuple[list[Op], bool]:
-        """Wait for operations, tidying meanwhile; return all that wait, and false if no more will come."""
+    def _take(self, connection: sqlite3.Connection, ops: list[Op]) -> bool:
+        """Wait for operations, tidying meanwhile; add all that wait to ``ops``, and return false if no more will
+        come."""
         inbound = self._inbound
-        ops: list[Op] = []
         rest = _REST
         while True:
             try:
@@ -242,14 +262,14 @@ class Writer:
         waits = self._crowded
         while True:
             if taken is None:
-                return ops, False
+                return False
             ops += taken
             try:
                 taken = inbound.get_nowait()
             except queue.Empty:
                 if not waits or len(ops) >= _ENOUGH:
                     self._crowded = _is_crowd(ops)
-                    return ops, True
+                    return True
                 waits, taken = False, []
                 time.sleep(_COMPANY)
 
@@ -309,13 +329,16 @@ class Writer:
         if is_damage(error):
             self.break_off(damaged(error))
 
-    def break_off(self, sentence: str) -> None:
+    def break_off(self, sentence: str, fault: BaseException | None = None) -> None:
         """Put the writer out of order; from any thread.  The event loop's exception handler is told once."""
         if self.out_of_order:
             return
         self.out_of_order = sentence
+        context: dict[str, Any] = {"message": sentence, "spool": self}
+        if fault is not None:
+            context["exception"] = fault
         with contextlib.suppress(RuntimeError):  # a loop that is closed
-            self._loop.call_soon_threadsafe(self._loop.call_exception_handler, {"message": sentence, "spool": self})
+            self._loop.call_soon_threadsafe(self._loop.call_exception_handler, context)
 
     def _transact(self, connection: sqlite3.Connection, group: list[Op]) -> None:
         once = self._at_once(group) if self._at_once is not None and group[0].fresh else None
