@@ -21,6 +21,7 @@ from posthouse.console.mail_parts import INLINE_TYPES, attachment_header, part_r
 from posthouse.console.pages.message_page import segments
 from posthouse.core import Address, Bytes, Envelope, Recipient
 from posthouse.spool import SqliteSpool
+from posthouse.spool.history import Origin
 from posthouse.spool.interface import StoredMessage
 
 from .conftest import CONFIG, ConsoleHarness
@@ -120,13 +121,20 @@ class Mailbox:
         self.harness = harness
         self.client: TestClient = harness.client
 
-    def keep(self, octets: bytes, inbox: str = "bob@x.test") -> None:
+    def keep(self, octets: bytes, inbox: str = "bob@x.test", source: str = "") -> None:
+        """Put a message into an inbox; with a source, it has been accepted from there."""
+
         async def put() -> None:
             incoming = self.harness.spool.receive()
-            incoming.abort()
             envelope = Envelope(Address("shop", "x.test"), (Recipient(Address("bob", "x.test")),))
             now = self.harness.clock.time()
-            await self.harness.spool.keep(inbox, StoredMessage(incoming.id, envelope, now, len(octets)), Bytes(octets))
+            if source:
+                incoming.write(octets)
+                await incoming.commit(envelope, ["x.test"], received=now, due=now, source=source, arrival=Origin(""))
+            else:
+                incoming.abort()
+            message = StoredMessage(incoming.id, envelope, now, len(octets))
+            await self.harness.spool.keep(inbox, message, Bytes(octets))
 
         self.harness.run(put)
 
@@ -228,6 +236,14 @@ def test_every_tab_of_a_message(mailbox: Mailbox) -> None:
         assert part in mailbox.page(f"/message/1?tab={tab}"), tab
         assert mailbox.page(f"/message/1?tab={tab}&lang=zh")
     assert "frame-phone" in mailbox.page("/message/1?width=phone&dark=1&remote=1")
+
+
+def test_a_message_leads_to_its_session_where_a_client_brought_it(mailbox: Mailbox) -> None:
+    mailbox.keep(RICH, source="mx 192.0.2.1:40000")
+    mailbox.keep(RICH, source="sendmail root")
+    assert 'href="/sessions?source=mx%20192.0.2.1%3A40000"' in mailbox.page("/message/1")
+    assert "/sessions?source=" not in mailbox.page("/message/2")
+    assert "sendmail root" in mailbox.page("/message/2")
 
 
 def test_the_frame_has_its_own_policy_and_pictures_within(mailbox: Mailbox) -> None:
