@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from posthouse.console.mail_html import is_remote, safe_document
 from posthouse.console.mail_parts import INLINE_TYPES, attachment_header, part_response
 from posthouse.console.pages.message_page import segments
 from posthouse.core import Address, Bytes, Envelope, Recipient
+from posthouse.message import parse_mailboxes
+from posthouse.message.reading import read_octets
 from posthouse.spool import SqliteSpool
 from posthouse.spool.history import Origin
 from posthouse.spool.interface import StoredMessage
@@ -352,6 +355,29 @@ def test_compose_offers_a_reply_and_names_a_mistake(mailbox: Mailbox) -> None:
     response = mailbox.client.post("/compose", data={"csrf": token[1], "from": "not an address", "to": "x"})
     assert response.status_code == 400
     assert 'role="alert"' in response.text
+
+
+@pytest.mark.parametrize(
+    "author",
+    [
+        "Shop",
+        "朗瑞",
+        '"Last, First"',
+        r'"The \"best\" \\ one"',
+        "=?utf-8?q?a=40b=2C_c?=",
+        '"(x) [y] : z"',
+        '""',
+        "x" * 200,
+    ],
+)
+def test_a_reply_goes_to_the_author_whatever_the_name(mailbox: Mailbox, author: str) -> None:
+    mailbox.keep(f"From: {author} <ann@x.test>\r\nCc: bob@y.test\r\nSubject: one\r\n\r\nhello\r\n".encode())
+    text = mailbox.page("/compose?all=1")
+    values = {name: unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', text)}
+    [read] = read_octets(f"To: {author} <ann@x.test>\r\n\r\n".encode()).mailboxes("to")
+    [written] = parse_mailboxes(values["to"])
+    assert (written.name, str(written.address)) == (read.name, "ann@x.test")
+    assert values["cc"] == "bob@y.test"
 
 
 # Hostile messages -----------------------------------------------------------------------------------------------------

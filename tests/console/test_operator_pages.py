@@ -284,7 +284,7 @@ def test_a_session_is_a_diagram(harness: ConsoleHarness) -> None:
 def test_a_history_leads_to_the_session_by_which_its_message_came(filled: Filled) -> None:
     history = filled.client.get(f"/history/{filled.ids['far.test']}?lang=zh").text
     assert "送来此邮件的会话" in history
-    (address,) = re.findall(r'href="([^"]+)" data-testid="session"', history)
+    (address,) = re.findall(r'href="([^"]+)" data-testid="brought-by"', history)
     assert "没有保留该会话的记录" in filled.client.get(f"{address}&lang=zh").text
     book = filled.harness.daemon.monitor.sessions
     made = Server(lambda peer: None, network=None, clock=filled.harness.clock, hostname="x")  # type: ignore[arg-type,return-value]

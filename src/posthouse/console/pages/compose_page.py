@@ -14,6 +14,7 @@ from posthouse.console.problems import RequestRefused
 
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
+    from posthouse.message import Mailbox
 
 __all__ = ["BODY_LIMITS", "NAV", "ROUTES"]
 
@@ -21,6 +22,7 @@ __all__ = ["BODY_LIMITS", "NAV", "ROUTES"]
 _MOST_READ: Final = 1 << 20
 _MOST: Final = 24 << 20  # octets of one message's files
 _LINES: Final = re.compile(r"\r\n|\r|\n")
+_SPECIAL: Final = re.compile(r'["\\()<>@,;:\[\]]')
 _WAYS: Final = ("reply", "all", "forward")
 
 
@@ -56,8 +58,8 @@ async def _answer(page: PageRequest, number: int, way: str) -> dict[str, str]:
             raise RequestRefused(f"this message cannot be answered: {error}", 400) from error
         return {
             "from": me,
-            "to": ", ".join(map(str, message.to)),
-            "cc": ", ".join(map(str, message.cc)),
+            "to": ", ".join(map(_written, message.to)),
+            "cc": ", ".join(map(_written, message.cc)),
             "subject": message.subject,
             "text": message.text or "",
             "in_reply_to": " ".join(message.in_reply_to),
@@ -65,6 +67,16 @@ async def _answer(page: PageRequest, number: int, way: str) -> dict[str, str]:
         }
 
     return await asyncio.to_thread(made)
+
+
+def _written(mailbox: Mailbox) -> str:
+    """A mailbox as a person writes it into the form, and as ``Message`` reads it there."""
+    name = " ".join("".join(sign if sign.isprintable() else " " for sign in mailbox.name).split())
+    if not name:
+        return str(mailbox.address)
+    if _SPECIAL.search(name):
+        name = '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
+    return f"{name} <{mailbox.address}>"
 
 
 def _field(form: FormData, name: str) -> str:
