@@ -63,6 +63,30 @@ def test_mail_arrives_is_read_answered_and_found(
     expect(page.get_by_role("heading", level=1)).to_have_text(re.compile("会话 in0"))
 
 
+def test_a_message_is_forwarded_with_its_files(
+    page: Page, browser_thread: BrowserThread, catcher: ServedCatcher
+) -> None:
+    catcher.send(written("Figures"), "ann@a.example")
+    page.goto(f"{catcher.url}/view/latest")
+    page.get_by_role("link", name="Forward").click()
+    expect(page.get_by_label("With the files of the original: numbers.csv")).to_be_checked()
+    page.get_by_role("button", name="Send").click()  # without a recipient, the form itself stops it
+    page.get_by_label("To", exact=True).fill("no address")
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("alert")).to_contain_text("is not a mailbox")
+    expect(page.get_by_label("With the files of the original: numbers.csv")).to_be_checked()
+    page.get_by_label("To", exact=True).fill("bob@b.example")
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("[data-flash]")).to_contain_text("Queued as")
+    assert catcher.run("inbox wait", to="bob@b.example", timeout=60).met
+    page.goto(f"{catcher.url}/view/latest")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Fwd: Figures")
+    number = int(page.locator("article").get_attribute("data-number") or 0)
+    (file,) = [each for each in catcher.run("inbox read", number=number).parts if each.kind == "attachment"]
+    assert (file.name, file.type) == ("numbers.csv", "text/csv")
+    assert catcher.run("inbox part", number=number, part=file.number).content == b"a,b\r\n1,2\r\n"
+
+
 def test_a_message_is_written_as_source(page: Page, browser_thread: BrowserThread, catcher: ServedCatcher) -> None:
     page.goto(f"{catcher.url}/compose?raw=1&lang=zh")
     page.get_by_label("收件人").fill("ann@a.example")
