@@ -94,7 +94,7 @@ class Console:
             *chain.from_iterable(map(self._routes, declared)),
         ]
         if not any(isinstance(each, Page) and each.path == "/" for each in declared):
-            routes.append(Route("/", self._first))
+            routes += [Route("/", self._first), Route(json_path("/"), self._first)]
         self._router = Router(routes, redirect_slashes=True, default=self._no_route)
         self.logins = ConsoleLogins(runner.config, self.settings)
         self.guarded = Guard(
@@ -319,7 +319,8 @@ class Console:
         """The first page where no page module has one: the first of the navigation."""
         page = self.page_request(request)
         for group in self._nav.values():
-            return RedirectResponse(page.url(group[0].path), 302)
+            path = group[0].path
+            return RedirectResponse(page.url(json_path(path) if page.wants_json else path), 302)
         raise NotFound("there is no page")
 
     async def _no_route(self, scope: Scope, receive: Receive, send: Send) -> None:
