@@ -12,6 +12,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from posthouse.console.declarations import Done, NavEntry, Page, PageAction, Shown
 from posthouse.console.mail_parts import octets_of
+from posthouse.console.problem_sentences import problem_sentence
 from posthouse.console.problems import RequestRefused
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ async def _show(page: PageRequest) -> Shown:
     if way == "forward":
         values["carry"] = page.query[way]
     raw = page.query.get("raw") == "1"
-    return Shown("compose_form.html", values, {**await _context(page, values), "raw": raw, "error": ""})
+    return Shown("compose_form.html", values, {**await _context(page, values), "raw": raw, "error": ("", "")})
 
 
 async def _context(page: PageRequest, values: dict[str, str]) -> dict[str, Any]:
@@ -121,7 +122,7 @@ async def _send(page: PageRequest) -> Done | Shown:
         if page.wants_json:
             raise
         values |= {"carry": values["carry"] if values["carry"].isdigit() and len(values["carry"]) < 19 else ""}
-        context = {**await _context(page, values), "raw": raw, "error": str(error)}
+        context = {**await _context(page, values), "raw": raw, "error": problem_sentence(str(error), page.language)}
         return Shown("compose_form.html", values, context, status=400)
     key = "compose.refused" if sent.refused else "compose.sent"
     return Done("/inbox", page.text(key, id=sent.queue_id), sent)
