@@ -10,6 +10,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from posthouse.console.app import Console
 from posthouse.console.http_server import HttpServer
@@ -45,6 +46,8 @@ class LiveConsole:
         self.config = parse(CONFIG) if config is None else config
         self.settings = self.config.console if settings is None else settings
         self.faults: list[dict[str, Any]] = []
+        #: Requests and how each was answered: the status; of a socket 101, or the code by which it was closed.
+        self.answered: list[tuple[str, int]] = []
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="live-console")
         self._error: BaseException | None = None
@@ -91,7 +94,7 @@ class LiveConsole:
                 settings=self.settings,
                 log=self._log,
             )
-            self._server = HttpServer(self.console.guarded)
+            self._server = HttpServer(self._noted())
         except BaseException as error:
             self._error = error
             raise
@@ -99,6 +102,22 @@ class LiveConsole:
             self._ready.set()
         await self._server.serve(self._socket)
         await self.spool.close()
+
+    def _noted(self) -> ASGIApp:
+        """The application, which notes how it answers."""
+
+        async def noted(scope: Scope, receive: Receive, send: Send) -> None:
+            async def note(message: Message) -> None:
+                kind = message["type"]
+                if kind == "http.response.start":
+                    self.answered.append((f"{scope['method']} {scope['path']}", message["status"]))
+                elif kind in ("websocket.accept", "websocket.close"):
+                    self.answered.append((f"WebSocket {scope['path']}", message.get("code", 101)))
+                await send(message)
+
+            await self.console.guarded(scope, receive, note)
+
+        return noted
 
     def _stop(self) -> None:
         self.console.close()

@@ -17,7 +17,8 @@ from posthouse.service import Daemon, parse
 
 
 async def _show(page: PageRequest) -> Shown:
-    return Shown("error.html", {"status": page.number("n", 1, 0, 9), "title": page.path, "detail": page.csrf_token})
+    context = {"detail": page.csrf_token, "spoken": page.language}
+    return Shown("error.html", {"status": page.number("n", 1, 0, 9), "title": page.path}, context)
 
 
 async def _change(page: PageRequest) -> Done:

@@ -90,7 +90,7 @@ def test_no_request_that_the_description_allows_is_a_fault(harness: ConsoleHarne
             continue
 
         @settings(
-            max_examples=2,
+            max_examples=10,
             deadline=None,
             database=None,
             derandomize=True,

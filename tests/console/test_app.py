@@ -32,6 +32,11 @@ def test_the_first_page_leads_somewhere(client: TestClient) -> None:
     found = client.get("/")
     assert found.status_code in (200, 302)
     assert client.get("/", follow_redirects=True).status_code == 200
+    for path, headers in (("/index.json", {}), ("/", {"accept": "application/json"})):
+        twin = client.get(path, headers=headers, follow_redirects=True)
+        assert twin.status_code == 200, path
+        assert twin.headers["content-type"] == "application/json"
+        assert twin.json() == client.get("/inbox.json").json()
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/configuration/nothing", "/static/nothing.css"])

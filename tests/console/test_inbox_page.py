@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from posthouse.console.mail_html import is_remote, safe_document
 from posthouse.console.mail_parts import INLINE_TYPES, attachment_header, part_response
 from posthouse.console.pages.message_page import segments
 from posthouse.core import Address, Bytes, Envelope, Recipient
+from posthouse.message import parse_mailboxes
+from posthouse.message.reading import read_octets
 from posthouse.spool import SqliteSpool
+from posthouse.spool.history import Origin
 from posthouse.spool.interface import StoredMessage
 
 from .conftest import CONFIG, ConsoleHarness
@@ -120,13 +124,20 @@ class Mailbox:
         self.harness = harness
         self.client: TestClient = harness.client
 
-    def keep(self, octets: bytes, inbox: str = "bob@x.test") -> None:
+    def keep(self, octets: bytes, inbox: str = "bob@x.test", source: str = "") -> None:
+        """Put a message into an inbox; with a source, it has been accepted from there."""
+
         async def put() -> None:
             incoming = self.harness.spool.receive()
-            incoming.abort()
             envelope = Envelope(Address("shop", "x.test"), (Recipient(Address("bob", "x.test")),))
             now = self.harness.clock.time()
-            await self.harness.spool.keep(inbox, StoredMessage(incoming.id, envelope, now, len(octets)), Bytes(octets))
+            if source:
+                incoming.write(octets)
+                await incoming.commit(envelope, ["x.test"], received=now, due=now, source=source, arrival=Origin(""))
+            else:
+                incoming.abort()
+            message = StoredMessage(incoming.id, envelope, now, len(octets))
+            await self.harness.spool.keep(inbox, message, Bytes(octets))
 
         self.harness.run(put)
 
@@ -228,6 +239,14 @@ def test_every_tab_of_a_message(mailbox: Mailbox) -> None:
         assert part in mailbox.page(f"/message/1?tab={tab}"), tab
         assert mailbox.page(f"/message/1?tab={tab}&lang=zh")
     assert "frame-phone" in mailbox.page("/message/1?width=phone&dark=1&remote=1")
+
+
+def test_a_message_leads_to_its_session_where_a_client_brought_it(mailbox: Mailbox) -> None:
+    mailbox.keep(RICH, source="mx 192.0.2.1:40000")
+    mailbox.keep(RICH, source="sendmail root")
+    assert 'href="/sessions?source=mx%20192.0.2.1%3A40000"' in mailbox.page("/message/1")
+    assert "/sessions?source=" not in mailbox.page("/message/2")
+    assert "sendmail root" in mailbox.page("/message/2")
 
 
 def test_the_frame_has_its_own_policy_and_pictures_within(mailbox: Mailbox) -> None:
@@ -336,6 +355,29 @@ def test_compose_offers_a_reply_and_names_a_mistake(mailbox: Mailbox) -> None:
     response = mailbox.client.post("/compose", data={"csrf": token[1], "from": "not an address", "to": "x"})
     assert response.status_code == 400
     assert 'role="alert"' in response.text
+
+
+@pytest.mark.parametrize(
+    "author",
+    [
+        "Shop",
+        "朗瑞",
+        '"Last, First"',
+        r'"The \"best\" \\ one"',
+        "=?utf-8?q?a=40b=2C_c?=",
+        '"(x) [y] : z"',
+        '""',
+        "x" * 200,
+    ],
+)
+def test_a_reply_goes_to_the_author_whatever_the_name(mailbox: Mailbox, author: str) -> None:
+    mailbox.keep(f"From: {author} <ann@x.test>\r\nCc: bob@y.test\r\nSubject: one\r\n\r\nhello\r\n".encode())
+    text = mailbox.page("/compose?all=1")
+    values = {name: unescape(value) for name, value in re.findall(r'name="(\w+)" value="([^"]*)"', text)}
+    [read] = read_octets(f"To: {author} <ann@x.test>\r\n\r\n".encode()).mailboxes("to")
+    [written] = parse_mailboxes(values["to"])
+    assert (written.name, str(written.address)) == (read.name, "ann@x.test")
+    assert values["cc"] == "bob@y.test"
 
 
 # Hostile messages -----------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from posthouse.console.charts import Curve, bar, course, spark, time_line
 from posthouse.console.dialogue_view import diagram
 from posthouse.console.rendering import duration
 from posthouse.core import Address, AttemptTrace, ConnectionTrace, Envelope, Outcome, Recipient, Reply, Result
+from posthouse.net import Endpoint
 from posthouse.server import Server
 from posthouse.service.monitor.count_history import CountSample
 from posthouse.spool.history import Origin
@@ -278,6 +279,25 @@ def test_a_session_is_a_diagram(harness: ConsoleHarness) -> None:
     assert "接收SMTP" in text
     assert harness.client.get("/sessions.json?show=failures").json()["sessions"][0]["id"] == "in0.1"
     assert harness.client.get("/sessions/in0.99").status_code == 400
+
+
+def test_a_history_leads_to_the_session_by_which_its_message_came(filled: Filled) -> None:
+    history = filled.client.get(f"/history/{filled.ids['far.test']}?lang=zh").text
+    assert "送来此邮件的会话" in history
+    (address,) = re.findall(r'href="([^"]+)" data-testid="brought-by"', history)
+    assert "没有保留该会话的记录" in filled.client.get(f"{address}&lang=zh").text
+    book = filled.harness.daemon.monitor.sessions
+    made = Server(lambda peer: None, network=None, clock=filled.harness.clock, hostname="x")  # type: ignore[arg-type,return-value]
+    sessions = [made.session(), made.session()]
+    for session in sessions:
+        book.joined("mx", session)  # type: ignore[arg-type]
+    record = book.find(2)
+    assert record is not None
+    record.peer = Endpoint("192.0.2.1", 40000)
+    shown = filled.client.get(f"{address}&lang=en").text
+    assert re.findall(r'data-testid="session"><code>([^<]+)', shown) == ["in0.2"]
+    assert "The session by which a message came from mx 192.0.2.1:40000." in shown
+    assert filled.client.get("/sessions?source=x").status_code == 400
 
 
 def test_tls_is_a_band_from_starttls_on() -> None:

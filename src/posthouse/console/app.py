@@ -26,6 +26,7 @@ from posthouse.console.declarations import NavEntry, Page, PageAction, Shown, js
 from posthouse.console.operating import OperationRunner
 from posthouse.console.page_request import THEMES, PageRequest, Visitor
 from posthouse.console.pages import page_modules
+from posthouse.console.problem_sentences import problem_sentence
 from posthouse.console.problems import PROBLEM_JSON, NotFound, Problem, RequestRefused, problem_of
 from posthouse.console.rendering import environment, page_context
 from posthouse.console.security.console_logins import ConsoleLogins, LoginGate, is_of_inboxes, login_path
@@ -94,7 +95,7 @@ class Console:
             *chain.from_iterable(map(self._routes, declared)),
         ]
         if not any(isinstance(each, Page) and each.path == "/" for each in declared):
-            routes.append(Route("/", self._first))
+            routes += [Route("/", self._first), Route(json_path("/"), self._first)]
         self._router = Router(routes, redirect_slashes=True, default=self._no_route)
         self.logins = ConsoleLogins(runner.config, self.settings)
         self.guarded = Guard(
@@ -319,7 +320,8 @@ class Console:
         """The first page where no page module has one: the first of the navigation."""
         page = self.page_request(request)
         for group in self._nav.values():
-            return RedirectResponse(page.url(group[0].path), 302)
+            path = group[0].path
+            return RedirectResponse(page.url(json_path(path) if page.wants_json else path), 302)
         raise NotFound("there is no page")
 
     async def _no_route(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -344,7 +346,10 @@ class Console:
             headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
         if page.wants_json or page.path.startswith("/api"):
             return Response(msgspec.json.encode(problem), problem.status, headers, PROBLEM_JSON)
-        shown = Shown("error.html", problem, title=problem.title)
+        detail, spoken = problem_sentence(problem.detail, page.language)
+        if problem.detail == page.text("error.path", path=page.path):
+            spoken = page.language
+        shown = Shown("error.html", problem, {"detail": detail, "spoken": spoken}, title=problem.title)
         try:
             content = await self._html(page, shown, asks=problem.status < 500 and bool(page.visitor.name))
         except PosthouseError:  # the daemon has gone meanwhile

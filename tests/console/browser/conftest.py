@@ -96,6 +96,19 @@ def rebinding_browser(browser: Browser, browser_thread: BrowserThread) -> Iterat
     browser_thread.run(made.close)
 
 
+@pytest.fixture
+def foreign_browser(browser: Browser, browser_thread: BrowserThread) -> Iterator[Browser]:
+    """A browser that lets pages of other sites ask this machine, as most do: what stops them is the console."""
+
+    def start() -> Browser:
+        arguments = ["--no-sandbox", "--disable-features=LocalNetworkAccessChecks"]
+        return browser.browser_type.launch(executable_path=shutil.which(_CHROMIUM), args=arguments)
+
+    made = browser_thread.run(start)
+    yield made
+    browser_thread.run(made.close)
+
+
 @pytest.fixture(scope="session")
 def live() -> Iterator[LiveConsole]:
     """The console that listens; all tests of the run share it and its spool."""

@@ -291,7 +291,7 @@ class TestTheMap:
                     served.add(f"{method} {path}")
         mapped = {each.call for each in API_MAP if each.tool != "smtp4dev"}
         served |= {f"GET /view/{{id}}{kind}" for kind in ("", ".html", ".txt")}  # of the pages of messages
-        served.add("GET /readyz")  # of the console itself
+        served |= {"GET /readyz", "GET /metrics"}  # of the console itself
         assert served == mapped
         for each in API_MAP:
             if each.served:
@@ -301,11 +301,28 @@ class TestTheMap:
         for each in API_MAP:
             method, path = (each.here or "GET /api/v1/messages").partition("?")[0].split(" ")
             words = path.split("/")[2:]
-            if words and words[0] in ("inbox", "monitor"):
+            if words and words[0] in ("inbox", "monitor", "check"):
                 operation = OPERATIONS[" ".join(words)]
                 assert method == "POST" or operation.reads, each
             else:
-                assert each.here in {other.call for other in API_MAP} | {""}, each
+                assert f"{method} {path}" in {other.call for other in API_MAP} | {"GET /events"}, each
+
+    def test_every_call_of_smtp4dev_has_a_line(self) -> None:
+        """The calls of its controllers: messages, sessions, mailboxes, server and version; and its hub."""
+        mapped = {each.call.partition("?")[0] for each in API_MAP if each.tool == "smtp4dev"}
+        messages = ("", "/new", "/{id}", "/{id}/raw", "/{id}/source", "/{id}/plaintext", "/{id}/html", "/{id}/download")
+        parts = ("content", "source", "raw")
+        assert mapped == {
+            *(f"GET /api/messages{each}" for each in messages),
+            *(f"GET /api/messages/{{id}}/part/{{part}}/{each}" for each in parts),
+            *(
+                f"POST /api/messages/{each}"
+                for each in ("{id}/markRead", "markAllRead", "{id}/relay", "{id}/reply", "send")
+            ),
+            *("PUT /api/messages", "DELETE /api/messages/{id}", "DELETE /api/messages/*"),
+            *("GET /api/sessions", "GET /api/sessions/{id}", "GET /api/sessions/{id}/log", "DELETE /api/sessions/*"),
+            *("GET /api/mailboxes", "GET /api/version", "GET /api/server", "SignalR /hubs/notifications"),
+        }
 
     def test_the_page_speaks_both_languages(self, http: httpx.Client, catcher: ServedCatcher) -> None:
         assert "the same" in http.get("/api-map").text

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from posthouse.core import SettingError
+from posthouse.net import Endpoint
 from posthouse.service import OPERATIONS, Daemon, parse
+from posthouse.service.monitor.message_source import client_of
 from posthouse.service.operations.monitor.monitor_answers import (
     OverviewReport,
     SessionDialogue,
@@ -112,7 +114,7 @@ async def shown(made: Daemon, entry: SessionEntry) -> list[tuple[str, str]]:
 
 async def ended(made: Daemon, number: int = 1) -> None:
     """Return when so many sessions have ended."""
-    while made.monitor.sessions.open or made.monitor.tally.totals()["sessions"] < number:
+    while made.monitor.tally.totals()["sessions"] - made.monitor.sessions.open < number:
         await asyncio.sleep(0.001)
 
 
@@ -158,6 +160,65 @@ def test_what_was_refused_is_kept_apart_with_its_reason(tmp_path: Path) -> None:
             assert lines[at + 1][0] == "N"
             assert lines[at + 1][1].startswith("RCPT: ")
             assert lines[at + 2] == ("R", refused)
+
+    run(scenario)
+
+
+def test_a_message_leads_to_the_session_by_which_it_came(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with daemon(tmp_path) as made:
+            clients = [await Client.to(made) for _ in range(3)]
+            for client in clients:
+                await client.say(f"EHLO client{clients.index(client)}.test")
+            reply = await clients[1].send()
+            queue_id = reply.rpartition("queued as ")[2].split()[0]
+            explained = await do(made, "explain", what=queue_id)
+            (entry,) = await listed(made, source=explained.message.source)  # while it is open
+            assert ("S", "EHLO client1.test") in await shown(made, entry)
+            for client in clients:
+                await client.quit()
+            await ended(made, 3)
+            assert [each.id for each in await listed(made, source=explained.message.source)] == [entry.id]
+            assert await listed(made, source="mx 192.0.2.1:40000") == []
+            with pytest.raises(SettingError, match="names no client"):
+                await listed(made, source="unknown")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("source", "client"),
+    [
+        ("mx 192.0.2.1:40000", Endpoint("192.0.2.1", 40000)),
+        ("submission 2001:db8::1:587", Endpoint("2001:db8::1", 587)),
+        ("mx [2001:db8::1]:587", Endpoint("2001:db8::1", 587)),
+        ("mx 198.51.100.7:0 (by 192.0.2.1:40000)", Endpoint("192.0.2.1", 40000)),
+        ("lmtp unix socket:0", None),
+        ("sendmail root", None),
+        ("", None),
+        ("mx 192.0.2.1:", None),
+        ("mx 192.0.2.1:٣", None),
+    ],
+)
+def test_the_client_of_a_source(source: str, client: Endpoint | None) -> None:
+    assert client_of(source) == client
+
+
+def test_sessions_with_a_problem_stand_behind_the_open_ones_and_before_the_others(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with daemon(tmp_path) as made:
+            opened = await Client.to(made)
+            bad = await Client.to(made)
+            await bad.say("MAIL FROM:<me@far.test>")  # no EHLO
+            await bad.quit()
+            await ended(made, 1)
+            for number in (2, 3):
+                await (await Client.to(made)).quit()
+                await ended(made, number)
+            assert [each.id for each in await listed(made)] == ["in0.1", "in0.2", "in0.4", "in0.3"]
+            # Of more than are asked for, the newest are chosen.
+            assert [each.id for each in await listed(made, limit=2)] == ["in0.1", "in0.4"]
+            await opened.quit()
 
     run(scenario)
 

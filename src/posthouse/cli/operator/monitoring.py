@@ -36,6 +36,7 @@ def monitor() -> None:
 @click.option("--out", "direction", flag_value="out", help="Only sessions with other hosts.")
 @click.option("--failures", is_flag=True, help="Only sessions in which something went wrong.")
 @click.option("--live", is_flag=True, help="Only sessions that are open.")
+@click.option("--source", default="", help="Only the session that a message with this source came by.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1000), help="How many at most.")
 @with_daemon
 @with_json
@@ -43,12 +44,14 @@ def sessions(
     direction: str | None,
     failures: bool,
     live: bool,
+    source: str,
     limit: int,
     config_file: str | None,
     data_dir: str | None,
     as_json: bool,
 ) -> None:
-    """Show open sessions, and recent ones: the last 200 of each worker process, and its last 100 with a problem.
+    """Show open sessions, and recent ones: the last 200 of each worker process, and its last 100 with a problem, these
+    first.
 
     While this is asked, and for a minute afterwards, the daemon records the dialogue of every session.
     """
@@ -58,6 +61,7 @@ def sessions(
         direction=direction or "",
         failures=failures,
         live=live,
+        source=source,
         limit=limit,
     )
     if as_json:

@@ -92,6 +92,7 @@ _MAILPIT: Final = (
     _served("Mailpit", "GET /view/{id}", "Leads to the page of the message.", "转到邮件页。"),
     _served("Mailpit", "GET /view/{id}.html", "Without what could run.", "去除可执行的内容。"),
     _served("Mailpit", "GET /view/{id}.txt"),
+    _served("Mailpit", "GET /metrics", "With names of its own.", "指标名称不同。"),
     _served("Mailpit", "GET /livez"),
     _served("Mailpit", "GET /readyz"),
     _served("Mailpit", "WebSocket /api/events", "new and stats only.", "只有 new 和 stats。"),
@@ -142,6 +143,9 @@ _SMTP4DEV: Final = (
     ForeignCall("smtp4dev", "GET /api/messages/new?lastSeenMessageId=…", "GET /api/inbox/search?after=…"),
     ForeignCall("smtp4dev", "GET /api/messages/{id}", "GET /api/inbox/read?number=…"),
     ForeignCall("smtp4dev", "GET /api/messages/{id}/source", "GET /api/v1/message/{id}/raw"),
+    ForeignCall("smtp4dev", "GET /api/messages/{id}/raw", "GET /api/v1/message/{id}/raw"),
+    ForeignCall("smtp4dev", "GET /api/messages/{id}/download", "GET /api/v1/message/{id}/raw?dl=1"),
+    ForeignCall("smtp4dev", "GET /api/messages/{id}/plaintext", "GET /view/{id}.txt"),
     ForeignCall(
         "smtp4dev",
         "GET /api/messages/{id}/html",
@@ -149,7 +153,26 @@ _SMTP4DEV: Final = (
         Text("The field html.", "字段 html。"),
     ),
     ForeignCall("smtp4dev", "GET /api/messages/{id}/part/{part}/content", "GET /api/inbox/part?number=…&part=…"),
+    ForeignCall(
+        "smtp4dev",
+        "GET /api/messages/{id}/part/{part}/source",
+        "GET /api/inbox/source?number=…",
+        Text("The source of the whole message.", "整封邮件的原文。"),
+    ),
+    ForeignCall(
+        "smtp4dev",
+        "GET /api/messages/{id}/part/{part}/raw",
+        "GET /api/inbox/source?number=…",
+        Text("The source of the whole message.", "整封邮件的原文。"),
+    ),
     ForeignCall("smtp4dev", "POST /api/messages/{id}/markRead", "POST /api/inbox/mark"),
+    ForeignCall("smtp4dev", "POST /api/messages/markAllRead", "POST /api/inbox/mark", Text("With all.", "带 all。")),
+    ForeignCall(
+        "smtp4dev",
+        "POST /api/messages/{id}/reply",
+        "POST /api/inbox/send",
+        Text("A message made whole.", "完整的邮件。"),
+    ),
     ForeignCall("smtp4dev", "POST /api/messages/{id}/relay", "POST /api/inbox/release"),
     ForeignCall("smtp4dev", "POST /api/messages/send", "POST /api/v1/send"),
     ForeignCall("smtp4dev", "PUT /api/messages", "POST /api/inbox/import"),
@@ -158,8 +181,23 @@ _SMTP4DEV: Final = (
         "smtp4dev", "DELETE /api/messages/*", "POST /api/inbox/delete", Text("With all, or a view.", "带 all 或视图。")
     ),
     ForeignCall("smtp4dev", "GET /api/sessions", "GET /api/monitor/sessions"),
+    ForeignCall("smtp4dev", "GET /api/sessions/{id}", "GET /api/monitor/session?id=…"),
     ForeignCall("smtp4dev", "GET /api/sessions/{id}/log", "GET /api/monitor/session?id=…"),
+    ForeignCall(
+        "smtp4dev",
+        "DELETE /api/sessions/*",
+        "",
+        Text("The last sessions are kept in memory, and go by themselves.", "最近的会话保存在内存中，自行淘汰。"),
+    ),
     ForeignCall("smtp4dev", "GET /api/mailboxes", "GET /api/inbox/views"),
+    ForeignCall("smtp4dev", "GET /api/version", "GET /api/v1/info", Text("The field Version.", "字段 Version。")),
+    ForeignCall("smtp4dev", "GET /api/server", "GET /api/check/settings"),
+    ForeignCall(
+        "smtp4dev",
+        "SignalR /hubs/notifications",
+        "GET /events",
+        Text("Server-sent events; WebSocket /api/events too.", "服务器推送事件；也有 WebSocket /api/events。"),
+    ),
 )
 
 #: The calls, tool by tool.

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import FormData, UploadFile
 
 from posthouse.console.declarations import Done, NavEntry, Page, PageAction, Shown
+from posthouse.console.mail_parts import octets_of
+from posthouse.console.problem_sentences import problem_sentence
 from posthouse.console.problems import RequestRefused
 
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
+    from posthouse.message import Attachment, Mailbox
 
 __all__ = ["BODY_LIMITS", "NAV", "ROUTES"]
 
@@ -21,6 +25,7 @@ __all__ = ["BODY_LIMITS", "NAV", "ROUTES"]
 _MOST_READ: Final = 1 << 20
 _MOST: Final = 24 << 20  # octets of one message's files
 _LINES: Final = re.compile(r"\r\n|\r|\n")
+_SPECIAL: Final = re.compile(r'["\\()<>@,;:\[\]]')
 _WAYS: Final = ("reply", "all", "forward")
 
 
@@ -31,8 +36,27 @@ async def _show(page: PageRequest) -> Shown:
         values |= await _answer(page, page.number(way, 0, most=(1 << 63) - 1), way)
     elif not values["from"]:
         values["from"] = f"postmaster@{page.runner.config.postmaster.domain}"
+    if way == "forward":
+        values["carry"] = page.query[way]
     raw = page.query.get("raw") == "1"
-    return Shown("compose_form.html", values, {"values": values, "raw": raw, "error": ""})
+    return Shown("compose_form.html", values, {**await _context(page, values), "raw": raw, "error": ("", "")})
+
+
+async def _context(page: PageRequest, values: dict[str, str]) -> dict[str, Any]:
+    """The values of the form, and the names of the files that a forwarded message carries."""
+    carried = []
+    if values.get("carry"):
+        read = await page.run("inbox read", number=_carry(values))
+        carried = [each.name for each in read.parts if each.kind == "attachment"]
+    return {"values": values, "carried": carried}
+
+
+def _carry(values: dict[str, str]) -> int:
+    """The number of the message whose files go with this one."""
+    text = values["carry"]
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise RequestRefused(f'"{text[:40]}" is no number of a message', 400)
+    return int(text)
 
 
 async def _answer(page: PageRequest, number: int, way: str) -> dict[str, str]:
@@ -56,8 +80,8 @@ async def _answer(page: PageRequest, number: int, way: str) -> dict[str, str]:
             raise RequestRefused(f"this message cannot be answered: {error}", 400) from error
         return {
             "from": me,
-            "to": ", ".join(map(str, message.to)),
-            "cc": ", ".join(map(str, message.cc)),
+            "to": ", ".join(map(_written, message.to)),
+            "cc": ", ".join(map(_written, message.cc)),
             "subject": message.subject,
             "text": message.text or "",
             "in_reply_to": " ".join(message.in_reply_to),
@@ -65,6 +89,16 @@ async def _answer(page: PageRequest, number: int, way: str) -> dict[str, str]:
         }
 
     return await asyncio.to_thread(made)
+
+
+def _written(mailbox: Mailbox) -> str:
+    """A mailbox as a person writes it into the form, and as ``Message`` reads it there."""
+    name = " ".join("".join(sign if sign.isprintable() else " " for sign in mailbox.name).split())
+    if not name:
+        return str(mailbox.address)
+    if _SPECIAL.search(name):
+        name = '"' + re.sub(r'(["\\])', r"\\\1", name) + '"'
+    return f"{name} <{mailbox.address}>"
 
 
 def _field(form: FormData, name: str) -> str:
@@ -77,28 +111,44 @@ async def _send(page: PageRequest) -> Done | Shown:
 
     form = await page.form()
     raw = _field(form, "raw") == "1"
-    names = ("from", "to", "cc", "subject", "text", "html", "source", "in_reply_to", "references")
+    names = ("from", "to", "cc", "subject", "text", "html", "source", "in_reply_to", "references", "carry")
     values = {name: _field(form, name) for name in names}
     try:
-        sender, recipients, octets = await _message(form, values, raw=raw)
+        carried = await _carried(page, values) if values["carry"] and not raw else ()
+        sender, recipients, octets = await _message(form, values, carried, raw=raw)
         content = base64.b64encode(octets).decode()
         sent = await page.run("inbox send", sender=sender, to=", ".join(recipients), content=content)
     except PosthouseError as error:
         if page.wants_json:
             raise
-        return Shown("compose_form.html", values, {"values": values, "raw": raw, "error": str(error)}, status=400)
+        values |= {"carry": values["carry"] if values["carry"].isdigit() and len(values["carry"]) < 19 else ""}
+        context = {**await _context(page, values), "raw": raw, "error": problem_sentence(str(error), page.language)}
+        return Shown("compose_form.html", values, context, status=400)
     key = "compose.refused" if sent.refused else "compose.sent"
     return Done("/inbox", page.text(key, id=sent.queue_id), sent)
 
 
-async def _message(form: FormData, values: dict[str, str], *, raw: bool) -> tuple[str, list[str], bytes]:
+async def _carried(page: PageRequest, values: dict[str, str]) -> Sequence[Attachment]:
+    """The files of the message that is forwarded."""
+    from posthouse.message.authoring import forward
+    from posthouse.message.reading import read_octets
+
+    octets = await octets_of(page, _carry(values))
+    if len(octets) > _MOST * 3 // 2:  # in base64
+        raise RequestRefused(f"the files have more than {_MOST >> 20} MiB together", 413)
+    return await asyncio.to_thread(lambda: forward(read_octets(octets), values["from"], ()).attachments)
+
+
+async def _message(
+    form: FormData, values: dict[str, str], carried: Sequence[Attachment], *, raw: bool
+) -> tuple[str, list[str], bytes]:
     """Sender, recipients and octets of what was written."""
     from posthouse.message import Attachment, Message
 
     if raw:
         recipients = [each.strip() for each in values["to"].split(",") if each.strip()]
         return values["from"].strip(), recipients, _LINES.sub("\r\n", values["source"]).encode()
-    files, size = [], 0
+    files, size = list(carried), 0
     for each in form.getlist("file"):
         if isinstance(each, UploadFile) and each.filename:
             content = await each.read()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from posthouse.console.declarations import Page, Shown
 from posthouse.console.dialogue_view import DiagramLine, diagram
 from posthouse.console.problems import NotFound
+from posthouse.service.monitor.message_source import client_of
 from posthouse.service.operations.explain_text import Sentence, history_sentences
 from posthouse.service.operations.results import AttemptEntry, ConnectionEntry, Explained, MessageHistory
 
@@ -46,6 +47,7 @@ async def _show(page: PageRequest) -> Shown:
             "facts": rest[:first],
             "steps": _steps(history, rest[first:last], page.language),
             "standing": rest[last + 1 :],
+            "session": history.source if client_of(history.source) else "",
         },
         title=page.text("history.title", id=history.id),
     )

@@ -20,6 +20,7 @@ from posthouse.console.pages.inbox_page import list_address, listing_of
 from posthouse.console.problems import NotFound, RequestRefused
 from posthouse.core import PosthouseError, SettingError
 from posthouse.service.mailauth.texts.verdict_text import verdict_sentence
+from posthouse.service.monitor.message_source import client_of
 from posthouse.service.operations.inboxes.linking import link_text
 from posthouse.service.operations.results import Explained
 
@@ -89,6 +90,7 @@ async def _show(page: PageRequest) -> Shown:
         **(await _programs(page, read) if tab == "check" else {}),
         "verdicts": await _verdicts(page, read.entry.queue_id) if tab == "check" else (),
         "width": page.query.get("width") if page.query.get("width") in ("phone", "tablet") else "full",
+        "session": read.entry.source if page.visitor.views is None and client_of(read.entry.source) else "",
         "can_release": bool(page.runner.config.inbox.release_via),
         **(await _source_context(page, number) if tab == "source" else {}),
     }

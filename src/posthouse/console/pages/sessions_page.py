@@ -20,14 +20,17 @@ _SHOWN: Final = 200
 async def _list(page: PageRequest) -> Shown:
     chosen = page.query.get("show", "")
     direction = chosen if chosen in ("in", "out") else ""
+    source = page.query.get("source", "")
     report: SessionsReport = await page.run(
         "monitor sessions",
+        source=source,
         direction=direction,
         failures=chosen == "failures",
         live=chosen == "live",
         limit=page.number("limit", _SHOWN, 1, 1_000),
     )
-    return Shown("sessions_list.html", report, {"chosen": chosen, "choices": ("", "live", "failures", "in", "out")})
+    choices = () if source else ("", "live", "failures", "in", "out")
+    return Shown("sessions_list.html", report, {"chosen": chosen, "choices": choices, "source": source})
 
 
 async def _one(page: PageRequest) -> Shown:

@@ -25,6 +25,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "compose.text": ("Text", "正文"),
         "compose.html": ("HTML", "HTML"),
         "compose.files": ("Files", "附件"),
+        "compose.carry": ("With the files of the original:", "附上原邮件的附件："),
         "compose.source": ("The message as it is sent", "要发送的邮件原文"),
         "compose.send": ("Send", "发送"),
         "compose.sent": ("Queued as {id}", "已放入队列：{id}"),

@@ -172,5 +172,40 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "queue.who": ("By", "操作者"),
         "queue.action": ("Action", "操作"),
         "queue.target": ("Route", "路由"),
+        "queue.field.domain": ("the domain that the mail goes to", "邮件要送往的域"),
+        "queue.field.state": (
+            (
+                "waiting (deferred and active too), deferred (tried before), active (being tried now), held, or, while "
+                "others of the message wait, delivered or failed"
+            ),
+            (
+                "waiting（包括 deferred 和 active）、deferred（试过）、active（正在投递）、held（已扣留）；"
+                "同一邮件还有收件人在等待时，也有 delivered 或 failed"
+            ),
+        ),
+        "queue.field.age": ("time since the message was received", "收到邮件至今的时间"),
+        "queue.field.due": (
+            "time until the next attempt; below 0 if it is overdue",
+            "距下次尝试的时间；小于 0 表示已到期",
+        ),
+        "queue.field.from": (
+            'the sender; "" is the null reverse-path of delivery reports',
+            '发件人；"" 是投递报告的空反向路径',
+        ),
+        "queue.field.to": (
+            "the recipient, or the alias, list or moved address that led to it",
+            "收件人，或引向该收件人的别名、列表、变更前的地址",
+        ),
+        "queue.field.reply": ("the text of the last attempt's result", "上次尝试结果的文字"),
+        "queue.field.size": ("the size of the message", "邮件大小"),
+        "queue.field.attempts": ("attempts made", "已尝试的次数"),
+        "queue.field.id": ("the queue id", "队列编号"),
+        "queue.field.spf": ("what SPF said of the message", "SPF 对邮件的判断"),
+        "queue.field.dkim": ("what DKIM said of the message", "DKIM 对邮件的判断"),
+        "queue.field.dmarc": (
+            "what DMARC said of the message, or the policy that it failed",
+            "DMARC 对邮件的判断，或邮件未通过的策略",
+        ),
+        "queue.field.arc": ("what ARC said of the message", "ARC 对邮件的判断"),
     }
 )

@@ -16,6 +16,12 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "与客户端及其他主机的会话，可实时查看，也可事后查看。邮件内容与密码从不记录。",
         ),
         "sessions.show": ("Sessions shown", "显示的会话"),
+        "sessions.of": ("The session by which a message came from {source}.", "来源为 {source} 的邮件由以下会话送来。"),
+        "sessions.of.none": (
+            "Its dialogue is not kept: it ended long ago, or was not recorded.",
+            "没有保留该会话的记录：会话早已结束，或当时未作记录。",
+        ),
+        "sessions.show.every": ("All sessions", "全部会话"),
         "sessions.show.all": ("All", "全部"),
         "sessions.show.live": ("Open now", "进行中"),
         "sessions.show.failures": ("With problems", "有问题"),

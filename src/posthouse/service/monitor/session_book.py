@@ -283,6 +283,12 @@ class SessionBook:
         """Sessions that have ended, the newest first; ``failures``: those in which something went wrong."""
         return list(self._failures if failures else self._ended)[-most:][::-1]
 
+    def of_client(self, client: Endpoint) -> list[SessionRecord]:
+        """The sessions of a client that are open or kept: its address and port are one session's until the port is used
+        again."""
+        records = (*self._open.values(), *self._failures, *self._ended)
+        return [each for each in records if each.peer == client]
+
     def find(self, number: int) -> SessionRecord | None:
         """The session of this number, if it is open or kept."""
         for records in (self._open.values(), self._failures, self._ended):

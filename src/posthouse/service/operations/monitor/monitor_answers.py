@@ -50,8 +50,8 @@ class SessionEntry(Struct, frozen=True, kw_only=True):
 
 
 class SessionsReport(Struct, frozen=True, kw_only=True):
-    """Sessions at ``now``: open ones first, then those that have ended, each the newest first.  ``open`` counts the
-    open sessions with clients, and ``sending`` the attempts under way."""
+    """Sessions at ``now``: open ones first, then those in which something went wrong, then the others, each the newest
+    first.  ``open`` counts the open sessions with clients, and ``sending`` the attempts under way."""
 
     now: float
     open: int

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from posthouse.core import SettingError
+from posthouse.service.monitor.message_source import client_of
 from posthouse.service.operations.base import Context, Operation, Parameter
 from posthouse.service.operations.monitor.monitor_answers import (
     DialogueLine,
@@ -45,6 +46,7 @@ async def _list(
     direction: str = "",
     failures: bool = False,
     live: bool = False,
+    source: str = "",
     limit: int = 100,
     watch: bool = True,
     peers: bool = True,
@@ -53,11 +55,47 @@ async def _list(
     if direction not in ("", "in", "out"):
         raise SettingError(f'there is no direction "{direction}"', remedy="in is from clients, out to other hosts")
     most = max(1, min(limit, _MOST))
-    given = {"direction": direction, "failures": failures, "live": live, "limit": most, "watch": watch, "peers": False}
+    given = {"direction": direction, "failures": failures, "live": live, "source": source, "limit": most}
     if watch:
         monitor.sessions.watch()
-    found: list[SessionEntry] = []
     sending = monitor.attempts.live(_MOST)
+    found = (
+        _of_source(monitor, source)
+        if source
+        else _found(monitor, sending, direction, most, failures=failures, live=live)
+    )
+    reports = [
+        SessionsReport(now=context.clock.time(), open=monitor.sessions.open, sending=len(sending), sessions=found)
+    ]
+    if peers and context.peers is not None:
+        reports += await context.peers(_LIST, {**given, "watch": watch, "peers": False})
+    everything = [entry for report in reports for entry in report.sessions]
+    everything.sort(key=lambda each: (each.ended is not None, -(each.ended or each.began), each.id))
+    shown = everything[:most]
+    shown.sort(key=lambda each: (each.ended is not None, each.ended is not None and not each.problem))
+    return SessionsReport(
+        now=context.clock.time(),
+        open=sum(report.open for report in reports),
+        sending=sum(report.sending for report in reports),
+        sessions=shown,
+    )
+
+
+def _of_source(monitor: Monitor, source: str) -> list[SessionEntry]:
+    """The sessions of the client that a message came from."""
+    client = client_of(source)
+    if client is None:
+        raise SettingError(
+            f'"{source[:60]}" names no client', remedy="write it as messages have it: mx 192.0.2.1:40000"
+        )
+    return [_incoming(monitor, each) for each in monitor.sessions.of_client(client)]
+
+
+def _found(
+    monitor: Monitor, sending: list[AttemptRecord], direction: str, most: int, *, failures: bool, live: bool
+) -> list[SessionEntry]:
+    """The sessions of this worker process that are asked for."""
+    found: list[SessionEntry] = []
     if direction != "out":
         if not failures:
             found += [_incoming(monitor, each) for each in monitor.sessions.live(most)]
@@ -72,19 +110,7 @@ async def _list(
             found += [_outgoing(monitor, each) for each in monitor.attempts.recent(most, failures=True)]
             if not failures:
                 found += [_outgoing(monitor, each) for each in monitor.attempts.recent(most)]
-    reports = [
-        SessionsReport(now=context.clock.time(), open=monitor.sessions.open, sending=len(sending), sessions=found)
-    ]
-    if peers and context.peers is not None:
-        reports += await context.peers(_LIST, given)
-    everything = [entry for report in reports for entry in report.sessions]
-    everything.sort(key=lambda each: (each.ended is not None, -(each.ended or each.began), each.id))
-    return SessionsReport(
-        now=context.clock.time(),
-        open=sum(report.open for report in reports),
-        sending=sum(report.sending for report in reports),
-        sessions=everything[:most],
-    )
+    return found
 
 
 def _incoming(monitor: Monitor, record: SessionRecord) -> SessionEntry:
@@ -170,6 +196,9 @@ _LIST: Final = Operation(
         Parameter("direction", "in: from clients; out: to other hosts; empty: both.", str, ""),
         Parameter("failures", "Only sessions in which something went wrong.", bool, False),
         Parameter("live", "Only sessions that are open.", bool, False),
+        Parameter(
+            "source", "Only the session that a message came by, whose source this is: mx 192.0.2.1:40000.", str, ""
+        ),
         Parameter("limit", "How many at most.", int, 100),
         Parameter("watch", "Whether every dialogue is recorded for a minute from now on.", bool, True),
         _OWN,
