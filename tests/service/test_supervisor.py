@@ -132,6 +132,33 @@ def test_workers_end_when_their_parent_vanishes(daemon: Daemon) -> None:
     until("the workers' end", lambda: not any(alive(pid) for pid in workers))
 
 
+#: A worker that logs an event in the turn in which it learns that its parent has gone.
+ORPHAN = """
+import asyncio, os, socket, types
+from posthouse.net import SystemClock
+from posthouse.service.daemon.event_log import EventLog
+from posthouse.service.daemon.parent import ParentLink
+from posthouse.service.policy.shared_counts import SharedCounts
+
+async def main():
+    log = EventLog(SystemClock())
+    ours, theirs = socket.socketpair()
+    link = ParentLink(0, [{}], os.pipe()[1], ours, SharedCounts(1))
+    link.watch(types.SimpleNamespace(log=log))
+    theirs.close()
+    log("accepted", id="Q1")
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_a_worker_whose_parent_vanishes_writes_its_log_first() -> None:
+    ended = subprocess.run([sys.executable, "-c", ORPHAN], stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.decode().endswith("accepted id=Q1\n")
+
+
 def test_a_second_daemon_cannot_share_the_port_by_mistake(daemon: Daemon, tmp_path: Path) -> None:
     port = daemon.opened()
     other = tmp_path / "other"
