@@ -159,6 +159,22 @@ def test_a_worker_whose_parent_vanishes_writes_its_log_first() -> None:
     assert ended.stderr.decode().endswith("accepted id=Q1\n")
 
 
+def test_a_second_signal_loses_no_line_of_the_log(daemon: Daemon) -> None:
+    port = daemon.opened()
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock, sock.makefile("rb") as replies:
+        sock.sendall(b"EHLO x.test\r\nMAIL FROM:<ann@x.test>\r\n")
+        while not replies.readline().startswith(b"250 2.1.0"):
+            pass
+        daemon.process.send_signal(signal.SIGTERM)
+        until("the drain", lambda: " draining " in daemon.text())
+        sock.sendall(b"RCPT TO:<nobody@sina.com>\r\n")
+        assert replies.readline().startswith(b"550 ")
+        daemon.process.send_signal(signal.SIGTERM)  # the line about the 550 is gathered for 5 ms
+        assert daemon.process.wait(PATIENCE) == 128 + signal.SIGTERM
+    assert "recipient=nobody@sina.com" in daemon.text()
+    assert 'ended reason="a second signal"' in daemon.text()
+
+
 def test_a_second_daemon_cannot_share_the_port_by_mistake(daemon: Daemon, tmp_path: Path) -> None:
     port = daemon.opened()
     other = tmp_path / "other"
