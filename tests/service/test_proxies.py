@@ -263,6 +263,21 @@ def test_xclient_makes_the_session_that_of_another_client(tmp_path: Path) -> Non
     daemon_with(tmp_path, XCLIENT, scenario)
 
 
+def test_what_is_pipelined_behind_xclient_has_the_rights_of_the_client_and_not_of_the_proxy(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon, log: Log) -> None:
+        talk = await raw(daemon)
+        assert (await talk.reply()).startswith("220")
+        claim = b"XCLIENT ADDR=192.0.2.7 PORT=5000\r\nEHLO client.example\r\nMAIL FROM:<a@example.net>\r\n"
+        content = b"RCPT TO:<bob@example.org>\r\nBDAT 18 LAST\r\nSubject: x\r\n\r\nhi\r\n"
+        talk.writer.write(claim + b"RCPT TO:<b@elsewhere.example>\r\n" + content)
+        replies = [(await talk.reply())[:3] for _ in range(6)]
+        assert replies == ["220", "250", "250", "550", "250", "250"]
+        assert [facts["source"] for facts in log.of("accepted")] == ["mx 192.0.2.7:5000"]
+        await talk.close()
+
+    daemon_with(tmp_path, XCLIENT, scenario)
+
+
 def test_more_may_be_pipelined_behind_xclient_also_where_greetings_have_a_pause(tmp_path: Path) -> None:
     async def scenario(daemon: Daemon, log: Log) -> None:
         talk = await raw(daemon)
