@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.service import Daemon
+from posthouse.spool.history import Accepted
 
 from .test_daemon import Talk
 from .test_secured import Log, kept, trusting, with_daemon
@@ -384,6 +385,31 @@ def test_a_malformed_xclient_is_the_end(tmp_path: Path) -> None:
 
 
 # -- XFORWARD ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [("ADDR=192.0.2.7 HELO=client.example", "client.example"), ("ADDR=192.0.2.7", ""), ("IDENT=1", "filter.example")],
+)
+def test_the_history_has_the_name_of_the_client_that_xforward_names_and_not_the_filters(
+    tmp_path: Path, said: str, name: str
+) -> None:
+    async def scenario(daemon: Daemon, log: Log) -> None:
+        talk = await raw(daemon)
+        await talk.reply()
+        await talk.say("EHLO filter.example")
+        assert (await talk.say(f"XFORWARD {said}")).startswith("250")
+        assert (await sends(talk)).startswith("250")
+        assert (await sends(talk)).startswith("250")  # another message, which is the filter's own
+        names = []
+        for each in log.of("accepted"):
+            accepted = (await daemon.spool.queries.history(each["id"]))[0]
+            assert isinstance(accepted, Accepted)
+            names.append(accepted.arrival.helo)
+        assert names == [name, "filter.example"]
+        await talk.close()
+
+    daemon_with(tmp_path, XCLIENT, scenario)
 
 
 def test_xforward_changes_what_is_recorded_of_the_next_message_and_nothing_else(tmp_path: Path) -> None:
