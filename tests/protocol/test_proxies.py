@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from posthouse.core import Reply
 from posthouse.protocol import AuthResponse, Limits, Offer, Pause, Receiver, Refused
+from posthouse.protocol.commands import Greet
 from posthouse.protocol.proxies import XCLIENT, XFORWARD, Forwarding, ProxyHeader, ProxyHeaderError, ProxyHeaderReader
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -187,6 +188,12 @@ def test_attributes_are_decoded() -> None:
     )
 
 
+@pytest.mark.parametrize("verb", ["XCLIENT", "XFORWARD"])
+def test_a_client_may_call_itself_what_helo_would_take_from_it(verb: str) -> None:
+    assert event(f"{verb} HELO=+E7+8E+8B-PC\r\n".encode()) == Forwarding(verb, {"HELO": "王-PC"})
+    assert event("HELO 王-PC\r\n".encode()) == Greet("HELO", "王-PC")
+
+
 @pytest.mark.parametrize(
     "attributes",
     [
@@ -206,7 +213,9 @@ def test_attributes_are_decoded() -> None:
         " HELO=a+0Ab",
         " HELO=a+20b",
         " HELO=a+2",
-        " HELO=a+C3+A4",
+        " HELO=a+C3",
+        " HELO=a+E2+80+AEb",
+        " NAME=a+C3+A4",
         " HELO=" + "x" * 256,
         " SOURCE=LOCAL",
         " SHOE=42",

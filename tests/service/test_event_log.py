@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
+import sys
+from typing import Literal
 
 import pytest
 
@@ -101,3 +105,47 @@ def test_moments_are_times_and_no_seconds_since_an_epoch() -> None:
         assert "2026-11-23T08:00:10.500Z" in lines[0]
         assert "1795420810" not in lines[0]
         assert "1e+300" in lines[1].replace("1e300", "1e+300")
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_line_tells_what_its_fields_were_when_the_event_happened(
+    form: Literal["text", "json"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def told() -> None:
+        log = EventLog(Fixed(), form)  # type: ignore[arg-type]
+        names = ["ann"]
+        log("before", names="ann")
+        log("told", names=names)
+        names.append("bob")
+        log("after", names="bob")
+        log.flush()
+
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    asyncio.run(told())
+    first, middle, last = written.getvalue().splitlines()
+    assert ("before" in first, "told" in middle, "after" in last) == (True, True, True)
+    assert "ann" in middle
+    assert "bob" not in middle
+
+
+def test_a_field_that_cannot_be_written_costs_no_other_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Mute:
+        def __str__(self) -> str:
+            raise RuntimeError("this object has no text")
+
+    async def told() -> None:
+        log = EventLog(Fixed())  # type: ignore[arg-type]
+        log("accepted", id="Q1")
+        with pytest.raises(RuntimeError, match="no text"):
+            log("fault", reason=Mute())
+        log("accepted", id="Q2")
+        log.flush()
+
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    asyncio.run(told())
+    assert [line.split()[1:] for line in written.getvalue().splitlines()] == [
+        ["accepted", "id=Q1"],
+        ["accepted", "id=Q2"],
+    ]

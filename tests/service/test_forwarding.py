@@ -19,6 +19,7 @@ from posthouse.mailauth.results import AuthenticationResults, read_results
 from posthouse.message.headers import fields, split
 from posthouse.net import Endpoint
 from posthouse.service import Daemon, parse
+from posthouse.service.directory.directory import Home
 from posthouse.service.mailauth.key_store import KeyStore
 from posthouse.service.mailauth.path_secrets import ROTATE, PathSecrets
 from posthouse.service.mailauth.reverse_paths import ReversePaths
@@ -251,11 +252,11 @@ def test_an_address_leads_home_until_it_is_old(tmp_path: Path) -> None:
     sender = made.leaving(envelope("bob@other.test")).sender
     assert sender is not None
     assert sender.domain == "x.test"
-    assert made.home(sender) == Address("ann", "far.test")
-    assert made.home(Address(sender.local.upper(), "x.test")) == Address("ANN", "far.test")
+    assert made.home(sender) == Home(Address("ann", "far.test"))
+    assert made.home(Address(sender.local.upper(), "x.test")) == Home(Address("ANN", "far.test"))
     assert made.home(Address("bob", "x.test")) is None
     clock.set_calendar(clock.time() + 23 * 86_400)
-    assert made.home(sender) is None
+    assert made.home(sender) == Home(None, "srs: the SRS address is older than 21 days")
 
 
 def test_every_worker_has_the_same_secrets_and_they_are_private(tmp_path: Path) -> None:
@@ -263,7 +264,7 @@ def test_every_worker_has_the_same_secrets_and_they_are_private(tmp_path: Path) 
     first, second = paths(tmp_path, clock), paths(tmp_path, clock)
     sender = first.leaving(envelope("bob@other.test")).sender
     assert sender is not None
-    assert second.home(sender) == Address("ann", "far.test")
+    assert second.home(sender) == Home(Address("ann", "far.test"))
     assert (tmp_path / "srs-secrets").stat().st_mode & 0o777 == 0o600
     secret = (tmp_path / "srs-secrets").read_text().split()[1]
     assert secret not in repr(PathSecrets(str(tmp_path), "srs-secrets", 21).current(clock.time()))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.service import Daemon
+from posthouse.spool.history import Accepted
 
 from .test_daemon import Talk
 from .test_secured import Log, kept, trusting, with_daemon
@@ -263,6 +264,21 @@ def test_xclient_makes_the_session_that_of_another_client(tmp_path: Path) -> Non
     daemon_with(tmp_path, XCLIENT, scenario)
 
 
+def test_what_is_pipelined_behind_xclient_has_the_rights_of_the_client_and_not_of_the_proxy(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon, log: Log) -> None:
+        talk = await raw(daemon)
+        assert (await talk.reply()).startswith("220")
+        claim = b"XCLIENT ADDR=192.0.2.7 PORT=5000\r\nEHLO client.example\r\nMAIL FROM:<a@example.net>\r\n"
+        content = b"RCPT TO:<bob@example.org>\r\nBDAT 18 LAST\r\nSubject: x\r\n\r\nhi\r\n"
+        talk.writer.write(claim + b"RCPT TO:<b@elsewhere.example>\r\n" + content)
+        replies = [(await talk.reply())[:3] for _ in range(6)]
+        assert replies == ["220", "250", "250", "550", "250", "250"]
+        assert [facts["source"] for facts in log.of("accepted")] == ["mx 192.0.2.7:5000"]
+        await talk.close()
+
+    daemon_with(tmp_path, XCLIENT, scenario)
+
+
 def test_more_may_be_pipelined_behind_xclient_also_where_greetings_have_a_pause(tmp_path: Path) -> None:
     async def scenario(daemon: Daemon, log: Log) -> None:
         talk = await raw(daemon)
@@ -369,6 +385,31 @@ def test_a_malformed_xclient_is_the_end(tmp_path: Path) -> None:
 
 
 # -- XFORWARD ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "name"),
+    [("ADDR=192.0.2.7 HELO=client.example", "client.example"), ("ADDR=192.0.2.7", ""), ("IDENT=1", "filter.example")],
+)
+def test_the_history_has_the_name_of_the_client_that_xforward_names_and_not_the_filters(
+    tmp_path: Path, said: str, name: str
+) -> None:
+    async def scenario(daemon: Daemon, log: Log) -> None:
+        talk = await raw(daemon)
+        await talk.reply()
+        await talk.say("EHLO filter.example")
+        assert (await talk.say(f"XFORWARD {said}")).startswith("250")
+        assert (await sends(talk)).startswith("250")
+        assert (await sends(talk)).startswith("250")  # another message, which is the filter's own
+        names = []
+        for each in log.of("accepted"):
+            accepted = (await daemon.spool.queries.history(each["id"]))[0]
+            assert isinstance(accepted, Accepted)
+            names.append(accepted.arrival.helo)
+        assert names == [name, "filter.example"]
+        await talk.close()
+
+    daemon_with(tmp_path, XCLIENT, scenario)
 
 
 def test_xforward_changes_what_is_recorded_of_the_next_message_and_nothing_else(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ from posthouse.core import Address, Envelope, Recipient, SettingError
 from posthouse.protocol.commands import Rcpt
 from posthouse.service.config_file import parse
 from posthouse.service.directory.directory import Directory, Expanded, Unknown
-from posthouse.service.directory.expansion import expand_envelope
+from posthouse.service.directory.expansion import expand_envelope, expansions
 from posthouse.service.mailauth.path_secrets import ROTATE
 from posthouse.service.mailauth.reverse_paths import ReversePaths
+from posthouse.service.operations.explain_text import address_kind_text
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.testing import ManualClock
 
+from .operation_harness import OperationHarness, run
 from .policy_harness import PolicyHarness, address, now
 
 CONFIG = """
@@ -60,6 +62,11 @@ class Signing:
         path = None if sender is None else address(sender)
         made = self.paths.leaving(Envelope(path, tuple(Recipient(address(each)) for each in to or ("bob@far.test",))))
         return "" if made.sender is None else str(made.sender)
+
+    def forwarding(self, sender: str = "eve@else.test") -> str:
+        """The sender with which a message leaves that an alias sends on."""
+        led = Recipient(Address("bob", "far.test"), originals=(Address("team", "x.test"),))
+        return str(self.paths.leaving(Envelope(address(sender), (led,))).sender)
 
     def rcpt(self, recipient: str, sender: str | None = None, host: str = "192.0.2.1") -> tuple[int, str]:
         """The code of the reply to RCPT, and the reason."""
@@ -186,3 +193,77 @@ def test_secrets_change_and_old_signatures_count_on(tmp_path: Path) -> None:
 def test_a_domain_is_ours_and_stands_once(tmp_path: Path, more: str, cause: str) -> None:
     with pytest.raises(SettingError, match=cause):
         Signing(tmp_path, more)
+
+
+def test_the_sender_of_forwarded_mail_counts_for_21_days_though_it_was_asked_about_before(tmp_path: Path) -> None:
+    here = Signing(tmp_path)
+    sender = here.forwarding()
+    assert here.rcpt(sender)[0] == 251
+    here.clock.set_calendar(here.clock.time() + 22 * DAY)
+    assert here.rcpt(sender) == (550, "srs: the SRS address is older than 21 days")
+
+
+@pytest.mark.parametrize(
+    ("recipient", "reason"),
+    [
+        ("SRS0=abcdef=JT=else.test=eve@x.test", "srs: the hash of the SRS address is not ours"),
+        ("SRS0=abcdef@x.test", "srs: the SRS address does not have its four parts"),
+        ("SRS1=abcdef=else.test==a=b=c=d@x.test", "srs: the hash of the SRS1 address is not ours"),
+    ],
+)
+def test_the_log_says_why_a_sender_of_forwarded_mail_is_none(tmp_path: Path, recipient: str, reason: str) -> None:
+    assert Signing(tmp_path).rcpt(recipient) == (550, reason)
+
+
+def test_histories_tell_marked_senders_from_aliases_and_moved_mailboxes(tmp_path: Path) -> None:
+    here = Signing(tmp_path)
+    for recipient, kind in (
+        (here.forwarding(), "srs"),
+        (here.leaving("ann@x.test"), "signed"),
+        (here.leaving("team@x.test"), "alias"),
+    ):
+        envelope = Envelope(None, (Recipient(address(recipient)),))
+        stored = expand_envelope(here.directory, envelope)
+        found = expansions(here.directory, envelope, stored, ["id"] * len(stored))
+        assert [each.kind for each in found[0]] == [kind]
+
+
+def test_an_address_is_explained_as_the_sessions_understand_it(tmp_path: Path) -> None:
+    here = Signing(tmp_path)
+    forged = "SRS0=abcdef=JT=else.test=eve@x.test"
+    asked = (here.forwarding(), here.leaving("ann@x.test"), "ann@x.test", forged, "ann@y.test")
+
+    async def scenario() -> list[tuple[str, str, str, str]]:
+        desk = await OperationHarness(text=CONFIG.format(root=tmp_path, more=""))
+        desk.clock.set_calendar(here.clock.time())
+        found = []
+        for each in asked:
+            forecast = (await desk.do("explain", what=each)).address
+            chinese = address_kind_text(forecast.facts, "zh")
+            found.append((forecast.kind, forecast.reply[:3], forecast.explanation, chinese))
+        return found
+
+    srs, signed, plain, none, unsigned = run(scenario)
+    assert srs[:2] == ("srs", "251")
+    assert srs[2].endswith("mail to it goes to the original sender, eve@else.test.")
+    assert srs[3].endswith("发往它的邮件转给原发件人 eve@else.test。")
+    assert signed[:2] == ("signed", "250")
+    assert signed[2].endswith("mail to it is mail to ann@x.test.")
+    assert plain[:2] == ("mailbox", "250")
+    refused = "A delivery report to it (MAIL FROM:<>) is answered 550 5.7.1: batv: the recipient of the report has no"
+    assert refused in plain[2]
+    assert plain[3].endswith("550 5.7.1：batv：报告的收件人没有签名。")
+    assert none[:2] == ("unknown", "550")
+    assert none[2].endswith("(srs: the hash of the SRS address is not ours).")
+    assert none[3].endswith("（srs：SRS 地址中的散列值不是本机所写）。")
+    assert "report" not in unsigned[2]
+
+
+def test_explaining_an_address_makes_no_secrets(tmp_path: Path) -> None:
+    async def scenario() -> str:
+        desk = await OperationHarness(text=CONFIG.format(root=tmp_path / "data", more=""))
+        forecast = (await desk.do("explain", what="ann@x.test")).address
+        return str(forecast.kind)
+
+    assert run(scenario) == "mailbox"
+    assert not (tmp_path / "data").exists()

@@ -132,6 +132,49 @@ def test_workers_end_when_their_parent_vanishes(daemon: Daemon) -> None:
     until("the workers' end", lambda: not any(alive(pid) for pid in workers))
 
 
+#: A worker that logs an event in the turn in which it learns that its parent has gone.
+ORPHAN = """
+import asyncio, os, socket, types
+from posthouse.net import SystemClock
+from posthouse.service.daemon.event_log import EventLog
+from posthouse.service.daemon.parent import ParentLink
+from posthouse.service.policy.shared_counts import SharedCounts
+
+async def main():
+    log = EventLog(SystemClock())
+    ours, theirs = socket.socketpair()
+    link = ParentLink(0, [{}], os.pipe()[1], ours, SharedCounts(1))
+    link.watch(types.SimpleNamespace(log=log))
+    theirs.close()
+    log("accepted", id="Q1")
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+def test_a_worker_whose_parent_vanishes_writes_its_log_first() -> None:
+    ended = subprocess.run([sys.executable, "-c", ORPHAN], stderr=subprocess.PIPE, timeout=PATIENCE, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.decode().endswith("accepted id=Q1\n")
+
+
+def test_a_second_signal_loses_no_line_of_the_log(daemon: Daemon) -> None:
+    port = daemon.opened()
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock, sock.makefile("rb") as replies:
+        sock.sendall(b"EHLO x.test\r\nMAIL FROM:<ann@x.test>\r\n")
+        while not replies.readline().startswith(b"250 2.1.0"):
+            pass
+        daemon.process.send_signal(signal.SIGTERM)
+        until("the drain", lambda: " draining " in daemon.text())
+        sock.sendall(b"RCPT TO:<nobody@sina.com>\r\n")
+        assert replies.readline().startswith(b"550 ")
+        daemon.process.send_signal(signal.SIGTERM)  # the line about the 550 is gathered for 5 ms
+        assert daemon.process.wait(PATIENCE) == 128 + signal.SIGTERM
+    assert "recipient=nobody@sina.com" in daemon.text()
+    assert 'ended reason="a second signal"' in daemon.text()
+
+
 def test_a_second_daemon_cannot_share_the_port_by_mistake(daemon: Daemon, tmp_path: Path) -> None:
     port = daemon.opened()
     other = tmp_path / "other"

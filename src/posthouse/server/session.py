@@ -156,11 +156,7 @@ class ServerSession:
         self._conduct: Conduct | None = None
         self._out: list[bytes] = []
         self._octets_out = 0
-        self._waiting = False
-        self._resting = False
-        self._paused = False
-        self._choked = False
-        self._draining = False
+        self._waiting = self._resting = self._paused = self._choked = self._draining = False
         self._is_open = False  # the greeting is under way, or said
         self._welcome: Answer | None = None  # the policy's answer to the connection
         self._claim: ClientClaim | None = None  # what XCLIENT said
@@ -292,6 +288,8 @@ class ServerSession:
                 break
             else:
                 step = _IN_SESSION[kind](self._commands, event)
+                if kind is Forwarding:  # what is behind XCLIENT is for the policy of the client that it names
+                    most = 0
             events += 1
             if type(step) is bytes:
                 out.append(step)

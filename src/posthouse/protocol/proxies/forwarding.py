@@ -88,7 +88,9 @@ def _value(verb: str, name: str, xtext: str) -> str:
         text = xtext_decode(xtext)
     except GrammarError:
         _refuse(verb, f"{name} is not xtext")
-    if not text or len(text) > _LONGEST or not text.isascii() or not text.isprintable() or " " in text:
+    # A client may call itself what it likes in UTF-8, and HELO takes that from the client itself too.
+    ascii_only = name != "HELO"
+    if not text or len(text) > _LONGEST or (ascii_only and not text.isascii()) or not text.isprintable() or " " in text:
         _refuse(verb, f"{name} is too long, or has a character that cannot be there")
     if name in ("PORT", "DESTPORT"):
         if not _NUMBER.fullmatch(text) or int(text) > 65_535:

@@ -57,10 +57,11 @@ class EventLog(EventSink):
             fields = self._always | fields
         if self._take is not None:
             self._take(event, fields, 1)
-        if self._output is None or "error" in fields:  # the traceback of an exception grows while it is raised further
-            self._write(self._line(event, fields))
-        else:  # made into a line when it is written, so that a message does not wait for that
+        if self._output is not None and _CONSTANT.issuperset(map(type, fields.values())):
+            # Made into a line when it is written, so that a message does not wait for that.
             self._output.later((self._clock.time(), event, fields))
+        else:  # an object may have changed by then: the traceback of an exception grows while it is raised further
+            self._write(self._line(event, fields))
 
     def _line(self, event: str, fields: dict[str, Any]) -> str:
         return self._line_of((self._clock.time(), event, fields))
@@ -145,6 +146,8 @@ class EventLog(EventSink):
 
 # Printable ASCII without space, quotation mark, equals sign and backslash.
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")
+# Types whose values cannot change, and can always be written.
+_CONSTANT = frozenset((str, int, float, bool, type(None)))
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
 _MOMENTS = frozenset(("again",))  # fields that are moments of the calendar, in seconds since the epoch
 _REMEMBERED = 4096  # values whose written form is remembered

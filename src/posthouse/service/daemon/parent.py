@@ -22,7 +22,7 @@ import pickle
 import socket
 import tempfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 import msgspec
 from msgspec.structs import replace
@@ -183,7 +183,7 @@ class ParentLink:
         except ConnectionResetError:
             data, descriptors = b"", []
         if not data:
-            os._exit(1)
+            self._end_now()
         self._descriptors += descriptors
         *lines, self._input = (self._input + data).split(b"\n")
         for line in lines:
@@ -191,6 +191,12 @@ class ParentLink:
             self._wanted.append((verb, what))
         if self._wanted and self._taking is None:
             self._taking = asyncio.get_running_loop().create_task(self._obey())
+
+    def _end_now(self) -> NoReturn:
+        """End the process at once; first the log is written, because other mail was accepted a moment ago."""
+        if self._daemon is not None:
+            self._daemon.log.flush()
+        os._exit(1)
 
     async def _obey(self) -> None:
         daemon = self._daemon
@@ -244,7 +250,7 @@ class ParentLink:
                 return
             # The others have switched: a new process takes this one's place, with the new configuration.
             self.failed(f"failed {kind_of(error)} own {error}\n")
-            os._exit(1)
+            self._end_now()
         kept = {each.bind for each in change.config.listener}
         for sockets in self._all:
             for at in [each for each in sockets if each not in kept]:

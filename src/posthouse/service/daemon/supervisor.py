@@ -68,6 +68,8 @@ _LONGEST_PAUSE = 30.0
 #: Seconds without a beat after which a worker hangs, and after which it is killed.
 _HANGS = 5 * BEAT
 _KILLED = 60 * BEAT
+#: Seconds for the workers to write their logs when a second signal ends everything.
+_LAST_LINES = 0.25
 #: Connections that wait in one listening socket until they are accepted.
 _BACKLOG = 512
 
@@ -186,6 +188,14 @@ class _WorkerProcess:
         self.orders.close()
 
 
+def _runs(pid: int) -> bool:
+    """Whether a child has not ended; one that has stays to be waited for."""
+    try:
+        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+    except ChildProcessError:
+        return False
+
+
 class _Supervisor:
     def __init__(
         self,
@@ -268,8 +278,20 @@ class _Supervisor:
     def _stop_signal(self, number: int) -> None:
         self._stop_signals += 1
         if self._stop_signals > 1:
+            self._log("ended", reason="a second signal")
+            self._log.flush()
+            self._let_end()
             self._kill()
             os._exit(128 + number)
+
+    def _let_end(self) -> None:
+        """Give the workers a moment to write their logs and end, as they do when the parent has gone."""
+        for worker in self._workers.values():
+            with contextlib.suppress(OSError):
+                worker.orders.shutdown(socket.SHUT_RDWR)
+        end = time.monotonic() + _LAST_LINES
+        while any(_runs(worker.pid) for worker in self._workers.values()) and time.monotonic() < end:
+            time.sleep(0.005)
 
     # -- children --------------------------------------------------------------------------------------------------
 

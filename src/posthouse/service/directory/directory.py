@@ -30,6 +30,7 @@ __all__ = [
     "Directory",
     "Expanded",
     "Foreign",
+    "Home",
     "Local",
     "Moved",
     "Resolution",
@@ -68,32 +69,54 @@ class Target(NamedTuple):
 
 
 class Expanded(NamedTuple):
-    """An alias or (with an ``owner``) a list; ``targets`` are flat, without duplicates."""
+    """An alias, a list (with an ``owner``) or a sender of ours with its signature (``signed``, BATV); ``targets`` are
+    flat, without duplicates."""
 
     address: Address
     targets: tuple[Target, ...]
     owner: Address | None = None
+    signed: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The word for it: ``alias``, ``list`` or ``signed``."""
+        return "list" if self.owner is not None else "signed" if self.signed else "alias"
 
 
 class Moved(NamedTuple):
-    """A mailbox that is elsewhere now; ``action`` is "forward" or "tell".  ``targets`` are the ends of forwarding."""
+    """A mailbox that is elsewhere now, or the sender of forwarded mail (``srs``); ``action`` is "forward" or "tell".
+    ``targets`` are the ends of forwarding."""
 
     address: Address
     to: Address
     action: str
     targets: tuple[Target, ...] = ()
+    srs: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The word for it: ``moved`` or ``srs``."""
+        return "srs" if self.srs else "moved"
 
 
 class Unknown(NamedTuple):
-    """A domain of ours, without such a name."""
+    """A domain of ours, without such a name; ``why`` it counts for nothing, if it looks like an address of ours."""
 
     address: Address
+    why: str = ""
 
 
 class Foreign(NamedTuple):
     """A domain that is not ours."""
 
     address: Address
+
+
+class Home(NamedTuple):
+    """What an address with a mark (SRS, BATV) stands for; ``address`` is None if it counts for nothing, and why."""
+
+    address: Address | None
+    why: str = ""
 
 
 Resolution = Local | Expanded | Moved | Unknown | Foreign
@@ -113,12 +136,12 @@ class Directory:
     """The directory of a configuration.  ``problems`` are names that lead nowhere: place, cause and remedy of each.
 
     ``home`` gives the address that an address in our domains stands for, at another server (SRS) or without its
-    signature (BATV); None if it stands for itself.
+    signature (BATV); None if it stands for itself.  It is asked each time, because marks expire.
     """
 
-    __slots__ = ("_domains", "_everything", "_home", "_names", "_postmaster", "_raw", "problems", "resolve")
+    __slots__ = ("_cached", "_domains", "_everything", "_home", "_names", "_postmaster", "_raw", "problems", "resolve")
 
-    def __init__(self, config: Config, home: Callable[[Address], Address | None] | None = None) -> None:
+    def __init__(self, config: Config, home: Callable[[Address], Home | None] | None = None) -> None:
         self._home = home
         self._domains: dict[str, DomainSettings] = {each.name: each for each in config.domain if each.name != "*"}
         self._everything: DomainSettings | None = next((each for each in config.domain if each.name == "*"), None)
@@ -136,7 +159,8 @@ class Directory:
             self._enter(host, "hostname")
         self._flatten()
         #: ``resolve(address) -> Resolution``.  The answers never change; up to 8,192 of them are cached.
-        self.resolve: Callable[[Address], Resolution] = lru_cache(maxsize=8192)(self._resolve)
+        self._cached: Callable[[Address], Resolution] = lru_cache(maxsize=8192)(self._resolve)
+        self.resolve = self._cached if home is None else self._resolve_marked
 
     # -- building --------------------------------------------------------------------------------------------------
 
@@ -307,8 +331,9 @@ class Directory:
         found = self._names.get(address.key)
         if found is not None:
             return found
-        if self._home is not None and (to := self._home(address)) is not None:
-            return self._at_home(address, to)
+        home = None if self._home is None else self._home(address)
+        if home is not None and home.address is not None:
+            return self._at_home(address, home.address)
         base = address
         if domain.subaddress and (local := without_tag(address.local, domain.subaddress)) != address.local:
             base = Address(local, address.domain)
@@ -317,15 +342,19 @@ class Directory:
                 return found
         if self._takes_any(domain):
             return Local(Address(local_key(base.local), base.domain), domain)
-        return Unknown(address)
+        return Unknown(address, home.why if home is not None else "")
+
+    def _resolve_marked(self, address: Address) -> Resolution:
+        """The meaning of an address that may have a mark; each mark has an equals sign."""
+        return self._resolve(address) if "=" in address.local else self._cached(address)
 
     def _at_home(self, address: Address, to: Address) -> Resolution:
         """The meaning of an address that stands for ``to``: at another server (SRS), or here (BATV)."""
         if to.domain != address.domain:
-            return Moved(address, to, "forward", (Target(to),))
+            return Moved(address, to, "forward", (Target(to),), srs=True)
         found = self._resolve(to)
         if isinstance(found, Local):
-            return Expanded(address, (Target(to),))
+            return Expanded(address, (Target(to),), signed=True)
         return found._replace(address=address) if isinstance(found, Expanded) else found
 
     def named(self, text: str) -> list[Resolution]:

@@ -113,8 +113,7 @@ def expansions(
     for recipient in dict.fromkeys(each.address for each in envelope.recipients):
         meant = directory.resolve(recipient)
         if isinstance(meant, Moved | Expanded):
-            kind = "moved" if isinstance(meant, Moved) else "alias" if meant.owner is None else "list"
-            targets = meant.targets
+            kind, targets = meant.kind, meant.targets
         elif not recipient.domain:
             kind, targets = "postmaster", (Target(meant.address),)
         else:

@@ -71,6 +71,13 @@ class PathSecrets:
         signing = max((each for each in kept if now - each.made >= _DAY), default=min(kept))
         return (signing, *(each for each in reversed(kept) if each != signing))
 
+    def found(self) -> tuple[PathSecret, ...]:
+        """The secrets that there are, in no order that counts; none if they cannot be read."""
+        try:
+            return tuple(self._read())
+        except (OSError, SettingError):
+            return ()
+
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         handle = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)

@@ -23,6 +23,7 @@ from posthouse.mailauth.batv import Batv, BatvStatus
 from posthouse.mailauth.srs import Srs, SrsStatus, is_srs
 from posthouse.net import Clock
 from posthouse.service.config.model import Config
+from posthouse.service.directory.directory import Home
 from posthouse.service.mailauth.path_secrets import PathSecrets
 
 __all__ = ["ReversePaths"]
@@ -67,6 +68,15 @@ class ReversePaths:
             self._batv = Batv([each.secret for each in found], days=_BATV_LIFE)
         self._looked = self._clock.monotonic()
 
+    def look(self) -> None:
+        """Read the secrets that there are and can be read, and make none: for those who only ask."""
+        found = self._srs_secrets.found()
+        if self._srs_domain and found:
+            self._srs = Srs(self._srs_domain, [each.secret for each in found], days=_SRS_LIFE)
+        found = self._batv_secrets.found()
+        if self._batv_domains and found:
+            self._batv = Batv([each.secret for each in found], days=_BATV_LIFE)
+
     @property
     def stale(self) -> bool:
         """Whether it is time to ``load`` again."""
@@ -90,17 +100,17 @@ class ReversePaths:
             return envelope
         return envelope._replace(sender=self._srs.forward(sender, self._clock.time()))
 
-    def home(self, address: Address) -> Address | None:
-        """The address that an address of ours stands for: where an SRS address in time leads, and a signed address
-        without its signature, whatever that is worth; None if it stands for itself."""
+    def home(self, address: Address) -> Home | None:
+        """What an address of ours stands for: where an SRS address in time leads, and a signed address without its
+        signature, whatever that is worth; None if it stands for itself."""
         if self._batv is not None and address.domain.lower() in self._batv_domains:
             mailbox = self._batv.check(address, self._clock.time()).address
             if mailbox.local != address.local:
-                return mailbox
+                return Home(mailbox)
         if self._srs is None:
             return None
         found = self._srs.reverse(address, self._clock.time())
-        return found.address if found.status is SrsStatus.HOME else None
+        return None if found.status is SrsStatus.PLAIN else Home(found.address, found.reason and f"srs: {found.reason}")
 
     def report_refused(self, recipient: Address) -> Verdict | None:
         """Why a message with the null reverse-path is refused for a recipient; None if it is not.

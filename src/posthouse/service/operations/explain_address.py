@@ -23,8 +23,17 @@ from posthouse.delivery import (
 from posthouse.protocol.grammar import GrammarError
 from posthouse.protocol.leniency import tolerant_mailbox
 from posthouse.relay import MailboxDeliverer, NoRoute, Route
-from posthouse.service.directory.directory import Directory, Expanded, Foreign, Local, Moved, Resolution
+from posthouse.service.directory.directory import (
+    Directory,
+    Expanded,
+    Foreign,
+    Local,
+    Moved,
+    Resolution,
+    Unknown,
+)
 from posthouse.service.directory.expansion import expand_envelope
+from posthouse.service.mailauth.reverse_paths import ReversePaths
 from posthouse.service.operations.base import Context, spool_or_none
 from posthouse.service.operations.explain_text import address_kind_text
 from posthouse.service.operations.next_attempt import next_attempts
@@ -65,10 +74,11 @@ def address_of(text: str) -> Address:
 async def check_address(context: Context, address: str) -> AddressReport:
     """What an address is and where its mail would go, from the configuration and the quotas that are used up."""
     asked = address_of(address)
+    directory, paths = _directory(context)
     async with spool_or_none(context) as spool:
-        facts, reply = await _facts(context, Directory(context.config).resolve(asked), spool)
+        facts, reply = await _facts(directory.resolve(asked), spool, paths)
     ends = []
-    for recipient in _ends(context, asked, reply):
+    for recipient in _ends(directory, asked, reply):
         way = context.routing().router.route(recipient)
         target, reason = ("", way.outcome.reason) if isinstance(way, NoRoute) else (way.target, way.reason)
         ends.append(AddressTarget(recipient=str(recipient.address), target=target, reason=reason))
@@ -78,9 +88,10 @@ async def check_address(context: Context, address: str) -> AddressReport:
 
 async def forecast(context: Context, address: Address) -> AddressForecast:
     """Where a message to ``address`` would go now, with the queue for its destination where there is a spool."""
+    directory, paths = _directory(context)
     async with spool_or_none(context) as spool:
-        facts, reply = await _facts(context, Directory(context.config).resolve(address), spool)
-        recipients = _ends(context, address, reply)
+        facts, reply = await _facts(directory.resolve(address), spool, paths)
+        recipients = _ends(directory, address, reply)
         ends = await asyncio.gather(*(_end(context, spool, each) for each in recipients[:_MOST_ENDS]))
     for each in recipients[_MOST_ENDS:]:
         name, destination = str(each.address), context.routing().router.destination(each.address)
@@ -96,17 +107,32 @@ async def forecast(context: Context, address: Address) -> AddressForecast:
     )
 
 
-def _ends(context: Context, address: Address, reply: str) -> list[Recipient]:
+def _directory(context: Context) -> tuple[Directory, ReversePaths]:
+    """What sessions ask, with the marks of addresses (SRS, BATV) as far as their secrets can be read here."""
+    paths = ReversePaths(context.config, context.clock)
+    paths.look()
+    return Directory(context.config, paths.home), paths
+
+
+def _ends(directory: Directory, address: Address, reply: str) -> list[Recipient]:
     """The recipients that mail for the address would have: none if it is refused."""
-    directory = Directory(context.config)
     if reply[0] != "2" and not isinstance(directory.resolve(address), Foreign):
         return []
     envelopes = expand_envelope(directory, Envelope(address, (Recipient(address),)))
     return [recipient for envelope in envelopes for recipient in envelope.recipients]
 
 
-async def _facts(context: Context, found: Resolution, spool: Spool | None) -> tuple[AddressFacts, str]:
+async def _facts(found: Resolution, spool: Spool | None, paths: ReversePaths) -> tuple[AddressFacts, str]:
     """What an address is, and the reply to RCPT from outside the trusted networks."""
+    facts, reply = await _kind(found, spool)
+    refused = paths.report_refused(found.address) if reply[0] == "2" else None
+    if refused is None:
+        return facts, reply
+    code, enhanced, _ = refused.reply
+    return replace(facts, report=f"{code} {enhanced}", report_why=refused.reason), reply
+
+
+async def _kind(found: Resolution, spool: Spool | None) -> tuple[AddressFacts, str]:
     if isinstance(found, Local):
         facts = AddressFacts(kind="mailbox", deliver=str(found.deliver), paused=found.paused)
         if found.paused or not found.domain.quota:
@@ -115,11 +141,14 @@ async def _facts(context: Context, found: Resolution, spool: Spool | None) -> tu
         reply = _reply(found, used or 0)
         return replace(facts, quota=found.domain.quota, used=used, full=reply[0] != "2"), reply
     if isinstance(found, Moved):
-        return AddressFacts(kind="moved", to=str(found.to), action=found.action), _reply(found)
+        return AddressFacts(kind=found.kind, to=str(found.to), action=found.action), _reply(found)
     if isinstance(found, Expanded):
-        kind = "alias" if found.owner is None else "list"
-        return AddressFacts(kind=kind, number=len(found.targets), owner=str(found.owner or "")), _reply(found)
-    return AddressFacts(kind="foreign" if isinstance(found, Foreign) else "unknown"), _reply(found)
+        to = str(found.targets[0].address) if found.signed else ""
+        facts = AddressFacts(kind=found.kind, number=len(found.targets), owner=str(found.owner or ""), to=to)
+        return facts, _reply(found)
+    if isinstance(found, Unknown):
+        return AddressFacts(kind="unknown", why=found.why), _reply(found)
+    return AddressFacts(kind="foreign"), _reply(found)
 
 
 def _reply(found: Resolution, used: int = 0) -> str:

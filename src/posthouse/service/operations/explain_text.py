@@ -303,10 +303,15 @@ def _kind(say: _Sentences, facts: AddressFacts) -> str:
         key = "paused"
     elif facts.kind == "moved":
         key = f"moved-{facts.action}"
-    text = say(key, deliver=facts.deliver, to=facts.to, number=say.addresses(facts.number), owner=facts.owner)
+    elif facts.kind == "unknown" and facts.why:
+        key = "unknown-marked"
+    why = say.reason(facts.why)
+    text = say(key, deliver=facts.deliver, to=facts.to, number=say.addresses(facts.number), owner=facts.owner, why=why)
+    gap = "" if say.lang == "zh" else " "
+    if facts.report:
+        text += gap + say("report-refused", reply=facts.report, why=say.reason(facts.report_why))
     if facts.quota:
         used, quota = size_in_words(facts.used or 0), size_in_words(facts.quota)
-        gap = "" if say.lang == "zh" else " "
         text += gap + say("full" if facts.full else "quota", used=used, quota=quota)
     return text
 

@@ -32,6 +32,14 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "expanded-alias": ("{address}: an alias of {number}", "{address}：别名，指向 {number}"),
         "expanded-list": ("{address}: a list of {number}", "{address}：邮件列表，共 {number}"),
         "expanded-moved": ("{address}: a mailbox that has moved", "{address}：邮箱已迁走"),
+        "expanded-srs": (
+            "{address}: a sender that this server wrote into forwarded mail (SRS)",
+            "{address}：本机转发邮件时使用的发件人地址（SRS）",
+        ),
+        "expanded-signed": (
+            "{address}: a sender of this server with its signature (BATV)",
+            "{address}：本机发件人带签名的地址（BATV）",
+        ),
         "expanded-same": ("{address}: another name of the same mailbox", "{address}：同一邮箱的另一名称"),
         "expanded-postmaster": ("{address}: the postmaster of this host", "{address}：本机的 postmaster"),
         "led": (", here {recipients}", "，本邮件发往其中的 {recipients}"),
@@ -167,6 +175,18 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         ),
         "alias": ("An alias for {number}; the sender is kept.", "别名，指向 {number}；发件人不变。"),
         "list": ("A list of {number}; {owner} becomes the sender.", "邮件列表，共 {number}；{owner} 成为发件人。"),
+        "srs": (
+            "A sender that this server wrote into forwarded mail (SRS); mail to it goes to the original sender, {to}.",
+            "本机转发邮件时使用的发件人地址（SRS）；发往它的邮件转给原发件人 {to}。",
+        ),
+        "signed": (
+            "A sender of this server with its signature (BATV); mail to it is mail to {to}.",
+            "本机发件人带签名的地址（BATV）；发往它就是发往 {to}。",
+        ),
+        "report-refused": (
+            "A delivery report to it (MAIL FROM:<>) is answered {reply}: {why}.",
+            "发往它的投递报告（MAIL FROM:<>）会得到应答 {reply}：{why}。",
+        ),
         "foreign": (
             "The domain is not local: only trusted networks may send to it from here.",
             "该域不由本机负责：只有受信任的网络可以经本机向它发送。",
@@ -174,6 +194,10 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "unknown": (
             "The domain is local, and has no mailbox of this name.",
             "该域由本机负责，但没有这个邮箱。",
+        ),
+        "unknown-marked": (
+            "The domain is local, and has no mailbox of this name ({why}).",
+            "该域由本机负责，但没有这个邮箱（{why}）。",
         ),
         "address": ("1 address", "1 个地址"),
         "addresses": ("{number} addresses", "{number} 个地址"),

@@ -315,11 +315,14 @@ class AddressTarget(Struct, frozen=True, kw_only=True):
 
 
 class AddressFacts(Struct, frozen=True, kw_only=True):
-    """What an address is: ``kind`` is mailbox, alias, list, moved, unknown or foreign.
+    """What an address is: ``kind`` is mailbox, alias, list, moved, srs, signed, unknown or foreign.
 
     A mailbox has its ``deliver``, may be ``paused``, and may have a ``quota`` of octets, of which so many are ``used``
     (None if there is no spool to ask); it is ``full`` when no more mail is accepted.  A moved one has ``to`` and the
     ``action`` ("forward" or "tell"); an alias leads to a ``number`` of addresses, and a list has an ``owner`` too.
+    ``srs`` and ``signed`` are senders that this server has written (SRS, BATV), and lead ``to`` an address; ``why``
+    says that an unknown one is no such sender any more, or never was.  A delivery report to the address is answered
+    ``report`` because of ``report_why``, where that differs.
     """
 
     kind: str
@@ -332,12 +335,15 @@ class AddressFacts(Struct, frozen=True, kw_only=True):
     action: str = ""
     number: int = 0
     owner: str = ""
+    why: str = ""
+    report: str = ""
+    report_why: str = ""
 
 
 class AddressReport(Struct, frozen=True, kw_only=True):
     """Where a message to an address would go.
 
-    ``kind`` is mailbox, alias, list, moved, unknown or foreign; ``reply`` is the answer to RCPT from a host outside the
+    ``kind`` is as in ``AddressFacts``; ``reply`` is the answer to RCPT from a host outside the
     trusted networks.
     """
 

@@ -108,6 +108,7 @@ class SpoolIntake:
         "_filter",
         "_greet",
         "_held",
+        "_helo",
         "_incoming",
         "_peer",
         "_remarks",
@@ -139,6 +140,7 @@ class SpoolIntake:
         self._sending = sending
         self._envelope = envelope
         self._envelopes = envelopes
+        self._helo = greet.domain
         self._source = f"{context.kind} {peer.host or 'unix socket'}:{peer.port}"
         self._fault: Verdict | None = None
         self._remarks: tuple[Remark, ...] = ()
@@ -170,9 +172,12 @@ class SpoolIntake:
             if context.header_filter is not None:
                 self._filter = context.header_filter()
 
-    def recorded_as(self, source: str) -> None:
-        """Record this source in log and history, in place of the peer (XFORWARD)."""
+    def recorded_as(self, source: str, helo: str | None = None) -> None:
+        """Record this source in log and history, in place of the peer (XFORWARD), and unless it is None the name that
+        this client gave itself."""
         self._source = source
+        if helo is not None:
+            self._helo = helo
 
     def hide_client(self) -> None:
         """Leave the client out of the trace field."""
@@ -324,7 +329,7 @@ class SpoolIntake:
 
     def _origin(self, incoming: IncomingMessage) -> Origin:
         scan, secured = self._scan, self._secured
-        origin = Origin(scan.message_id, self._greet.domain, secured.tls, secured.user, remarks=self._remarks)
+        origin = Origin(scan.message_id, self._helo, secured.tls, secured.user, remarks=self._remarks)
         if self._verdicts:
             origin = origin._replace(verdicts=self._verdicts)
         if not self._expansions:

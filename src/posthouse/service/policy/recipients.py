@@ -52,4 +52,6 @@ def recipient_verdict(
         return foreign_verdict(relays=relays)
     if isinstance(found, Moved):
         return moved(found, utf8=utf8)
-    return _UNKNOWN if isinstance(found, Unknown) else _OK
+    if isinstance(found, Unknown):
+        return _UNKNOWN._replace(reason=found.why) if found.why else _UNKNOWN
+    return _OK

@@ -257,7 +257,9 @@ class SessionPolicy:
     def _recorded(self, intake: SpoolIntake) -> SpoolIntake:
         """The intake, whose source is the client that XFORWARD has named."""
         if self._forwarded is not _NOT_FORWARDED:
-            intake.recorded_as(self._forwarded.source)
+            said = self._forwarded.attributes
+            # The peer's own name belongs to no client but the peer.
+            intake.recorded_as(self._forwarded.source, said.get("HELO", "" if said.get("ADDR") else None))
         return intake
 
     def _submitted(
