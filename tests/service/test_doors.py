@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.core import SettingError
-from posthouse.service import Daemon, parse
-from posthouse.service.config_file import ConfigError
+from posthouse.service import ConfigError, Daemon, parse
 
 from .test_daemon import Talk
 from .test_proxies import CONFIG, HandMadeTls, ended

@@ -26,6 +26,7 @@ from posthouse.service.accounts import (
     decoy_secret,
     load_accounts,
 )
+from posthouse.service.config.config_error import ConfigError
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.policy.listener_policy import login_setting
 from posthouse.service.policy.login_failures import LoginFailures
@@ -41,12 +42,15 @@ LoadedCertificates = dict[tuple[tuple[KeyPair, ...], str], Certificates]
 
 
 def accounts_of(config: Config) -> AccountStore:
-    """The store that the configuration names.  Raises ``SettingError``."""
+    """The store that the configuration names.  Raises ``ConfigError``."""
     kind, target = config.accounts
     if kind == "dovecot":
         return DovecotAccounts(target, identity_domain=config.postmaster.domain)
     if kind == "python":
-        return load_accounts(target)
+        try:
+            return load_accounts(target)
+        except SettingError as error:
+            raise ConfigError([error]) from None
     if kind == "any":
         return AnyAccounts()
     return FileAccounts(AccountFile(config.data_dir))
@@ -171,7 +175,7 @@ class Protections:
         if certificates is not None:
             return certificates
         kept = self._before.get(key)
-        certificates = Certificates(pairs, client_ca=client_ca) if kept is None else kept
+        certificates = _read(pairs, client_ca) if kept is None else kept
         self._certificates[key] = certificates
         certificates.on_problem = self._say
         if kept is not None:
@@ -224,6 +228,17 @@ class Protections:
             raise SettingError(
                 "the host name cannot stand in a certificate", where="hostname", remedy="write hostname in ASCII"
             ) from error
+
+
+def _read(pairs: list[KeyPair], client_ca: str) -> Certificates:
+    """The certificates in these files.  Raises ``ConfigError`` as for the configuration that names them, and
+    ``SettingError`` for a file that this user may not read."""
+    try:
+        return Certificates(pairs, client_ca=client_ca)
+    except SettingError as error:
+        if isinstance(error.__cause__, PermissionError):
+            raise
+        raise ConfigError([error]) from None
 
 
 def _expiry(pair: KeyPair, facts: CertificateFacts, now: float) -> str:

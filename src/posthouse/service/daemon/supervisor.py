@@ -34,7 +34,7 @@ from typing import Any, NamedTuple
 from posthouse.core import PosthouseError, StorageError
 from posthouse.net import Endpoint, SystemClock
 from posthouse.service.config.model import Config
-from posthouse.service.control.wire import error_class, kind_of
+from posthouse.service.control.wire import error_of, kind_of
 from posthouse.service.daemon.daemon import DRAIN, Daemon
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.parent import (
@@ -311,8 +311,7 @@ class _Supervisor:
             config, given = config_of(number, self._config), {"resources": own, "source": self._source}
             self._loop(serve(config, drain=self._drain, parent=link, ends_process=True, **given))  # type: ignore[arg-type]
         except PosthouseError as error:
-            cause = "system" if isinstance(error.__cause__, OSError) else "own"
-            link.failed(f"failed {kind_of(error)} {cause} {error}\n")
+            link.failed(f"failed {kind_of(error)} {error}\n")
             return 1
         return 0
 
@@ -474,13 +473,13 @@ class _Supervisor:
             self._counts.worker_died(worker.number)
             _, failed, why = worker.output.decode("utf-8", "replace").partition("failed ")
             kind, _, why = why.partition(" ")
-            cause, _, why = why.strip().partition(" ")
+            why = why.strip()
             if self._draining_until:
-                if failed and issubclass(error_class(kind), StorageError):
+                if failed and isinstance(error_of(kind, why), StorageError):
                     self._out_of_order = self._out_of_order or why
                 continue
             if failed and self._ready is not None:
-                raise error_class(kind)(why) from (OSError(why) if cause == "system" else None)
+                raise error_of(kind, why)
             self._replace(worker, status, why)
 
     def _replace(self, worker: _WorkerProcess, status: int, why: str) -> None:
