@@ -44,6 +44,11 @@ _AUTH_NEEDED: Final = Verdict(
 )
 _TLS_NEEDED: Final = Verdict(Reply(530, "5.7.0", "Must issue a STARTTLS command first"), "tls_required")
 _NOT_YOURS: Final = Reply(553, "5.7.1", "The account may not send as this address")
+#: RFC 4954 §6: 530 where a login is needed "and authentication is not currently in force".
+_ACCOUNT_GONE: Final = Reply(530, "5.7.0", "Authentication required: this account may no longer log in")
+_NO_ACCOUNTS: Final = Verdict(
+    Reply(451, "4.7.0", "Cannot look up the account now; try again later"), "the accounts cannot be asked"
+)
 _DISK_LOW: Final = Verdict(Reply(452, "4.3.1", "No room for mail now; try again later"), "less than min_free is left")
 _NO_STORAGE: Final = Verdict(
     Reply(451, "4.3.2", "Cannot take mail now; try again later"), "the spool's storage cannot be reached"
@@ -74,6 +79,7 @@ class SessionPolicy:
         "_forwarded",
         "_greet",
         "_identities",
+        "_identities_from",
         "_peer",
         "_refusals",
         "_refusals_from",
@@ -97,6 +103,7 @@ class SessionPolicy:
         self._tls: TlsInfo | None = None
         self._user = ""
         self._identities: Sequence[str] = ()
+        self._identities_from = 0.0  # when the accounts were asked for them
         self._terms: SubmissionTerms | None = None  # of this account, once a message was submitted
         self._signing: IntakeContext | None = None  # of its messages, once one was to be signed
         self._verified = False
@@ -151,12 +158,43 @@ class SessionPolicy:
         if shared.settings.tls_required and self._tls is None:
             return self._no("MAIL", _TLS_NEEDED)
         if self._user:
-            if not may_send_as(mail.sender, self._identities):
-                return self._no(
-                    "MAIL", Verdict(_NOT_YOURS, f"not an identity of {self._user}"), sender=str(mail.sender)
-                )
-        elif shared.login_required and not self._trusted:
+            assert shared.logins is not None
+            identities = shared.logins.store.identities_now(self._user)
+            if identities is None and not self._are_identities_fresh():
+                return self._mail_when_asked(mail)
+            return self._mail_as(mail, self._identities if identities is None else identities)
+        if shared.login_required and not self._trusted:
             return self._no("MAIL", _AUTH_NEEDED)
+        return self._mail(mail)
+
+    def _are_identities_fresh(self) -> bool:
+        assert self._shared.logins is not None
+        return self._shared.clock.monotonic() - self._identities_from < self._shared.logins.store.identities_seconds
+
+    async def _mail_when_asked(self, mail: Mail) -> Verdict:
+        """The verdict on MAIL of an account that the store must look for."""
+        shared, user = self._shared, self._user
+        assert shared.logins is not None
+        try:
+            identities = await shared.logins.store.identities(user)
+        except StorageError as error:
+            return self._no("MAIL", _NO_ACCOUNTS._replace(reason=f"the accounts cannot be asked: {error}"))
+        self._identities_from = shared.clock.monotonic()
+        if identities is None:
+            return self._no("MAIL", Verdict(_ACCOUNT_GONE, f"the account {user} is gone, or switched off"))
+        return self._mail_as(mail, identities)
+
+    def _mail_as(self, mail: Mail, identities: Sequence[str]) -> Verdict:
+        """The verdict on MAIL of an account that has these identities now."""
+        if identities is not self._identities:
+            self._identities, self._terms = identities, None
+        if may_send_as(mail.sender, identities):
+            return self._mail(mail)
+        return self._no("MAIL", Verdict(_NOT_YOURS, f"not an identity of {self._user}"), sender=str(mail.sender))
+
+    def _mail(self, mail: Mail) -> Verdict:
+        """The verdict on MAIL of a client that may send."""
+        shared = self._shared
         if (limit := shared.sending.refuses_message(self._peer.host, self._user)) is not None:
             return self._no("MAIL", limit)
         size = mail.size or 0
@@ -351,6 +389,7 @@ class SessionPolicy:
         if not verdict.reply.positive:
             return self._no("AUTH", verdict, user=outcome.user)
         self._user, self._identities, self._terms, self._signing = outcome.user, identities or (), None, None
+        self._identities_from = self._shared.clock.monotonic()
         self._shared.log("login", source=self._source(), user=outcome.user, mechanism=outcome.mechanism)
         return verdict
 
