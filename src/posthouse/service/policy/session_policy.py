@@ -129,8 +129,8 @@ class SessionPolicy:
             self._shared.refused_more(self._source(), more)
 
     def _source(self) -> str:
-        kind, peer = self._shared.settings.kind, self._peer
-        return self._forwarded.source or f"{kind} {peer.host or 'unix socket'}:{peer.port}"
+        name, peer = self._shared.settings.name, self._peer
+        return self._forwarded.source or f"{name} {peer.host or 'unix socket'}:{peer.port}"
 
     def connected(self) -> Answer:
         """220, or 421 when there are too many, or 521 where there is no mail service."""
@@ -357,8 +357,8 @@ class SessionPolicy:
         source = self._source()
         host = known.get("ADDR", "")
         if host:
-            kind = self._shared.settings.kind
-            source = f"{kind} {host}:{known.get('PORT') or 0} (by {source.removeprefix(f'{kind} ')})"
+            name = self._shared.settings.name
+            source = f"{name} {host}:{known.get('PORT') or 0} (by {source.removeprefix(f'{name} ')})"
         self._forwarded = _RecordedClient(known, source)
 
     # -- TLS and AUTH ------------------------------------------------------------------------------------------------
