@@ -14,14 +14,13 @@ are made once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from posthouse.core import Address, Envelope, NetworkError, Recipient, Reply, StorageError, Verdict
 from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol.commands import Greet, Mail, Rcpt
-from posthouse.protocol.grammar import parse_mailbox
 from posthouse.protocol.sasl.exchange import Authenticated, Denied
 from posthouse.server.policy import Answer, Intake, Peer
 from posthouse.service.directory.directory import Foreign, Local
@@ -30,8 +29,8 @@ from posthouse.service.policy import vrfy as inquiries
 from posthouse.service.policy.client_limits import Sending
 from posthouse.service.policy.intake import IntakeContext, SpoolIntake
 from posthouse.service.policy.listener_policy import ListenerPolicy
-from posthouse.service.policy.logins import may_send_as
 from posthouse.service.policy.recipients import foreign_verdict, recipient_verdict
+from posthouse.service.policy.session_account import SessionAccount
 from posthouse.service.policy.submission import SubmissionTerms, SubmittedIntake
 from posthouse.service.policy.trace import NOT_SECURED, Secured
 from posthouse.service.policy.verdicts import TOO_LARGE, storage_verdict
@@ -43,12 +42,6 @@ _AUTH_NEEDED: Final = Verdict(
     Reply(530, "5.7.0", "Authentication required"), "the client has not logged in, and is not in trusted_networks"
 )
 _TLS_NEEDED: Final = Verdict(Reply(530, "5.7.0", "Must issue a STARTTLS command first"), "tls_required")
-_NOT_YOURS: Final = Reply(553, "5.7.1", "The account may not send as this address")
-#: RFC 4954 §6: 530 where a login is needed "and authentication is not currently in force".
-_ACCOUNT_GONE: Final = Reply(530, "5.7.0", "Authentication required: this account may no longer log in")
-_NO_ACCOUNTS: Final = Verdict(
-    Reply(451, "4.7.0", "Cannot look up the account now; try again later"), "the accounts cannot be asked"
-)
 _DISK_LOW: Final = Verdict(Reply(452, "4.3.1", "No room for mail now; try again later"), "less than min_free is left")
 _NO_STORAGE: Final = Verdict(
     Reply(451, "4.3.2", "Cannot take mail now; try again later"), "the spool's storage cannot be reached"
@@ -74,18 +67,18 @@ class SessionPolicy:
     """The ``Policy`` of one session; ``functools.partial(SessionPolicy, shared)`` is the factory of a listener's."""
 
     __slots__ = (
+        "_account",
         "_claimed",
         "_counted",
         "_forwarded",
         "_greet",
-        "_identities",
-        "_identities_from",
         "_peer",
         "_refusals",
         "_refusals_from",
         "_shared",
         "_signing",
         "_terms",
+        "_terms_of",
         "_tls",
         "_trusted",
         "_user",
@@ -102,9 +95,9 @@ class SessionPolicy:
         self._trusted = False
         self._tls: TlsInfo | None = None
         self._user = ""
-        self._identities: Sequence[str] = ()
-        self._identities_from = 0.0  # when the accounts were asked for them
+        self._account: SessionAccount | None = None
         self._terms: SubmissionTerms | None = None  # of this account, once a message was submitted
+        self._terms_of: Sequence[str] = ()  # the identities that it had then
         self._signing: IntakeContext | None = None  # of its messages, once one was to be signed
         self._verified = False
         self._refusals = 0  # within a minute
@@ -157,40 +150,20 @@ class SessionPolicy:
             self._forwarded = _NOT_FORWARDED
         if shared.settings.tls_required and self._tls is None:
             return self._no("MAIL", _TLS_NEEDED)
-        if self._user:
-            assert shared.logins is not None
-            identities = shared.logins.store.identities_now(self._user)
-            if identities is None and not self._are_identities_fresh():
-                return self._mail_when_asked(mail)
-            return self._mail_as(mail, self._identities if identities is None else identities)
-        if shared.login_required and not self._trusted:
+        if self._account is not None:
+            refused = self._account.refuses(mail.sender)
+            if refused is not None:
+                if not isinstance(refused, Verdict):
+                    return self._mail_later(mail, refused)
+                return self._no("MAIL", refused, sender=str(mail.sender))
+        elif shared.login_required and not self._trusted:
             return self._no("MAIL", _AUTH_NEEDED)
         return self._mail(mail)
 
-    def _are_identities_fresh(self) -> bool:
-        assert self._shared.logins is not None
-        return self._shared.clock.monotonic() - self._identities_from < self._shared.logins.store.identities_seconds
-
-    async def _mail_when_asked(self, mail: Mail) -> Verdict:
+    async def _mail_later(self, mail: Mail, asked: Awaitable[Verdict | None]) -> Verdict:
         """The verdict on MAIL of an account that the store must look for."""
-        shared, user = self._shared, self._user
-        assert shared.logins is not None
-        try:
-            identities = await shared.logins.store.identities(user)
-        except StorageError as error:
-            return self._no("MAIL", _NO_ACCOUNTS._replace(reason=f"the accounts cannot be asked: {error}"))
-        self._identities_from = shared.clock.monotonic()
-        if identities is None:
-            return self._no("MAIL", Verdict(_ACCOUNT_GONE, f"the account {user} is gone, or switched off"))
-        return self._mail_as(mail, identities)
-
-    def _mail_as(self, mail: Mail, identities: Sequence[str]) -> Verdict:
-        """The verdict on MAIL of an account that has these identities now."""
-        if identities is not self._identities:
-            self._identities, self._terms = identities, None
-        if may_send_as(mail.sender, identities):
-            return self._mail(mail)
-        return self._no("MAIL", Verdict(_NOT_YOURS, f"not an identity of {self._user}"), sender=str(mail.sender))
+        refused = await asked
+        return self._mail(mail) if refused is None else self._no("MAIL", refused, sender=str(mail.sender))
 
     def _mail(self, mail: Mail) -> Verdict:
         """The verdict on MAIL of a client that may send."""
@@ -267,11 +240,11 @@ class SessionPolicy:
         sending = shared.sending.begin(self._peer.host, self._user, len(envelope.recipients))
         if isinstance(sending, Verdict):
             return self._no("DATA", sending)
-        secured, tls = NOT_SECURED, self._tls
+        secured, tls, account = NOT_SECURED, self._tls, self._account
         if tls is not None or self._user:
             secured = Secured(tls.version if tls else "", tls.cipher if tls else "", self._user)
-        if envelope.auth and not self._may_assert(envelope.auth):
-            envelope = envelope._replace(auth="")
+        if envelope.auth and not (self._trusted if account is None else account.may_assert(envelope.auth)):
+            envelope = envelope._replace(auth="")  # for others RFC 4954 §5 wants AUTH=<>
         try:
             envelopes = expand_envelope(shared.directory, envelope)
             if shared.is_submission(self._user, trusted=self._trusted):
@@ -284,13 +257,6 @@ class SessionPolicy:
             if sending is not None:
                 sending.take_back()
             return self._no("DATA", storage_verdict(error))
-
-    def _may_assert(self, mailbox: str) -> bool:
-        """Whether this client's word counts for who submitted a message first (AUTH= of MAIL).  An account's does for
-        its own identities, and a trusted host's for all; for others RFC 4954 §5 wants ``AUTH=<>``."""
-        if not self._user:
-            return self._trusted
-        return may_send_as(parse_mailbox(mailbox), self._identities)
 
     def _recorded(self, intake: SpoolIntake) -> SpoolIntake:
         """The intake, whose source is the client that XFORWARD has named."""
@@ -311,27 +277,26 @@ class SessionPolicy:
         context = shared.submissions
         if shared.signers is not None and shared.signers.any:
             if self._signing is None:
-                self._signing = shared.signing(self._may_be_author if self._user else None)
+                self._signing = shared.signing(None if self._account is None else self._account.may_be_author)
             context = self._signing
         inner = self._recorded(SpoolIntake(context, self._peer, greet, envelope, envelopes, secured, sending))
+        identities = () if self._account is None else self._account.identities
         terms = self._terms
-        if terms is None:
-            terms = self._terms = self._submission_terms()
+        if terms is None or identities is not self._terms_of:
+            terms, self._terms_of = self._submission_terms(identities), identities
+            self._terms = terms
         return SubmittedIntake(terms, envelope.sender, inner, shared.clock, shared.intake.offset)
 
-    def _may_be_author(self, author: Address) -> bool:
-        return may_send_as(author, self._identities)
-
-    def _submission_terms(self) -> SubmissionTerms:
+    def _submission_terms(self, identities: Sequence[str]) -> SubmissionTerms:
         shared = self._shared
         settings = shared.settings
-        checked = settings.check_from and self._user and "*" not in self._identities
+        checked = settings.check_from and self._user and "*" not in identities
         return SubmissionTerms(
             shared.config.hostname,
             settings.max_message_size,
             settings.max_header_size,
             self._user,
-            self._identities if checked else None,
+            identities if checked else None,
             bool(self._user) or settings.kind == "submission",
             settings.complete_messages,
             settings.hide_client,
@@ -366,7 +331,7 @@ class SessionPolicy:
     def tls_started(self, info: TlsInfo) -> None:
         """What the client said before does not count."""
         self._tls = info
-        self._user, self._identities, self._greet, self._terms, self._signing = "", (), None, None, None
+        self._user, self._account, self._greet, self._terms, self._signing = "", None, None, None, None
 
     def tls_failed(self, error: NetworkError) -> None:
         """Log why."""
@@ -388,8 +353,9 @@ class SessionPolicy:
         verdict = self._shared.logins.logged_in(outcome, self._peer.host, identities)
         if not verdict.reply.positive:
             return self._no("AUTH", verdict, user=outcome.user)
-        self._user, self._identities, self._terms, self._signing = outcome.user, identities or (), None, None
-        self._identities_from = self._shared.clock.monotonic()
+        store, clock = self._shared.logins.store, self._shared.clock
+        self._account = SessionAccount(outcome.user, identities or (), store, clock)
+        self._user, self._terms, self._signing = outcome.user, None, None
         self._shared.log("login", source=self._source(), user=outcome.user, mechanism=outcome.mechanism)
         return verdict
 
