@@ -72,7 +72,8 @@ def add(
 @with_daemon
 @with_json
 def passwd(name: str, password_file: str | None, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
-    """Set the password of the account NAME. Sessions that are open stay open."""
+    """Set the password of the account NAME. Sessions that have logged in stay logged in; change --inactive ends their
+    right to send."""
     options = DaemonOptions(config_file, data_dir)
     found = operate("user passwd", options, account=name, password=_password(password_file))
     _confirm(found, as_json, f"the password of {name} was set")
@@ -91,7 +92,8 @@ def passwd(name: str, password_file: str | None, config_file: str | None, data_d
 def change(
     name: str, identities: str | None, active: bool | None, config_file: str | None, data_dir: str | None, as_json: bool
 ) -> None:
-    """Change as whom the account NAME may send, or whether it may log in."""
+    """Change as whom the account NAME may send, or whether it may log in; both count at the next message of sessions
+    that are open."""
     if identities is None and active is None:
         raise SettingError("nothing is to be changed", remedy="give --identities, --active or --inactive")
     word = "" if active is None else "yes" if active else "no"
@@ -105,7 +107,7 @@ def change(
 @with_daemon
 @with_json
 def remove(name: str, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
-    """Remove the account NAME. Its mail stays."""
+    """Remove the account NAME. Its mail stays. Sessions that have logged in can send no further message."""
     found = operate("user remove", DaemonOptions(config_file, data_dir), account=name)
     _confirm(found, as_json, f"the account {name} was removed")
 

@@ -183,11 +183,11 @@ class Protections:
         return certificates
 
     def look(self) -> None:
-        """Look whether files have changed, and warn, once a day, of what needs a person's attention."""
+        """Look whether files have changed, in every worker; one warns, once a day, of what needs attention."""
         for certificates in self._certificates.values():
             certificates.reload()
         now = self._clock.time()
-        if now - self._warned < _DAY:
+        if not self.speaks or now - self._warned < _DAY:
             return
         self._warned = now
         named = set()

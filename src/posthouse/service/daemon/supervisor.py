@@ -31,7 +31,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
-from posthouse.core import PosthouseError, StorageError
+from posthouse.core import PosthouseError, SettingError, StorageError
 from posthouse.net import Endpoint, SystemClock
 from posthouse.service.config.model import Config
 from posthouse.service.control.wire import error_of, kind_of
@@ -45,7 +45,7 @@ from posthouse.service.daemon.parent import (
     encoded_outcome,
     send_change,
 )
-from posthouse.service.daemon.protection import Protections
+from posthouse.service.daemon.protection import LoadedCertificates, Protections
 from posthouse.service.daemon.reloading import ConfigSource
 from posthouse.service.daemon.rollout import Rollouts
 from posthouse.service.daemon.serve import REST, Resources, serve
@@ -68,6 +68,8 @@ _LONGEST_PAUSE = 30.0
 #: Seconds without a beat after which a worker hangs, and after which it is killed.
 _HANGS = 5 * BEAT
 _KILLED = 60 * BEAT
+#: Seconds between two looks at the files of certificates.
+_LOOK_AGAIN = 60.0
 #: Connections that wait in one listening socket until they are accepted.
 _BACKLOG = 512
 
@@ -136,6 +138,14 @@ def run(
             resources.lock.release()
 
 
+def _certificates_of(config: Config, log: EventLog, loaded: LoadedCertificates | None = None) -> LoadedCertificates:
+    """The certificates that a configuration names; ``loaded`` are known already.  What is wrong with their files later
+    is for a worker to tell."""
+    protections = Protections(config, clock=SystemClock(), log=log, loaded=loaded)
+    protections.speaks = False
+    return protections.load_certificates()
+
+
 def _resources(config: Config, workers: int, log: EventLog, program: ConsoleProgram | None) -> Resources:
     """Take what the daemon needs, as root where the process is root, and become the configured user."""
     identity = identity_of(config.user, config.group)
@@ -152,8 +162,9 @@ def _resources(config: Config, workers: int, log: EventLog, program: ConsoleProg
         if console is not None:
             console.open(config)
         certificates = None
+        if identity is not None or workers > 1:
+            certificates = _certificates_of(config, log)
         if identity is not None:
-            certificates = Protections(config, clock=SystemClock(), log=log).load_certificates()
             become(identity)
     except BaseException:
         ports.close()
@@ -220,6 +231,8 @@ class _Supervisor:
             abandon=lambda number: self._order(f"abandon {number}"),
             manager=manager,
         )
+        self._certificates = resources.certificates or {}
+        self._looked = 0.0  # when the files of certificates were looked at
         self._replace_at: list[tuple[float, int]] = []  # (when, worker number)
         self._early_crashes = 0
         assert resources.lock is not None
@@ -306,7 +319,8 @@ class _Supervisor:
         link = ParentLink(number, self._ports.sockets, status, orders, self._counts)
         if self._console is not None:
             self._console.leave_to_parent()
-        own = self._resources._replace(lock=None, console=None)  # those are the parent's
+        # The lock and the console are the parent's.
+        own = self._resources._replace(lock=None, console=None, certificates=self._certificates)
         try:
             config, given = config_of(number, self._config), {"resources": own, "source": self._source}
             self._loop(serve(config, drain=self._drain, parent=link, ends_process=True, **given))  # type: ignore[arg-type]
@@ -327,7 +341,10 @@ class _Supervisor:
                 return
             self._rollouts.step(range(self._count), self._not_up())
             if not self._rollouts.under_way:
-                for _, number in [each for each in self._replace_at if each[0] <= now]:
+                due = [number for at, number in self._replace_at if at <= now]
+                if due or now - self._looked >= _LOOK_AGAIN:
+                    self._look_at_certificates(now)
+                for number in due:
                     self._fork(number)
                 self._replace_at = [each for each in self._replace_at if each[0] > now]
             moments = [each[0] for each in self._replace_at]
@@ -401,8 +418,17 @@ class _Supervisor:
     def _switch(self, number: int, config: Config) -> None:
         self._config = config
         self._order(f"switch {number}")
+        with contextlib.suppress(SettingError):  # the workers have loaded them
+            self._certificates = _certificates_of(config, self._log, self._certificates)
         if self._console is not None:
             self._console.update(config)
+
+    def _look_at_certificates(self, now: float) -> None:
+        """Keep the newest certificates that could be used: a worker that is started while a renewal is half done, or
+        broken, serves these as the others do."""
+        self._looked = now
+        for each in self._certificates.values():
+            each.reload()
 
     def _read(self, descriptor: int) -> None:
         if descriptor == self._wake_read:  # signals are counted by their handlers
