@@ -236,7 +236,10 @@ def _read(pairs: list[KeyPair], client_ca: str) -> Certificates:
     try:
         return Certificates(pairs, client_ca=client_ca)
     except SettingError as error:
-        if isinstance(error.__cause__, PermissionError):
+        cause = error.__cause__
+        if isinstance(cause, PermissionError):
+            if not cause.filename:  # OpenSSL does not say it
+                cause.filename = error.where
             raise
         raise ConfigError([error]) from None
 

@@ -33,6 +33,7 @@ from typing import Any, NamedTuple
 
 from posthouse.core import PosthouseError, SettingError, StorageError
 from posthouse.net import Endpoint, SystemClock
+from posthouse.service.config.config_error import ConfigError
 from posthouse.service.config.model import Config
 from posthouse.service.control.wire import error_of, kind_of
 from posthouse.service.daemon.daemon import DRAIN, Daemon
@@ -119,7 +120,12 @@ def run(
         workers = 1
     manager = ServiceManager()
     log = EventLog(SystemClock(), config.log.format)
-    resources = _resources(config, workers, log, console)
+    try:
+        resources = _resources(config, workers, log, console)
+    except SettingError as error:
+        if isinstance(error, ConfigError) or isinstance(error.__cause__, OSError):
+            raise
+        raise ConfigError([error]) from None  # such as user, or the name of a listener
     try:
         if workers > 1:
             _Supervisor(config, workers, loop, drain, resources, source, log, manager).run(ready)
