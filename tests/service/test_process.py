@@ -17,11 +17,13 @@ from pathlib import Path
 import pytest
 from tests.service.whole_daemon import PATIENCE, Dialogue, until
 
+from posthouse.cli import exit_codes
 from posthouse.core import SettingError
 from posthouse.net import Endpoint
-from posthouse.net.certificates import Certificates, KeyPair, make_self_signed
+from posthouse.net.certificates import KeyPair, make_self_signed
 from posthouse.net.system import not_listening
 from posthouse.service import ConfigError, parse
+from posthouse.service.daemon.protection import read_certificates
 from posthouse.service.process import ports as ports_module
 from posthouse.service.process import privileges
 from posthouse.service.process.activation import InheritedSocket, InheritedSockets
@@ -421,9 +423,9 @@ def said_to_nobody(pair: KeyPair) -> str:
             os.setgroups([])
             os.setresgid(65_534, 65_534, 65_534)
             os.setresuid(65_534, 65_534, 65_534)
-            Certificates([pair])
+            read_certificates([pair], "")
         except SettingError as error:
-            os.write(write, str(error).encode())
+            os.write(write, f"{exit_codes.of(error)} {error}".encode())
         finally:
             os._exit(0)
     os.close(write)
@@ -440,9 +442,9 @@ def test_the_folder_or_file_that_keeps_the_user_out_is_named(place: Path) -> Non
     pair, _ = make_self_signed(["mx.example.net"], live, time.time())
     os.chmod(live, 0o755)
     who = re.escape(f"user {pwd.getpwuid(65_534).pw_name} (uid 65534)")
-    assert re.search(f"cannot be read .*; let {who} read it", said_to_nobody(pair))
+    assert re.search(f"^77 .*cannot be read .*; let {who} read it", said_to_nobody(pair))
     os.chmod(live.parent, 0o700)
-    assert re.search(f"let {who} enter the folder {live.parent} .*it lacks x", said_to_nobody(pair))
+    assert re.search(f"^77 .*let {who} enter the folder {live.parent} .*it lacks x", said_to_nobody(pair))
 
 
 @AS_ROOT

@@ -34,7 +34,7 @@ from posthouse.service.policy.logins import AnyAccounts, Logins
 from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
-__all__ = ["LoadedCertificates", "Protections", "accounts_of", "self_signed_file"]
+__all__ = ["LoadedCertificates", "Protections", "accounts_of", "read_certificates", "self_signed_file"]
 
 _DAY = 86_400.0
 #: Certificates by their files and by the file of those that clients may have.
@@ -175,7 +175,7 @@ class Protections:
         if certificates is not None:
             return certificates
         kept = self._before.get(key)
-        certificates = _read(pairs, client_ca) if kept is None else kept
+        certificates = read_certificates(pairs, client_ca) if kept is None else kept
         self._certificates[key] = certificates
         certificates.on_problem = self._say
         if kept is not None:
@@ -230,7 +230,7 @@ class Protections:
             ) from error
 
 
-def _read(pairs: list[KeyPair], client_ca: str) -> Certificates:
+def read_certificates(pairs: list[KeyPair], client_ca: str) -> Certificates:
     """The certificates in these files.  Raises ``ConfigError`` as for the configuration that names them, and
     ``SettingError`` for a file that this user may not read."""
     try:
