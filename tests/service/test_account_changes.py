@@ -72,6 +72,7 @@ def test_a_session_loses_its_rights_with_its_account(
     assert now(session.mail(Mail(None))).code == 530
     refusals = [fields for event, fields in harness.events if event == "refused"]
     assert refusals[0]["reason"] == f"the account {ANN} is gone, or switched off"
+    assert [fields["sender"] for fields in refusals] == [ANN, BOB, ""]
 
 
 def test_an_account_that_comes_back_goes_on(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from posthouse.core import Address, Envelope, NetworkError, Recipient, Reply, StorageError, Verdict
+from posthouse.core import Address, Envelope, NetworkError, Recipient, Reply, StorageError, Verdict, path_text
 from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.protocol.sasl.exchange import Authenticated, Denied
@@ -155,7 +155,7 @@ class SessionPolicy:
             if refused is not None:
                 if not isinstance(refused, Verdict):
                     return self._mail_later(mail, refused)
-                return self._no("MAIL", refused, sender=str(mail.sender))
+                return self._no("MAIL", refused, sender=path_text(mail.sender))
         elif shared.login_required and not self._trusted:
             return self._no("MAIL", _AUTH_NEEDED)
         return self._mail(mail)
@@ -163,7 +163,7 @@ class SessionPolicy:
     async def _mail_later(self, mail: Mail, asked: Awaitable[Verdict | None]) -> Verdict:
         """The verdict on MAIL of an account that the store must look for."""
         refused = await asked
-        return self._mail(mail) if refused is None else self._no("MAIL", refused, sender=str(mail.sender))
+        return self._mail(mail) if refused is None else self._no("MAIL", refused, sender=path_text(mail.sender))
 
     def _mail(self, mail: Mail) -> Verdict:
         """The verdict on MAIL of a client that may send."""
