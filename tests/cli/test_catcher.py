@@ -65,6 +65,18 @@ def test_a_program_with_starttls_and_any_password_runs_unchanged(tmp_path: Path)
         said_nothing_secret(child)
 
 
+def test_any_password_is_also_an_empty_one(tmp_path: Path) -> None:
+    with catcher(tmp_path) as (child, port):
+        for mechanism in ("PLAIN", "LOGIN", "CRAM-MD5"):
+            with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
+                client.starttls()
+                client.ehlo()
+                client.user, client.password = "ann", ""
+                method = getattr(client, "auth_" + mechanism.lower().replace("-", "_"))
+                assert client.auth(mechanism, method)[0] == 235
+            child.line_with("login source=")
+
+
 def test_every_mechanism_that_can_be_taken_without_knowing_the_password_is(tmp_path: Path) -> None:
     with catcher(tmp_path) as (child, port):
         for mechanism in ("PLAIN", "LOGIN", "CRAM-MD5", "XOAUTH2", "OAUTHBEARER"):

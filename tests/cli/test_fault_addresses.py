@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.service.config_file import ConfigError, default_config, parse
+from posthouse.service import ConfigError
+from posthouse.service.config_file import default_config, parse
 
 from .children import PATIENCE, Child, running
 from .test_processes import place

@@ -129,6 +129,18 @@ def test_only_an_address_may_be_sent_as_without_being_told(users: Users, name: s
     assert found.identities == ()
 
 
+@pytest.mark.parametrize("word", ["", " ", "default"])
+def test_identities_go_back_to_the_default(users: Users, word: str) -> None:
+    for name in ("ann@x.test", "ann"):
+        users("add", name, "--identities", "*", password="pw")
+    assert "nobody" not in users("change", "ann@x.test", "--identities", word).out
+    assert json.loads(users("show", "ann@x.test", "--json").out)["identities"] == ["ann@x.test"]
+    users("change", "ann@x.test", "--inactive")
+    assert json.loads(users("show", "ann@x.test", "--json").out)["identities"] == ["ann@x.test"]
+    assert "it may send as nobody" in users("change", "ann", "--identities", word).out
+    assert json.loads(users("show", "ann", "--json").out)["identities"] == []
+
+
 @pytest.mark.parametrize("identities", ["foo", "@", "@-x-", "a@", "a@b@c", "ann@x.test bad", "**", "<a@b.test>"])
 def test_what_is_no_identity(users: Users, identities: str) -> None:
     users("add", "ann@x.test", password="pw")

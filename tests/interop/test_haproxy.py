@@ -119,7 +119,7 @@ def test_haproxy_speaks_for_its_clients(tmp_path: Path) -> None:
     def send(front: str, port: int) -> None:
         with connected(front, port) as client:
             assert client.sock is not None
-            sources[front] = f"mx {CLIENT}:{client.sock.getsockname()[1]}"
+            sources[front] = f"{FRONTS[front][0]} {CLIENT}:{client.sock.getsockname()[1]}"
             client.sendmail("a@x.test", ["b@home.test"], "Subject: by a proxy\r\n\r\nhi\r\n")
 
     def twice(port: int) -> None:

@@ -33,22 +33,22 @@ V6 = "--proxy-source 2001:db8::7 --proxy-source-port 5000 --proxy-dest 2001:db8:
 @pytest.mark.parametrize(
     ("listener", "options", "source"),
     [
-        ("proxied", f"--proxy-version 1 --proxy-family TCP4 {V4}", "mx 192.0.2.7:5000"),
-        ("proxied", f"--proxy-version 1 --proxy-family TCP6 {V6}", "mx 2001:db8::7:5000"),
+        ("proxied", f"--proxy-version 1 --proxy-family TCP4 {V4}", "proxied 192.0.2.7:5000"),
+        ("proxied", f"--proxy-version 1 --proxy-family TCP6 {V6}", "proxied 2001:db8::7:5000"),
         (
             "proxied",
             f"--proxy-version 2 --proxy-command PROXY --proxy-family AF_INET --proxy-protocol STREAM {V4}",
-            "mx 192.0.2.7:5000",
+            "proxied 192.0.2.7:5000",
         ),
         (
             "proxied",
             f"--proxy-version 2 --proxy-command PROXY --proxy-family AF_INET6 --proxy-protocol STREAM {V6}",
-            "mx 2001:db8::7:5000",
+            "proxied 2001:db8::7:5000",
         ),
         (
             "xclient",
             "--xclient-addr 192.0.2.7 --xclient-port 4000 --xclient-name spike.test --xclient-helo real.test",
-            "mx 192.0.2.7:4000",
+            "xclient 192.0.2.7:4000",
         ),
     ],
 )

@@ -10,10 +10,11 @@ import pytest
 
 from posthouse.core import SettingError
 from posthouse.net.stream import Endpoint
+from posthouse.service import ConfigError
 from posthouse.service.config.advice import advice, surroundings
 from posthouse.service.config.docs import settings
 from posthouse.service.config.mail_types import DeliverySetting, ViaSetting
-from posthouse.service.config_file import ConfigError, default_config, load, parse, table_of
+from posthouse.service.config_file import default_config, load, parse, table_of
 
 DESIGN_EXAMPLE = """
 hostname = "mail.example.org"

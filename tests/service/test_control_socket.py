@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import getpass
 import json
 import os
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from posthouse.cli import exit_codes
 from posthouse.core import (
     Envelope,
     PosthouseError,
@@ -23,15 +25,20 @@ from posthouse.core import (
     StorageError,
     StorageFull,
 )
-from posthouse.service import OPERATIONS, Daemon, context, parse
+from posthouse.service import OPERATIONS, ConfigError, Daemon, context, parse
 from posthouse.service.control import client
 from posthouse.service.control import server as control
 from posthouse.service.control.client import NoDaemon, ask
 from posthouse.service.control.server import ControlSocket
-from posthouse.service.control.wire import CONTROL_SOCKET
+from posthouse.service.control.wire import CONTROL_SOCKET, error_of, kind_of
 from posthouse.service.operations.results import QueueChange, QueueEntry
 
 from .operation_harness import OperationHarness, address, run
+
+
+def _caused(error: PosthouseError, cause: OSError) -> PosthouseError:
+    error.__cause__ = cause
+    return error
 
 
 class Open:
@@ -380,3 +387,24 @@ def test_a_daemon_that_cannot_offer_them_says_so_and_runs(tmp_path: Path) -> Non
 
     run(scenario)
     assert any(event == "control" and "cannot be opened" in fields["reason"] for event, fields in reported)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        SettingError("wrong"),
+        _caused(SettingError("taken"), OSError(errno.EADDRINUSE, "in use")),
+        _caused(SettingError("closed"), PermissionError(errno.EACCES, "denied", "/key.pem")),
+        ConfigError([SettingError("wrong", where="a.toml: x"), SettingError("wrong", where="a.toml: y")]),
+        _caused(ConfigError([SettingError("gone")]), FileNotFoundError(errno.ENOENT, "no such file")),
+        StorageError("broken"),
+        StorageBusy("busy"),
+        StorageFull("full"),
+    ],
+)
+def test_a_command_ends_alike_whichever_process_found_the_error(error: PosthouseError) -> None:
+    travelled = error_of(kind_of(error), str(error))
+    assert str(travelled) == str(error)
+    assert type(travelled) is type(error)
+    assert exit_codes.of(travelled) == exit_codes.of(error)
+    assert kind_of(travelled) == kind_of(error)

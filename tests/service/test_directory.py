@@ -9,8 +9,8 @@ import pytest
 
 from posthouse.core import Address, Envelope, Notify, OriginalRecipient, Recipient, Ret
 from posthouse.relay import Route
-from posthouse.service import context
-from posthouse.service.config_file import ConfigError, default_config, parse
+from posthouse.service import ConfigError, context
+from posthouse.service.config_file import default_config, parse
 from posthouse.service.directory.directory import Directory, Expanded, Foreign, Local, Moved, Unknown
 from posthouse.service.directory.expansion import expand_envelope
 

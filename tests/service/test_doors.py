@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.core import SettingError
-from posthouse.service import Daemon, parse
-from posthouse.service.config_file import ConfigError
+from posthouse.service import ConfigError, Daemon, parse
 
 from .test_daemon import Talk
 from .test_proxies import CONFIG, HandMadeTls, ended
@@ -144,9 +143,9 @@ def test_the_pause_is_at_most_10_s() -> None:
 @pytest.mark.parametrize(
     ("header", "settings", "source"),
     [
-        ("", "", "submission 127.0.0.1:"),
-        ("PROXY TCP4 192.0.2.7 192.0.2.2 5000 587\r\n", 'proxy_networks = ["127.0.0.1"]', "submission 192.0.2.7:5000"),
-        ("PROXY TCP6 ::ffff:192.0.2.7 ::1 5000 587\r\n", 'proxy_networks = ["127.0.0.1"]', "submission 192.0.2.7:5000"),
+        ("", "", "mx 127.0.0.1:"),
+        ("PROXY TCP4 192.0.2.7 192.0.2.2 5000 587\r\n", 'proxy_networks = ["127.0.0.1"]', "mx 192.0.2.7:5000"),
+        ("PROXY TCP6 ::ffff:192.0.2.7 ::1 5000 587\r\n", 'proxy_networks = ["127.0.0.1"]', "mx 192.0.2.7:5000"),
     ],
 )
 def test_a_failed_login_is_one_line_with_the_clients_address(
@@ -157,7 +156,7 @@ def test_a_failed_login_is_one_line_with_the_clients_address(
         talk.writer.write(header.encode())
         await talk.reply()
         await talk.say("EHLO client.example")
-        if source == "submission 127.0.0.1:":
+        if source == "mx 127.0.0.1:":
             assert (await talk.say("AUTH PLAIN AGV2ZQB4")).startswith("535")
         else:  # in clear, a password is not asked for
             assert (await talk.say("AUTH SCRAM-SHA-256 biwsbj1ldmUscj1hYmM=")).startswith("334")

@@ -17,11 +17,13 @@ from pathlib import Path
 import pytest
 from tests.service.whole_daemon import PATIENCE, Dialogue, until
 
+from posthouse.cli import exit_codes
 from posthouse.core import SettingError
 from posthouse.net import Endpoint
-from posthouse.net.certificates import Certificates, KeyPair, make_self_signed
+from posthouse.net.certificates import KeyPair, make_self_signed
 from posthouse.net.system import not_listening
 from posthouse.service import ConfigError, parse
+from posthouse.service.daemon.protection import read_certificates
 from posthouse.service.process import ports as ports_module
 from posthouse.service.process import privileges
 from posthouse.service.process.activation import InheritedSocket, InheritedSockets
@@ -120,7 +122,7 @@ def test_sockets_of_systemd_are_matched_by_address_and_by_name_whatever_their_or
 def test_a_socket_that_no_listener_has_is_named(opened: list[socket.socket], tmp_path: Path) -> None:
     sock, at = listening(opened)
     process = activated(tmp_path, MX + SINA, [sock], "submission")
-    assert process.wait(PATIENCE) == 65
+    assert process.wait(PATIENCE) == 78
     log = (tmp_path / "log").read_text()
     assert f'systemd gave sockets that no [[listener]] has: {at} ("submission"); write their address' in log
     assert "Traceback" not in log
@@ -191,6 +193,23 @@ def test_where_ipv6_is_off_the_other_listeners_serve_with_a_warning(monkeypatch:
     monkeypatch.setattr(ports_module, "_ipv6_is_off", lambda: False)
     with pytest.raises(SettingError, match="not an address of this machine"):
         Ports().open(parse(MX + six))
+
+
+def test_where_a_sysctl_has_ipv6_off_the_wildcard_is_left_out_although_it_can_be_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ports_module, "_ipv6_is_off", lambda: True)
+    warnings: list[str] = []
+    ports = Ports(warn=warnings.append)
+    six = '[[listener]]\nbind = "[::]:0"\nname = "six"\n'
+    config = ports.open(parse(MX + six))
+    try:
+        assert [each.name for each in config.listener] == ["mx"]
+        assert len(warnings) == 1
+    finally:
+        ports.close()
+    with pytest.raises(SettingError, match=r"\[::\]:0: this is not an address of this machine"):
+        Ports().open(parse(six))
 
 
 def test_a_port_below_1024_that_is_not_permitted_names_every_way_out() -> None:
@@ -404,9 +423,9 @@ def said_to_nobody(pair: KeyPair) -> str:
             os.setgroups([])
             os.setresgid(65_534, 65_534, 65_534)
             os.setresuid(65_534, 65_534, 65_534)
-            Certificates([pair])
+            read_certificates([pair], "")
         except SettingError as error:
-            os.write(write, str(error).encode())
+            os.write(write, f"{exit_codes.of(error)} {error}".encode())
         finally:
             os._exit(0)
     os.close(write)
@@ -423,22 +442,22 @@ def test_the_folder_or_file_that_keeps_the_user_out_is_named(place: Path) -> Non
     pair, _ = make_self_signed(["mx.example.net"], live, time.time())
     os.chmod(live, 0o755)
     who = re.escape(f"user {pwd.getpwuid(65_534).pw_name} (uid 65534)")
-    assert re.search(f"cannot be read .*; let {who} read it", said_to_nobody(pair))
+    assert re.search(f"^77 .*cannot be read .*; let {who} read it", said_to_nobody(pair))
     os.chmod(live.parent, 0o700)
-    assert re.search(f"let {who} enter the folder {live.parent} .*it lacks x", said_to_nobody(pair))
+    assert re.search(f"^77 .*let {who} enter the folder {live.parent} .*it lacks x", said_to_nobody(pair))
 
 
 @AS_ROOT
 def test_a_data_dir_of_another_user_is_refused_with_the_remedy(place: Path) -> None:
     (place / "data" / "spool").mkdir(parents=True, mode=0o700)
     process = as_nobody(place, MX + SINA)
-    assert process.wait(PATIENCE) == 65
+    assert process.wait(PATIENCE) == 78
     said = (place / "log").read_text()
     assert f"{place}/data belongs to root (uid 0), and the daemon is to run as nobody (uid 65534)" in said
     assert f"chown -R nobody {place}/data" in said
     os.chown(place / "data", 65_534, 65_534)
     process = as_nobody(place, MX + SINA)
-    assert process.wait(PATIENCE) == 65
+    assert process.wait(PATIENCE) == 78
     assert f"{place}/data/spool belongs to root" in (place / "log").read_text()
 
 

@@ -432,3 +432,39 @@ def test_xforward_changes_what_is_recorded_of_the_next_message_and_nothing_else(
         await talk.close()
 
     daemon_with(tmp_path, XCLIENT, scenario)
+
+
+# -- the log -----------------------------------------------------------------------------------------------------------
+
+
+def test_listeners_of_one_kind_are_told_apart_by_their_names(tmp_path: Path) -> None:
+    """In refusals, failed handshakes and wrong PROXY headers, in the history of messages, and behind XFORWARD."""
+
+    async def scenario(daemon: Daemon, log: Log) -> None:
+        for name in ("mx", "mx-2", "outside"):
+            talk = await Talk.to(daemon, name)
+            await talk.reply()
+            await talk.say("EHLO client.example")
+            assert (await talk.say("MAIL FROM:<a@example.net> SIZE=99999999999")).startswith("552")
+            assert (await sends(talk)).startswith("250")
+            if name == "outside":
+                await talk.say("XFORWARD ADDR=192.0.2.8 PORT=5001")
+                assert (await sends(talk)).startswith("250")
+            assert (await talk.say("STARTTLS")).startswith("220")
+            talk.writer.write(b"this is no handshake\r\n")
+            await ended(talk)
+            await talk.close()
+        talk = await Talk.to(daemon, "proxied")
+        talk.writer.write(b"EHLO client.example\r\n")
+        await ended(talk)
+        await talk.close()
+        for event in ("refused", "accepted", "tls", "proxy"):
+            found = list(dict.fromkeys(str(each.get("source", "")).partition(" ")[0] for each in log.of(event)))
+            assert [each for each in found if each] == (["mx", "mx-2", "outside"] if event != "proxy" else ["proxied"])
+        last = log.of("accepted")[-1]["source"]
+        assert last.startswith("outside 192.0.2.8:5001 (by 127.0.0.1:")
+
+    more = 'bind = "127.0.0.1:0"\ntls = "starttls"\n'
+    listeners = f'tls = "starttls"\n[[listener]]\n{more}[[listener]]\n{more}name = "outside"\n{XCLIENT}'
+    listeners += f'[[listener]]\nbind = "127.0.0.1:0"\nname = "proxied"\n{PROXIES}'
+    daemon_with(tmp_path, listeners, scenario)

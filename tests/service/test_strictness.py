@@ -18,10 +18,10 @@ from posthouse.protocol import LENIENT, STRICT
 from posthouse.protocol.writers import write_content
 from posthouse.sandbox import Sink
 from posthouse.server import Peer
-from posthouse.service import Daemon
+from posthouse.service import ConfigError, Daemon
 from posthouse.service.config.advice import advice
 from posthouse.service.config.model import Config
-from posthouse.service.config_file import ConfigError, default_config, parse
+from posthouse.service.config_file import default_config, parse
 from posthouse.service.operations.explain_address import address_of
 from posthouse.service.operations.explain_message import history_of
 from posthouse.service.operations.explain_text import history_sentences

@@ -21,6 +21,9 @@ def reload(config_file: str | None, data_dir: str | None, as_json: bool) -> None
     limits and certificates apply to new sessions and new attempts; open sessions keep the terms under which they began.
     New listeners open, and removed ones close. A file with errors changes nothing, and the errors are printed. Settings
     that are read at the start only are named.
+
+    The exit code for what is wrong is that of check config and of run: 78 for the configuration and the certificates
+    that it names, 66 if the file itself cannot be read, 69 if it is right and an address cannot be had.
     """
     report = context.operate("reload", context.DaemonOptions(config_file, data_dir))
     if as_json:

@@ -63,10 +63,7 @@ def add(
     """Make the account NAME, usually an address. What is stored of the password cannot be used to log in."""
     options = DaemonOptions(config_file, data_dir)
     found = operate("user add", options, account=name, password=_password(password_file), identities=identities)
-    sentence = f"the account {name} was made"
-    if not found.identities:
-        sentence += "; it may send as nobody until posthouse user change --identities names addresses"
-    _confirm(found, as_json, sentence)
+    _confirm(found, as_json, f"the account {name} was made{_nobody(found)}")
 
 
 @user.command("passwd", short_help="Set an account's password.")
@@ -75,7 +72,8 @@ def add(
 @with_daemon
 @with_json
 def passwd(name: str, password_file: str | None, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
-    """Set the password of the account NAME. Sessions that are open stay open."""
+    """Set the password of the account NAME. Sessions that have logged in stay logged in; change --inactive ends their
+    right to send."""
     options = DaemonOptions(config_file, data_dir)
     found = operate("user passwd", options, account=name, password=_password(password_file))
     _confirm(found, as_json, f"the password of {name} was set")
@@ -83,21 +81,25 @@ def passwd(name: str, password_file: str | None, config_file: str | None, data_d
 
 @user.command("change", short_help="Change as whom an account may send, or whether it may log in.")
 @click.argument("name")
-@_IDENTITIES
+@click.option(
+    "--identities",
+    metavar="LIST",
+    help="As whom the account may send: addresses, @domain, or *, separated by commas; default or '' for its name.",
+)
 @click.option("--active/--inactive", default=None, help="Whether the account may log in.")
 @with_daemon
 @with_json
 def change(
-    name: str, identities: str, active: bool | None, config_file: str | None, data_dir: str | None, as_json: bool
+    name: str, identities: str | None, active: bool | None, config_file: str | None, data_dir: str | None, as_json: bool
 ) -> None:
-    """Change as whom the account NAME may send, or whether it may log in."""
-    if not identities and active is None:
+    """Change as whom the account NAME may send, or whether it may log in; both count at the next message of sessions
+    that are open."""
+    if identities is None and active is None:
         raise SettingError("nothing is to be changed", remedy="give --identities, --active or --inactive")
     word = "" if active is None else "yes" if active else "no"
-    found = operate(
-        "user change", DaemonOptions(config_file, data_dir), account=name, identities=identities, active=word
-    )
-    _confirm(found, as_json, f"the account {name} was changed")
+    named = "" if identities is None else identities.strip(" ,") or "default"
+    found = operate("user change", DaemonOptions(config_file, data_dir), account=name, identities=named, active=word)
+    _confirm(found, as_json, f"the account {name} was changed{_nobody(found)}")
 
 
 @user.command("remove", short_help="Remove an account.")
@@ -105,7 +107,7 @@ def change(
 @with_daemon
 @with_json
 def remove(name: str, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
-    """Remove the account NAME. Its mail stays."""
+    """Remove the account NAME. Its mail stays. Sessions that have logged in can send no further message."""
     found = operate("user remove", DaemonOptions(config_file, data_dir), account=name)
     _confirm(found, as_json, f"the account {name} was removed")
 
@@ -198,6 +200,12 @@ def token_remove(name: str, config_file: str | None, data_dir: str | None, as_js
     """Remove the API token called NAME; programs that have it get in no longer."""
     found = operate("user token-remove", DaemonOptions(config_file, data_dir), token=name)
     _confirm(found, as_json, f"the token {name} was removed")
+
+
+def _nobody(found: Any) -> str:
+    return (
+        "" if found.identities else "; it may send as nobody until posthouse user change --identities names addresses"
+    )
 
 
 def _confirm(found: Any, as_json: bool, sentence: str) -> None:

@@ -66,6 +66,7 @@ class SandboxLogins(LoginTerms):
             offered=offered,
             identity=identity,
             challenge=f"<{secrets.token_urlsafe(12)}@sandbox>",
+            empty_passwords=not self._users,
         )
 
     async def answer(self, question: Question) -> Any:

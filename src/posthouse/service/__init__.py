@@ -10,9 +10,10 @@ from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
     from posthouse.service.config.advice import advice
+    from posthouse.service.config.config_error import ConfigError
     from posthouse.service.config.docs import SettingDoc, settings
     from posthouse.service.config.model import Config
-    from posthouse.service.config_file import ConfigError, default_config, load, parse
+    from posthouse.service.config_file import default_config, load, parse
     from posthouse.service.daemon.daemon import Daemon
     from posthouse.service.daemon.event_log import EventLog
     from posthouse.service.daemon.offline import context
@@ -48,10 +49,11 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "config.config_error": "ConfigError",
         "config.docs": "SettingDoc settings",
         "config.model": "Config",
         "config.advice": "advice",
-        "config_file": "ConfigError default_config load parse",
+        "config_file": "default_config load parse",
         "daemon.daemon": "Daemon",
         "daemon.event_log": "EventLog",
         "daemon.offline": "context",

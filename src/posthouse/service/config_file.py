@@ -22,6 +22,7 @@ from msgspec.structs import replace
 
 from posthouse.core import SettingError
 from posthouse.net.stream import Endpoint
+from posthouse.service.config.config_error import ConfigError
 from posthouse.service.config.console_settings import ConsoleSettings, console_problems
 from posthouse.service.config.decode import decode, named
 from posthouse.service.config.mail_types import HOSTNAME, DeliverySetting
@@ -34,7 +35,6 @@ from posthouse.service.directory.directory import Directory
 __all__ = [
     "CATCHER",
     "CATCHER_WITHOUT_TLS",
-    "ConfigError",
     "default_config",
     "load",
     "load_data_dir",
@@ -47,18 +47,6 @@ __all__ = [
 _LARGEST_FILE = 16_777_216
 #: Where mail is caught without a configuration: with STARTTLS, and without.
 CATCHER, CATCHER_WITHOUT_TLS = "127.0.0.1:1025", "127.0.0.1:1026"
-
-
-class ConfigError(SettingError):
-    """A configuration file with errors: ``problems`` has a ``SettingError`` for each, and ``str()`` a line for each.
-
-    ``unchecked`` is a sentence about what could not be checked because of them, or "".
-    """
-
-    def __init__(self, problems: Sequence[SettingError], unchecked: str = "") -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = tuple(problems)
-        self.unchecked = unchecked
 
 
 def load(path: str | os.PathLike[str]) -> Config:

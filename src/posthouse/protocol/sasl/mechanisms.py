@@ -162,6 +162,7 @@ class ServerContext(NamedTuple):
     which unknown accounts get their salts.  ``bindings``: channel binding data by type, empty without TLS.
     ``offered``: the names in the EHLO reply.  ``identity``: the name in the verified client certificate.
     ``challenge``: CRAM-MD5's, in the form of a Message-ID.  ``forwarded``: mechanisms that another server judges.
+    ``empty_passwords``: an empty password is asked about, and not refused at once.
     """
 
     nonce: str
@@ -173,6 +174,7 @@ class ServerContext(NamedTuple):
     decoy_iterations: int = LEAST_ITERATIONS
     decoy_salt: int = 16
     forwarded: Collection[str] = ()
+    empty_passwords: bool = False
 
     def __repr__(self) -> str:
         return f"ServerContext(offered={tuple(self.offered)!r})"  # logs and tracebacks show repr
@@ -192,9 +194,9 @@ def server_exchange(mechanism: Mechanism, initial: bytes | None, context: Server
         case "CRAM-MD5":
             return cram_md5_server(initial, context.challenge)
         case "PLAIN":
-            return plain_server(initial)
+            return plain_server(initial, empty=context.empty_passwords)
         case "LOGIN":
-            return login_server(initial)
+            return login_server(initial, empty=context.empty_passwords)
         case _:
             return scram_server(
                 mechanism.hash_name,

@@ -77,20 +77,20 @@ def external_client(authzid: str = "") -> Exchange:
 # Server ---------------------------------------------------------------------------------------------------------------
 
 
-def plain_server(initial: bytes | None) -> Exchange:
-    """PLAIN (RFC 4616 §2): ``authzid NUL name NUL password``."""
+def plain_server(initial: bytes | None, *, empty: bool = False) -> Exchange:
+    """PLAIN (RFC 4616 §2): ``authzid NUL name NUL password``.  ``empty``: the password may be."""
     message = initial if initial is not None else cast(bytes, (yield Say(b"")))
     parts = message.split(b"\0")
     if len(parts) != 3:
         return malformed("PLAIN is authorisation name, NUL, name, NUL, password")
-    return (yield from _check(*parts, mechanism="PLAIN"))
+    return (yield from _check(*parts, mechanism="PLAIN", empty=empty))
 
 
-def login_server(initial: bytes | None) -> Exchange:
-    """LOGIN: an initial response is the name, so that only the password is asked for."""
+def login_server(initial: bytes | None, *, empty: bool = False) -> Exchange:
+    """LOGIN: an initial response is the name, so that only the password is asked for.  ``empty``: it may be."""
     user = initial if initial is not None else cast(bytes, (yield _USERNAME))
     password = cast(bytes, (yield _PASSWORD))
-    return (yield from _check(b"", user, password, mechanism="LOGIN"))
+    return (yield from _check(b"", user, password, mechanism="LOGIN", empty=empty))
 
 
 def cram_md5_server(initial: bytes | None, challenge: str) -> Exchange:
@@ -139,7 +139,7 @@ def external_server(initial: bytes | None, identity: str | None) -> Exchange:
     return Authenticated(account, "EXTERNAL")
 
 
-def _check(authzid: bytes, user: bytes, password: bytes, *, mechanism: str) -> Exchange:
+def _check(authzid: bytes, user: bytes, password: bytes, *, mechanism: str, empty: bool) -> Exchange:
     """Prepare, ask the store, and let nobody act as another."""
     try:
         texts = [each.decode() for each in (authzid, user, password)]
@@ -149,7 +149,7 @@ def _check(authzid: bytes, user: bytes, password: bytes, *, mechanism: str) -> E
         acts_as, name, secret = (prepare(each) for each in texts)
     except NotPrepared as error:
         return rejected(f"the name or password cannot be prepared: {error}")
-    if not name or not secret:
+    if not name or not (secret or empty):
         return rejected("the name or the password is empty", name)
     answer = cast("bool | str | Reply", (yield CheckPassword(name, secret)))
     if isinstance(answer, Reply):

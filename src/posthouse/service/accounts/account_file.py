@@ -91,7 +91,7 @@ class AccountFile:
     def add(self, name: str, password: str, identities: Sequence[str], now: float) -> Account:
         """Make an account.  Raises ``SettingError`` if it exists, or if its name or password cannot be one."""
         name, stored = _prepared_name(name), _stored(password)
-        identities = tuple(identities) or ((name,) if is_address(name) else ())
+        identities = tuple(identities) or _own_identities(name)
         with self._open(make=True) as file:
             for (other,) in file.execute("SELECT name FROM account"):
                 if other != name and other.casefold() == name.casefold():
@@ -116,8 +116,8 @@ class AccountFile:
         self._change(name, "sha256 = ?, sha1 = ?, argon2 = ?, changed = ?", (sha256, sha1, argon2, now))
 
     def set_identities(self, name: str, identities: Sequence[str]) -> None:
-        """Set as whom an account may send."""
-        self._change(name, "identities = ?", ("\n".join(identities),))
+        """Set as whom an account may send; none named: as its own name, as ``add`` does."""
+        self._change(name, "identities = ?", ("\n".join(identities or _own_identities(compared(name))),))
 
     def set_active(self, name: str, active: bool) -> None:
         """Let an account log in, or no longer."""
@@ -227,6 +227,11 @@ def stored_row(file: sqlite3.Connection, name: str) -> StoredAccount | None:
 
 def _unknown(name: str) -> SettingError:
     return SettingError(f"there is no account {name}", remedy="see: posthouse user list")
+
+
+def _own_identities(name: str) -> tuple[str, ...]:
+    """The identities of an account for which none are named."""
+    return (name,) if is_address(name) else ()
 
 
 def _prepared_name(name: str) -> str:

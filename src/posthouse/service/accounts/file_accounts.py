@@ -114,6 +114,7 @@ class FileAccounts(AccountStore):
     """``AccountFile`` as the store of a server: password checks are done in threads, two at a time."""
 
     mechanisms = ("SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN")
+    identities_seconds = 0.0  # a change counts at once
 
     def __init__(
         self,

@@ -36,6 +36,12 @@ class AccountStore:
     mechanisms: Sequence[str] = ("PLAIN", "LOGIN")
     #: Mechanisms that the store judges itself, by ``forward``; they are offered only if a listener names them.
     forwards: Sequence[str] = ()
+    #: Seconds for which a session goes by what ``identities`` said, where ``identities_now`` says nothing; then MAIL
+    #: asks again.
+    identities_seconds: float = 60.0
+    #: Whether an empty password may be a right one.  Elsewhere it is refused unasked: to some directories a login with
+    #: an empty password is an anonymous one, which succeeds (RFC 4513 §5.1.2).
+    empty_passwords = False
 
     async def check_password(self, user: str, password: str) -> bool | str | Reply:
         """Whether this is the account's password; the account's name, if it is spelt otherwise than ``user``."""

@@ -18,7 +18,7 @@ from posthouse.service.control.wire import (
     PATIENCE,
     PING,
     ControlAnswer,
-    error_class,
+    error_of,
     peer_paths,
 )
 from posthouse.service.operations.base import Operation
@@ -54,7 +54,7 @@ async def ask(
     Raises:
         NoDaemon: no daemon listens; the caller may open the spool itself.
         StorageBusy: the daemon hangs, or ended before it answered.
-        SettingError, StorageError: as the operation raised it in the daemon.
+        SettingError, ConfigError, StorageError: as the operation raised it in the daemon.
         PosthouseError: any other error of the daemon.
     """
     path = os.path.join(data_dir, CONTROL_SOCKET)
@@ -84,7 +84,7 @@ async def ask(
         )
     answer = msgspec.json.decode(line, type=ControlAnswer)
     if answer.error:
-        raise error_class(answer.kind)(answer.error)
+        raise error_of(answer.kind, answer.error)
     return msgspec.json.decode(answer.ok, type=operation.answer)
 
 

@@ -2,12 +2,16 @@
 
 Each direction carries one JSON object per line: ``{"op": "queue hold", "args": {"filter": "domain:example.org"}}`` from
 the client, and from the server ``{"ok": answer}``, or ``{"error": sentence, "kind": kind}``.  ``kind`` is ``setting``
-(the request is wrong), ``storage``, ``full``, ``busy``, or ``fault`` (an error in Posthouse, which the daemon's log
-describes).  ``{"op": "ping"}`` is answered at once with the process id: a daemon that does not answer it hangs.
+(the request is wrong), ``config`` (the configuration is wrong), ``unreadable`` (its file cannot be read), ``forbidden``
+(a file that it names may not be read), ``unavailable`` (what it names cannot be had, such as a port), ``storage``,
+``full``, ``busy``, or ``fault`` (an error in Posthouse, which the daemon's log describes): a command ends with the same
+code, whichever process found the error.  ``{"op": "ping"}`` is answered at once with the process id: a daemon that does
+not answer it hangs.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from typing import Final
@@ -15,6 +19,7 @@ from typing import Final
 import msgspec
 
 from posthouse.core import PosthouseError, SettingError, StorageBusy, StorageError, StorageFull
+from posthouse.service.config.config_error import ConfigError
 
 __all__ = [
     "CONTROL_SOCKET",
@@ -26,7 +31,7 @@ __all__ = [
     "PATIENCE",
     "PING",
     "control_path",
-    "error_class",
+    "error_of",
     "kind_of",
     "peer_paths",
 ]
@@ -89,9 +94,25 @@ class ControlAnswer(msgspec.Struct):
 
 def kind_of(error: PosthouseError) -> str:
     """The kind by which an error travels."""
+    cause = error.__cause__
+    if isinstance(error, ConfigError):
+        return "unreadable" if isinstance(cause, OSError) else "config"
+    if isinstance(error, SettingError) and isinstance(cause, OSError):
+        return "forbidden" if isinstance(cause, PermissionError) and cause.filename else "unavailable"
     return next((kind for each, kind in _KINDS if isinstance(error, each)), "fault")
 
 
-def error_class(kind: str) -> type[PosthouseError]:
-    """The class of error that a kind stands for."""
-    return next((each for each, name in _KINDS if name == kind), PosthouseError)
+def error_of(kind: str, sentence: str) -> PosthouseError:
+    """The error that has travelled, with a cause of the same class."""
+    error: PosthouseError
+    if kind in ("config", "unreadable"):
+        error = ConfigError([SettingError(sentence)])
+    elif kind in ("forbidden", "unavailable"):
+        error = SettingError(sentence)
+    else:
+        return next((each for each, name in _KINDS if name == kind), PosthouseError)(sentence)
+    if kind == "forbidden":
+        error.__cause__ = PermissionError(errno.EACCES, sentence, "the file in this sentence")
+    elif kind != "config":
+        error.__cause__ = OSError(sentence)
+    return error

@@ -388,7 +388,7 @@ class Daemon:
 
     def _look_at_certificates(self) -> None:
         """Look at the files of certificates every minute, also while no client connects."""
-        if self._state == "running" and self._generation.protections.speaks:
+        if self._state == "running":
             self._generation.protections.look()
             if self._generation.protections.has_certificates:
                 self._timer = self.clock.call_later(_LOOK_AGAIN, self._look_at_certificates)

@@ -30,7 +30,7 @@ from msgspec.structs import replace
 from posthouse.core import PosthouseError, StorageBusy
 from posthouse.net import Endpoint
 from posthouse.service.config.model import Config
-from posthouse.service.control.wire import error_class, kind_of
+from posthouse.service.control.wire import error_of, kind_of
 from posthouse.service.daemon.reloading import prepared
 from posthouse.service.operations.reload import ReloadReport
 from posthouse.service.policy.shared_counts import SharedCounts
@@ -95,7 +95,7 @@ def encoded_outcome(outcome: ReloadReport | PosthouseError) -> str:
 def decoded_outcome(text: str) -> PosthouseError:
     """The error that a worker has written as ``encoded_outcome``."""
     found = json.loads(text)
-    return error_class(found["kind"])(found["error"])
+    return error_of(found["kind"], found["error"])
 
 
 class ParentLink:
@@ -249,7 +249,7 @@ class ParentLink:
             if self.stopping:
                 return
             # The others have switched: a new process takes this one's place, with the new configuration.
-            self.failed(f"failed {kind_of(error)} own {error}\n")
+            self.failed(f"failed {kind_of(error)} {error}\n")
             self._end_now()
         kept = {each.bind for each in change.config.listener}
         for sockets in self._all:
@@ -285,4 +285,4 @@ class ParentLink:
         if "report" in found:
             answer.set_result(ReloadReport(**found["report"]))
         else:
-            answer.set_exception(error_class(found["kind"])(found["error"]))
+            answer.set_exception(error_of(found["kind"], found["error"]))

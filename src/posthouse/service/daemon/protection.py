@@ -26,6 +26,7 @@ from posthouse.service.accounts import (
     decoy_secret,
     load_accounts,
 )
+from posthouse.service.config.config_error import ConfigError
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.policy.listener_policy import login_setting
 from posthouse.service.policy.login_failures import LoginFailures
@@ -33,7 +34,7 @@ from posthouse.service.policy.logins import AnyAccounts, Logins
 from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
-__all__ = ["LoadedCertificates", "Protections", "accounts_of", "self_signed_file"]
+__all__ = ["LoadedCertificates", "Protections", "accounts_of", "read_certificates", "self_signed_file"]
 
 _DAY = 86_400.0
 #: Certificates by their files and by the file of those that clients may have.
@@ -41,12 +42,15 @@ LoadedCertificates = dict[tuple[tuple[KeyPair, ...], str], Certificates]
 
 
 def accounts_of(config: Config) -> AccountStore:
-    """The store that the configuration names.  Raises ``SettingError``."""
+    """The store that the configuration names.  Raises ``ConfigError``."""
     kind, target = config.accounts
     if kind == "dovecot":
         return DovecotAccounts(target, identity_domain=config.postmaster.domain)
     if kind == "python":
-        return load_accounts(target)
+        try:
+            return load_accounts(target)
+        except SettingError as error:
+            raise ConfigError([error]) from None
     if kind == "any":
         return AnyAccounts()
     return FileAccounts(AccountFile(config.data_dir))
@@ -171,7 +175,7 @@ class Protections:
         if certificates is not None:
             return certificates
         kept = self._before.get(key)
-        certificates = Certificates(pairs, client_ca=client_ca) if kept is None else kept
+        certificates = read_certificates(pairs, client_ca) if kept is None else kept
         self._certificates[key] = certificates
         certificates.on_problem = self._say
         if kept is not None:
@@ -179,11 +183,11 @@ class Protections:
         return certificates
 
     def look(self) -> None:
-        """Look whether files have changed, and warn, once a day, of what needs a person's attention."""
+        """Look whether files have changed, in every worker; one warns, once a day, of what needs attention."""
         for certificates in self._certificates.values():
             certificates.reload()
         now = self._clock.time()
-        if now - self._warned < _DAY:
+        if not self.speaks or now - self._warned < _DAY:
             return
         self._warned = now
         named = set()
@@ -224,6 +228,20 @@ class Protections:
             raise SettingError(
                 "the host name cannot stand in a certificate", where="hostname", remedy="write hostname in ASCII"
             ) from error
+
+
+def read_certificates(pairs: list[KeyPair], client_ca: str) -> Certificates:
+    """The certificates in these files.  Raises ``ConfigError`` as for the configuration that names them, and
+    ``SettingError`` for a file that this user may not read."""
+    try:
+        return Certificates(pairs, client_ca=client_ca)
+    except SettingError as error:
+        cause = error.__cause__
+        if isinstance(cause, PermissionError):
+            if not cause.filename:  # OpenSSL does not say it
+                cause.filename = error.where
+            raise
+        raise ConfigError([error]) from None
 
 
 def _expiry(pair: KeyPair, facts: CertificateFacts, now: float) -> str:

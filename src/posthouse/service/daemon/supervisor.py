@@ -31,10 +31,11 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
-from posthouse.core import PosthouseError, StorageError
+from posthouse.core import PosthouseError, SettingError, StorageError
 from posthouse.net import Endpoint, SystemClock
+from posthouse.service.config.config_error import ConfigError
 from posthouse.service.config.model import Config
-from posthouse.service.control.wire import error_class, kind_of
+from posthouse.service.control.wire import error_of, kind_of
 from posthouse.service.daemon.daemon import DRAIN, Daemon
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.parent import (
@@ -45,7 +46,7 @@ from posthouse.service.daemon.parent import (
     encoded_outcome,
     send_change,
 )
-from posthouse.service.daemon.protection import Protections
+from posthouse.service.daemon.protection import LoadedCertificates, Protections
 from posthouse.service.daemon.reloading import ConfigSource
 from posthouse.service.daemon.rollout import Rollouts
 from posthouse.service.daemon.serve import REST, Resources, serve
@@ -70,6 +71,8 @@ _HANGS = 5 * BEAT
 _KILLED = 60 * BEAT
 #: Seconds for the workers to write their logs when a second signal ends everything.
 _LAST_LINES = 0.25
+#: Seconds between two looks at the files of certificates.
+_LOOK_AGAIN = 60.0
 #: Connections that wait in one listening socket until they are accepted.
 _BACKLOG = 512
 
@@ -119,7 +122,12 @@ def run(
         workers = 1
     manager = ServiceManager()
     log = EventLog(SystemClock(), config.log.format)
-    resources = _resources(config, workers, log, console)
+    try:
+        resources = _resources(config, workers, log, console)
+    except SettingError as error:
+        if isinstance(error, ConfigError) or isinstance(error.__cause__, OSError):
+            raise
+        raise ConfigError([error]) from None  # such as user, or the name of a listener
     try:
         if workers > 1:
             _Supervisor(config, workers, loop, drain, resources, source, log, manager).run(ready)
@@ -138,6 +146,14 @@ def run(
             resources.lock.release()
 
 
+def _certificates_of(config: Config, log: EventLog, loaded: LoadedCertificates | None = None) -> LoadedCertificates:
+    """The certificates that a configuration names; ``loaded`` are known already.  What is wrong with their files later
+    is for a worker to tell."""
+    protections = Protections(config, clock=SystemClock(), log=log, loaded=loaded)
+    protections.speaks = False
+    return protections.load_certificates()
+
+
 def _resources(config: Config, workers: int, log: EventLog, program: ConsoleProgram | None) -> Resources:
     """Take what the daemon needs, as root where the process is root, and become the configured user."""
     identity = identity_of(config.user, config.group)
@@ -154,8 +170,9 @@ def _resources(config: Config, workers: int, log: EventLog, program: ConsoleProg
         if console is not None:
             console.open(config)
         certificates = None
+        if identity is not None or workers > 1:
+            certificates = _certificates_of(config, log)
         if identity is not None:
-            certificates = Protections(config, clock=SystemClock(), log=log).load_certificates()
             become(identity)
     except BaseException:
         ports.close()
@@ -230,6 +247,8 @@ class _Supervisor:
             abandon=lambda number: self._order(f"abandon {number}"),
             manager=manager,
         )
+        self._certificates = resources.certificates or {}
+        self._looked = 0.0  # when the files of certificates were looked at
         self._replace_at: list[tuple[float, int]] = []  # (when, worker number)
         self._early_crashes = 0
         assert resources.lock is not None
@@ -328,13 +347,13 @@ class _Supervisor:
         link = ParentLink(number, self._ports.sockets, status, orders, self._counts)
         if self._console is not None:
             self._console.leave_to_parent()
-        own = self._resources._replace(lock=None, console=None)  # those are the parent's
+        # The lock and the console are the parent's.
+        own = self._resources._replace(lock=None, console=None, certificates=self._certificates)
         try:
             config, given = config_of(number, self._config), {"resources": own, "source": self._source}
             self._loop(serve(config, drain=self._drain, parent=link, ends_process=True, **given))  # type: ignore[arg-type]
         except PosthouseError as error:
-            cause = "system" if isinstance(error.__cause__, OSError) else "own"
-            link.failed(f"failed {kind_of(error)} {cause} {error}\n")
+            link.failed(f"failed {kind_of(error)} {error}\n")
             return 1
         return 0
 
@@ -350,7 +369,10 @@ class _Supervisor:
                 return
             self._rollouts.step(range(self._count), self._not_up())
             if not self._rollouts.under_way:
-                for _, number in [each for each in self._replace_at if each[0] <= now]:
+                due = [number for at, number in self._replace_at if at <= now]
+                if due or now - self._looked >= _LOOK_AGAIN:
+                    self._look_at_certificates(now)
+                for number in due:
                     self._fork(number)
                 self._replace_at = [each for each in self._replace_at if each[0] > now]
             moments = [each[0] for each in self._replace_at]
@@ -424,8 +446,17 @@ class _Supervisor:
     def _switch(self, number: int, config: Config) -> None:
         self._config = config
         self._order(f"switch {number}")
+        with contextlib.suppress(SettingError):  # the workers have loaded them
+            self._certificates = _certificates_of(config, self._log, self._certificates)
         if self._console is not None:
             self._console.update(config)
+
+    def _look_at_certificates(self, now: float) -> None:
+        """Keep the newest certificates that could be used: a worker that is started while a renewal is half done, or
+        broken, serves these as the others do."""
+        self._looked = now
+        for each in self._certificates.values():
+            each.reload()
 
     def _read(self, descriptor: int) -> None:
         if descriptor == self._wake_read:  # signals are counted by their handlers
@@ -496,13 +527,13 @@ class _Supervisor:
             self._counts.worker_died(worker.number)
             _, failed, why = worker.output.decode("utf-8", "replace").partition("failed ")
             kind, _, why = why.partition(" ")
-            cause, _, why = why.strip().partition(" ")
+            why = why.strip()
             if self._draining_until:
-                if failed and issubclass(error_class(kind), StorageError):
+                if failed and isinstance(error_of(kind, why), StorageError):
                     self._out_of_order = self._out_of_order or why
                 continue
             if failed and self._ready is not None:
-                raise error_class(kind)(why) from (OSError(why) if cause == "system" else None)
+                raise error_of(kind, why)
             self._replace(worker, status, why)
 
     def _replace(self, worker: _WorkerProcess, status: int, why: str) -> None:

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from posthouse.core import SettingError
 from posthouse.service.config.advice import advice, surroundings, unusable_certificates
-from posthouse.service.config_file import ConfigError, load, load_table
+from posthouse.service.config.config_error import ConfigError
+from posthouse.service.config_file import load, load_table
 from posthouse.service.operations.base import Context, Operation, Parameter, spool_or_none
 from posthouse.service.operations.explain_message import history_of
 from posthouse.service.operations.results import (

@@ -18,7 +18,10 @@ from posthouse.service.operations.results import filled
 if TYPE_CHECKING:
     from posthouse.service.accounts import Account, AccountFile
 
-__all__ = ["AccountEntry", "USER_OPERATIONS"]
+__all__ = ["AccountEntry", "DEFAULT", "USER_OPERATIONS"]
+
+#: The word for the identities of an account for which none are named: its name, if that is an address.
+DEFAULT: Final = "default"
 
 
 class AccountEntry(Struct, frozen=True, kw_only=True):
@@ -55,7 +58,9 @@ def _entry(account: Account) -> AccountEntry:
 
 
 def _split(identities: str) -> list[str]:
-    """Addresses, ``@domain`` or ``*``, separated by commas or spaces."""
+    """Addresses, ``@domain`` or ``*``, separated by commas or spaces; none for ``default``."""
+    if identities == DEFAULT:
+        return []
     found = identities.replace(",", " ").split()
     for each in found:
         if each != "*" and not (is_domain(each[1:]) if each.startswith("@") else is_address(each)):
@@ -138,7 +143,7 @@ USER_OPERATIONS: Final = (
         AccountEntry,
         (
             _NAME,
-            Parameter("identities", "Addresses, @domain or *, separated by commas.", str, ""),
+            Parameter("identities", "Addresses, @domain or *, separated by commas; default: its name.", str, ""),
             Parameter("active", "yes or no: whether it may log in.", str, ""),
         ),
         local=True,

@@ -26,7 +26,7 @@ def faulty_server(policy: ListenerPolicy, faults: FaultSource) -> Callable[..., 
             verdict = Verdict(strike.reply, strike.why)
         else:
             return
-        source = f"{policy.settings.kind} {peer.host or 'unix socket'}:{peer.port}"
+        source = f"{policy.settings.name} {peer.host or 'unix socket'}:{peer.port}"
         recipient = ", ".join(map(str, moment.recipients[:3]))
         policy.refused(source, _COMMANDS.get(moment.stage, moment.stage), verdict, recipient=recipient)
 

@@ -62,7 +62,7 @@ _SEVENBIT: Final = Body.SEVENBIT
 class IntakeContext(NamedTuple):
     """What all intakes of one listener have in common.
 
-    ``kind`` is the listener's; ``destination`` gives the spool's key for an address; ``claim`` says until when the
+    ``listener`` is its name; ``destination`` gives the spool's key for an address; ``claim`` says until when the
     relay named ``owner`` will have new mail for these destinations leased to it from the start (0.0: it will not).
     ``offset`` gives the minutes that local time is ahead of UTC in a minute, counted from 1970.  ``stored`` is called
     for each promised message, with True if its 250 has been written, ``refused`` for each refusal, with the source, the
@@ -71,7 +71,7 @@ class IntakeContext(NamedTuple):
     make the content checks, and ``header_filter`` what removes header fields of messages that are checked.
     """
 
-    kind: str
+    listener: str
     lmtp: bool
     hostname: str
     headers: HeaderLimits
@@ -141,7 +141,7 @@ class SpoolIntake:
         self._envelope = envelope
         self._envelopes = envelopes
         self._helo = greet.domain
-        self._source = f"{context.kind} {peer.host or 'unix socket'}:{peer.port}"
+        self._source = f"{context.listener} {peer.host or 'unix socket'}:{peer.port}"
         self._fault: Verdict | None = None
         self._remarks: tuple[Remark, ...] = ()
         self._scan = HeaderScan(context.headers)

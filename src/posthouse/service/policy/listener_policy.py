@@ -132,7 +132,7 @@ class ListenerPolicy:
         self._leniencies = tuple(_leniency(config, listener, trusted=trusted) for trusted in (False, True))
         self.help = help_pages(listener, logins=logins is not None)
         self.intake = IntakeContext(
-            kind=listener.kind,
+            listener=listener.name,
             lmtp=self.lmtp,
             hostname=config.hostname,
             headers=HeaderLimits.of(config, listener),
@@ -238,7 +238,7 @@ class ListenerPolicy:
 
     def turned_away(self, peer: Endpoint, error: PosthouseError) -> None:
         """Log why a connection came to no session: its PROXY header was wrong, or its TLS handshake failed."""
-        source = f"{self.settings.kind} {peer}"
+        source = f"{self.settings.name} {peer}"
         if isinstance(error, ProxyHeaderError):
             self._headers.write(source=source, reason=str(error))
         else:

@@ -42,6 +42,7 @@ class AnyAccounts(AccountStore):
     """The store of the catcher: every name with every password or token, so that a program under test runs."""
 
     mechanisms = ANY_MECHANISMS
+    empty_passwords = True
 
     def is_right(self, user: str, password: str) -> bool:
         return True
@@ -124,6 +125,7 @@ class Logins(LoginTerms):
             decoy_iterations=self._iterations,
             decoy_salt=self._salt,
             forwarded=self._forwarded,
+            empty_passwords=self.store.empty_passwords,
         )
 
     async def answer(self, question: Question) -> Any:

@@ -14,14 +14,13 @@ are made once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from posthouse.core import Address, Envelope, NetworkError, Recipient, Reply, StorageError, Verdict
+from posthouse.core import Address, Envelope, NetworkError, Recipient, Reply, StorageError, Verdict, path_text
 from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol.commands import Greet, Mail, Rcpt
-from posthouse.protocol.grammar import parse_mailbox
 from posthouse.protocol.sasl.exchange import Authenticated, Denied
 from posthouse.server.policy import Answer, Intake, Peer
 from posthouse.service.directory.directory import Foreign, Local
@@ -30,8 +29,8 @@ from posthouse.service.policy import vrfy as inquiries
 from posthouse.service.policy.client_limits import Sending
 from posthouse.service.policy.intake import IntakeContext, SpoolIntake
 from posthouse.service.policy.listener_policy import ListenerPolicy
-from posthouse.service.policy.logins import may_send_as
 from posthouse.service.policy.recipients import foreign_verdict, recipient_verdict
+from posthouse.service.policy.session_account import SessionAccount
 from posthouse.service.policy.submission import SubmissionTerms, SubmittedIntake
 from posthouse.service.policy.trace import NOT_SECURED, Secured
 from posthouse.service.policy.verdicts import TOO_LARGE, storage_verdict
@@ -43,7 +42,6 @@ _AUTH_NEEDED: Final = Verdict(
     Reply(530, "5.7.0", "Authentication required"), "the client has not logged in, and is not in trusted_networks"
 )
 _TLS_NEEDED: Final = Verdict(Reply(530, "5.7.0", "Must issue a STARTTLS command first"), "tls_required")
-_NOT_YOURS: Final = Reply(553, "5.7.1", "The account may not send as this address")
 _DISK_LOW: Final = Verdict(Reply(452, "4.3.1", "No room for mail now; try again later"), "less than min_free is left")
 _NO_STORAGE: Final = Verdict(
     Reply(451, "4.3.2", "Cannot take mail now; try again later"), "the spool's storage cannot be reached"
@@ -69,17 +67,18 @@ class SessionPolicy:
     """The ``Policy`` of one session; ``functools.partial(SessionPolicy, shared)`` is the factory of a listener's."""
 
     __slots__ = (
+        "_account",
         "_claimed",
         "_counted",
         "_forwarded",
         "_greet",
-        "_identities",
         "_peer",
         "_refusals",
         "_refusals_from",
         "_shared",
         "_signing",
         "_terms",
+        "_terms_of",
         "_tls",
         "_trusted",
         "_user",
@@ -96,8 +95,9 @@ class SessionPolicy:
         self._trusted = False
         self._tls: TlsInfo | None = None
         self._user = ""
-        self._identities: Sequence[str] = ()
+        self._account: SessionAccount | None = None
         self._terms: SubmissionTerms | None = None  # of this account, once a message was submitted
+        self._terms_of: Sequence[str] = ()  # the identities that it had then
         self._signing: IntakeContext | None = None  # of its messages, once one was to be signed
         self._verified = False
         self._refusals = 0  # within a minute
@@ -122,8 +122,8 @@ class SessionPolicy:
             self._shared.refused_more(self._source(), more)
 
     def _source(self) -> str:
-        kind, peer = self._shared.settings.kind, self._peer
-        return self._forwarded.source or f"{kind} {peer.host or 'unix socket'}:{peer.port}"
+        name, peer = self._shared.settings.name, self._peer
+        return self._forwarded.source or f"{name} {peer.host or 'unix socket'}:{peer.port}"
 
     def connected(self) -> Answer:
         """220, or 421 when there are too many, or 521 where there is no mail service."""
@@ -150,13 +150,24 @@ class SessionPolicy:
             self._forwarded = _NOT_FORWARDED
         if shared.settings.tls_required and self._tls is None:
             return self._no("MAIL", _TLS_NEEDED)
-        if self._user:
-            if not may_send_as(mail.sender, self._identities):
-                return self._no(
-                    "MAIL", Verdict(_NOT_YOURS, f"not an identity of {self._user}"), sender=str(mail.sender)
-                )
+        if self._account is not None:
+            refused = self._account.refuses(mail.sender)
+            if refused is not None:
+                if not isinstance(refused, Verdict):
+                    return self._mail_later(mail, refused)
+                return self._no("MAIL", refused, sender=path_text(mail.sender))
         elif shared.login_required and not self._trusted:
             return self._no("MAIL", _AUTH_NEEDED)
+        return self._mail(mail)
+
+    async def _mail_later(self, mail: Mail, asked: Awaitable[Verdict | None]) -> Verdict:
+        """The verdict on MAIL of an account that the store must look for."""
+        refused = await asked
+        return self._mail(mail) if refused is None else self._no("MAIL", refused, sender=path_text(mail.sender))
+
+    def _mail(self, mail: Mail) -> Verdict:
+        """The verdict on MAIL of a client that may send."""
+        shared = self._shared
         if (limit := shared.sending.refuses_message(self._peer.host, self._user)) is not None:
             return self._no("MAIL", limit)
         size = mail.size or 0
@@ -229,11 +240,11 @@ class SessionPolicy:
         sending = shared.sending.begin(self._peer.host, self._user, len(envelope.recipients))
         if isinstance(sending, Verdict):
             return self._no("DATA", sending)
-        secured, tls = NOT_SECURED, self._tls
+        secured, tls, account = NOT_SECURED, self._tls, self._account
         if tls is not None or self._user:
             secured = Secured(tls.version if tls else "", tls.cipher if tls else "", self._user)
-        if envelope.auth and not self._may_assert(envelope.auth):
-            envelope = envelope._replace(auth="")
+        if envelope.auth and not (self._trusted if account is None else account.may_assert(envelope.auth)):
+            envelope = envelope._replace(auth="")  # for others RFC 4954 §5 wants AUTH=<>
         try:
             envelopes = expand_envelope(shared.directory, envelope)
             if shared.is_submission(self._user, trusted=self._trusted):
@@ -246,13 +257,6 @@ class SessionPolicy:
             if sending is not None:
                 sending.take_back()
             return self._no("DATA", storage_verdict(error))
-
-    def _may_assert(self, mailbox: str) -> bool:
-        """Whether this client's word counts for who submitted a message first (AUTH= of MAIL).  An account's does for
-        its own identities, and a trusted host's for all; for others RFC 4954 §5 wants ``AUTH=<>``."""
-        if not self._user:
-            return self._trusted
-        return may_send_as(parse_mailbox(mailbox), self._identities)
 
     def _recorded(self, intake: SpoolIntake) -> SpoolIntake:
         """The intake, whose source is the client that XFORWARD has named."""
@@ -275,27 +279,26 @@ class SessionPolicy:
         context = shared.submissions
         if shared.signers is not None and shared.signers.any:
             if self._signing is None:
-                self._signing = shared.signing(self._may_be_author if self._user else None)
+                self._signing = shared.signing(None if self._account is None else self._account.may_be_author)
             context = self._signing
         inner = self._recorded(SpoolIntake(context, self._peer, greet, envelope, envelopes, secured, sending))
+        identities = () if self._account is None else self._account.identities
         terms = self._terms
-        if terms is None:
-            terms = self._terms = self._submission_terms()
+        if terms is None or identities is not self._terms_of:
+            terms, self._terms_of = self._submission_terms(identities), identities
+            self._terms = terms
         return SubmittedIntake(terms, envelope.sender, inner, shared.clock, shared.intake.offset)
 
-    def _may_be_author(self, author: Address) -> bool:
-        return may_send_as(author, self._identities)
-
-    def _submission_terms(self) -> SubmissionTerms:
+    def _submission_terms(self, identities: Sequence[str]) -> SubmissionTerms:
         shared = self._shared
         settings = shared.settings
-        checked = settings.check_from and self._user and "*" not in self._identities
+        checked = settings.check_from and self._user and "*" not in identities
         return SubmissionTerms(
             shared.config.hostname,
             settings.max_message_size,
             settings.max_header_size,
             self._user,
-            self._identities if checked else None,
+            identities if checked else None,
             bool(self._user) or settings.kind == "submission",
             settings.complete_messages,
             settings.hide_client,
@@ -321,8 +324,8 @@ class SessionPolicy:
         source = self._source()
         host = known.get("ADDR", "")
         if host:
-            kind = self._shared.settings.kind
-            source = f"{kind} {host}:{known.get('PORT') or 0} (by {source.removeprefix(f'{kind} ')})"
+            name = self._shared.settings.name
+            source = f"{name} {host}:{known.get('PORT') or 0} (by {source.removeprefix(f'{name} ')})"
         self._forwarded = _RecordedClient(known, source)
 
     # -- TLS and AUTH ------------------------------------------------------------------------------------------------
@@ -330,7 +333,7 @@ class SessionPolicy:
     def tls_started(self, info: TlsInfo) -> None:
         """What the client said before does not count."""
         self._tls = info
-        self._user, self._identities, self._greet, self._terms, self._signing = "", (), None, None, None
+        self._user, self._account, self._greet, self._terms, self._signing = "", None, None, None, None
 
     def tls_failed(self, error: NetworkError) -> None:
         """Log why."""
@@ -352,7 +355,9 @@ class SessionPolicy:
         verdict = self._shared.logins.logged_in(outcome, self._peer.host, identities)
         if not verdict.reply.positive:
             return self._no("AUTH", verdict, user=outcome.user)
-        self._user, self._identities, self._terms, self._signing = outcome.user, identities or (), None, None
+        store, clock = self._shared.logins.store, self._shared.clock
+        self._account = SessionAccount(outcome.user, identities or (), store, clock)
+        self._user, self._terms, self._signing = outcome.user, None, None
         self._shared.log("login", source=self._source(), user=outcome.user, mechanism=outcome.mechanism)
         return verdict
 

@@ -136,6 +136,8 @@ class Ports:
             )
         sockets: list[socket.socket] = []
         try:
+            if at.host == "::" and _ipv6_is_off():  # a kernel with IPv6 off by sysctl binds it, and nothing can connect
+                raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
             if at.port and not at.is_path:
                 listening_socket(at, 1, reuse_port=False).close()
             for _ in self.sockets[:1] if at.is_path else self.sockets:
