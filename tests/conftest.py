@@ -13,6 +13,7 @@ from __future__ import annotations
 import glob
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Generator, Iterator
 
@@ -41,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SKIPPED] = {}
     config.stash[_NOTES] = []
     config.stash[_KEPT] = set()
+    _heed_signals()
     leftovers.settle()
     config.pluginmanager.register(_Reports(config), "posthouse-reports")
     config.pluginmanager.register(_Fixtures(), "posthouse-fixtures")
@@ -48,6 +50,13 @@ def pytest_configure(config: pytest.Config) -> None:
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     more = ("/usr/sbin", "/sbin", str(config.rootpath / "build" / "programs"))
     os.environ["PATH"] = os.pathsep.join([*path, *(place for place in more if place not in path)])
+
+
+def _heed_signals() -> None:
+    """Undo what a shell does to a command that it starts in the background: programs keep ignoring these signals."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -61,14 +61,15 @@ class Daemon:
             f'[[domain]]\nname = "sina.com"\ndeliver = "{deliver}"\nmailboxes = "any"\n'
         )
         self.script = (
-            "import faulthandler, signal, sys\n"
+            "import faulthandler, os, signal, sys\n"
             "faulthandler.register(signal.SIGRTMIN)\n"  # for ``stacks``
             "from posthouse.cli.context import run as loop\n"
             "from posthouse.service.config_file import load\n"
             "from posthouse.service.daemon import serve, supervisor\n"
             f"{before}\n"
             "def ready(opened):\n"
-            "    print('listening on', opened.endpoints['mx'], flush=True)\n"
+            # In one write: the workers write to this file too, and ``print`` writes in pieces if nothing is buffered.
+            "    os.write(1, f'listening on {opened.endpoints[\"mx\"]}\\n'.encode())\n"
             f"supervisor.run(load(sys.argv[1]), loop=loop, ready=ready, drain={drain})\n"
         )
         self.log = home / "log"
