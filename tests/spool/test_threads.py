@@ -155,3 +155,27 @@ def test_nobody_waits_for_a_writer_whose_thread_has_ended(tmp_path: Path) -> Non
     asyncio.run(scenario())
     assert [type(each.get("exception")) for each in said] == [SystemExit]
     assert "the thread that writes to the spool has ended (SystemExit: a fault)" in said[0]["message"]
+
+
+def test_a_writer_that_dies_while_it_is_stopped_ends(tmp_path: Path) -> None:
+    durable = Deadly()
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        spool = SqliteSpool(tmp_path, time=lambda: NOW, durable=durable)
+        await spool.open(NOW)
+        durable.armed = True
+        storing = asyncio.ensure_future(store(spool, b"x\r\n"))
+        await asyncio.sleep(0)
+        thread = spool.writer._spool_thread
+        assert thread is not None
+        spool.writer.flush()
+        spool.writer._inbound.put(None)  # as ``stop`` does it, right behind the last operations
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(StorageUncertain):
+                await storing
+            await asyncio.to_thread(thread.join, 10.0)
+            assert not thread.is_alive()
+            await spool.close()
+
+    asyncio.run(scenario())

@@ -216,8 +216,8 @@ class Writer:
         opened.put(None)
         del opened
         ops: list[Op] = []
+        more = True
         try:
-            more = True
             while more:
                 more = self._take(connection, ops)
                 for group in _groups(ops):
@@ -225,13 +225,16 @@ class Writer:
                     del ops[: len(group)]
         except BaseException as fault:
             self.break_off(f"{_DEAD} ({type(fault).__name__}: {fault}); {_RESTART}", fault)
-            self._close(connection)
-            self._fail(ops)
+            try:
+                self._close(connection)
+            finally:
+                self._fail(ops, more)
         else:
             self._close(connection)
 
-    def _fail(self, ops: list[Op]) -> None:
-        """Fail these operations, and all that come until ``stop``: without a thread nobody would settle them."""
+    def _fail(self, ops: list[Op], more: bool) -> None:
+        """Fail these operations, and with ``more`` all that come until ``stop``: without a thread nobody would settle
+        them."""
         taken: list[Op] | None = ops
         while taken is not None:
             for op in taken:
@@ -240,7 +243,7 @@ class Writer:
                 self._loop.call_soon_threadsafe(self._tell, taken)
             except RuntimeError:  # the loop was closed meanwhile
                 return
-            taken = self._inbound.get()
+            taken = self._inbound.get() if more else None
 
     def _close(self, connection: sqlite3.Connection) -> None:
         if self._disconnect is None:
