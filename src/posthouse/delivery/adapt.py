@@ -111,17 +111,22 @@ async def give(
 async def _deliver(
     session: Session, envelope: Envelope, content: Content | AsyncContent, holds: Callable[[], bool] | None
 ) -> Sequence[Outcome]:
-    """``session.deliver``; recipients whose address cannot be written fail, and the others are sent."""
+    """``session.deliver``, with ORCPT; recipients whose address cannot be written fail, and the others are sent."""
+    written = _with_orcpt(session, envelope)
     refused: dict[int, Outcome] = {}
     try:
-        return await _with_orcpt(session, envelope, content, holds)
+        outcomes: Sequence[Outcome] = await session.deliver(written, content, holds, True)
     except LocalError as error:  # nothing was sent
         refused = _unwritable(envelope)
         if not refused:
             raise error
-    kept = tuple([one for i, one in enumerate(envelope.recipients) if i not in refused])
-    given = iter(await _with_orcpt(session, envelope._replace(recipients=kept), content, holds) if kept else ())
-    return [refused[i] if i in refused else next(given) for i in range(len(envelope.recipients))]
+        kept = tuple([one for i, one in enumerate(written.recipients) if i not in refused])
+        rest = written._replace(recipients=kept)
+        given = iter(await session.deliver(rest, content, holds, True) if kept else ())
+        outcomes = [refused[i] if i in refused else next(given) for i in range(len(envelope.recipients))]
+    if written is envelope:
+        return outcomes
+    return [each._replace(recipient=one) for one, each in zip(envelope.recipients, outcomes, strict=True)]
 
 
 def _unwritable(envelope: Envelope) -> dict[int, Outcome]:
@@ -148,17 +153,17 @@ def _fault_of(address: Address, *, sends: bool = False) -> str | None:
     return None
 
 
-async def _with_orcpt(
-    session: Session, envelope: Envelope, content: Content | AsyncContent, holds: Callable[[], bool] | None
-) -> Sequence[Outcome]:
-    """``session.deliver``, with ORCPT added for recipients whose sender asked for a report and gave none (RFC 3461
-    §5.2.1 (d)): a report from further on then names the address that the sender used."""
+def _with_orcpt(session: Session, envelope: Envelope) -> Envelope:
+    """The envelope with ORCPT added for recipients whose sender asked for a report and gave none (RFC 3461 §5.2.1 (d)):
+    a report from further on then names the address that the sender used."""
     recipients = envelope.recipients
-    if not any(one.notify and one.orcpt is None for one in recipients) or "DSN" not in session.capabilities.keywords:
-        return await session.deliver(envelope, content, holds, True)
-    named = envelope._replace(recipients=tuple(map(_named, recipients)))
-    outcomes = await session.deliver(named, content, holds, True)
-    return [outcome._replace(recipient=one) for one, outcome in zip(recipients, outcomes, strict=True)]
+    if len(recipients) == 1:  # a generator costs more than the question
+        is_asked = bool(recipients[0].notify) and recipients[0].orcpt is None
+    else:
+        is_asked = any(one.notify and one.orcpt is None for one in recipients)
+    if not is_asked or "DSN" not in session.capabilities.keywords:
+        return envelope
+    return envelope._replace(recipients=tuple(map(_named, recipients)))
 
 
 def _fits(capabilities: Capabilities, envelope: Envelope) -> bool:

@@ -61,6 +61,7 @@ _LONGEST_MEMORY: Final = 60.0  # seconds that exchanges are remembered
 _NOTHING_MEMORY: Final = 10.0  # seconds that there were none is remembered
 _MOST_REMEMBERED: Final = 4096  # targets
 _MOST_SESSIONS: Final = 1000  # of one attempt, where hosts take few recipients in each session
+_DELIVERED: Final = Result.DELIVERED  # an attribute of an enumeration costs ten times a global name
 
 
 class SmtpDeliverer(Deliverer):
@@ -153,10 +154,10 @@ class SmtpDeliverer(Deliverer):
         site = site_of(target)
         if site is not None:
             return site
-        remembered = self._remembered.get(target)
-        if remembered is None or remembered[0] <= self._clock.monotonic():
+        hops = self._known(target)
+        if hops is None:
             return None
-        return remembered[1].site if isinstance(remembered[1], NextHops) else ""
+        return hops.site if isinstance(hops, NextHops) else ""
 
     async def locate(self, target: str) -> str:
         site = site_of(target)
@@ -165,11 +166,16 @@ class SmtpDeliverer(Deliverer):
         hops = await self._hops(target)
         return hops.site if isinstance(hops, NextHops) else ""
 
-    async def _hops(self, target: str) -> NextHops | Undeliverable:
-        now = self._clock.monotonic()
+    def _known(self, target: str) -> NextHops | Undeliverable | None:
+        """What is remembered of a target, while it is valid."""
         remembered = self._remembered.get(target)
-        if remembered is not None and remembered[0] > now:
-            return remembered[1]
+        return remembered[1] if remembered is not None and remembered[0] > self._clock.monotonic() else None
+
+    async def _hops(self, target: str) -> NextHops | Undeliverable:
+        known = self._known(target)
+        if known is not None:
+            return known
+        now = self._clock.monotonic()
         hops = await next_hops(
             target,
             self._resolver,
@@ -198,7 +204,7 @@ class SmtpDeliverer(Deliverer):
                 return all_of(delivery.recipients, Result.FAILED, reason, UNPROVED_MX)
             if not self._opener.security.requires:
                 return await self._for_requiretls().deliver(delivery, target)
-        hops = await self._hops(target)
+        hops = self._known(target) or await self._hops(target)
         tracer.resolved()
         if isinstance(hops, Undeliverable):
             return all_of(delivery.recipients, hops.result, hops.reason, hops.reply)
@@ -283,6 +289,9 @@ class SmtpDeliverer(Deliverer):
         connection = tracer.connection(pooled.mx, pooled.session.messages)
         found = await self._transact(pooled, delivery, connection)
         outcomes = _values(found)
+        if len(outcomes) == 1 and outcomes[0].result is _DELIVERED:  # most mail
+            tracer.feedback = Feedback.OK
+            return found
         if all(map(_is_stale, outcomes)):
             connection.ended = "this session was kept and had ended meanwhile; a new one is opened"
             return None

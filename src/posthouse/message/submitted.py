@@ -16,7 +16,6 @@ from posthouse.message.mailboxes import Mailbox
 
 __all__ = ["completed", "is_complete"]
 
-_SOUGHT: Final = (b"date", b"from", b"message-id")
 # A field of interest at the start of a line; the obsolete space before the colon is RFC 5322 §4.5's.
 _WANTED: Final = re.compile(rb"(?:\A|(?<=\r\n))(date|from|message-id|bcc|resent-bcc)[ \t]*+:", re.IGNORECASE)
 
@@ -33,7 +32,9 @@ def is_complete(lowered: bytes) -> bool:
     )
 
 
-def completed(headers: bytes, date: str, message_id: str, sender: Address | None) -> bytes:
+def completed(
+    headers: bytes, date: str, message_id: str, sender: Address | None, lowered: bytes | None = None
+) -> bytes:
     """The header section with what is missing, and without Bcc and Resent-Bcc.
 
     Args:
@@ -41,35 +42,44 @@ def completed(headers: bytes, date: str, message_id: str, sender: Address | None
         date: The value of Date, if there is none.
         message_id: The value of Message-ID with its angle brackets, if there is none.
         sender: The reverse-path, which becomes From if there is none; None: nothing does.
+        lowered: ``headers`` in lower case with a CRLF in front, if the caller has it; the last CRLF may be missing.
     """
-    lowered = b"\r\n" + headers.lower()
-    names = {name for name in _SOUGHT if lowered.find(b"\r\n" + name + b":") >= 0}
+    if lowered is None:
+        lowered = b"\r\n" + headers.lower()
+    has_date = lowered.find(b"\r\ndate:") >= 0
+    has_from = lowered.find(b"\r\nfrom:") >= 0
+    has_id = lowered.find(b"\r\nmessage-id:") >= 0
+    # A field that is missing may be there after all, with spaces before its colon.
+    if (
+        lowered.find(b"bcc") < 0
+        and (has_date or lowered.find(b"\r\ndate") < 0)
+        and (has_from or lowered.find(b"\r\nfrom") < 0)
+        and (has_id or lowered.find(b"\r\nmessage-id") < 0)
+    ):
+        return _added(has_date, has_from or sender is None, has_id, date, message_id, sender) + headers
     kept: list[bytes] = []
     start = 0
-    if lowered.find(b"bcc") < 0 and not _has_obsolete(lowered, names):
-        return _added(names, date, message_id, sender) + headers
     # Not field by field: a header section of 256 KiB may have 50,000 of them.
     for match in _WANTED.finditer(headers):
         name = match[1].lower()
-        names.add(name)
-        if name.endswith(b"bcc"):
+        if name == b"date":
+            has_date = True
+        elif name == b"from":
+            has_from = True
+        elif name == b"message-id":
+            has_id = True
+        else:
             kept.append(headers[start : match.start()])
             start = next_field(headers, match.end())
-    return _added(names, date, message_id, sender) + b"".join(kept) + headers[start:]
+    added = _added(has_date, has_from or sender is None, has_id, date, message_id, sender)
+    return added + b"".join(kept) + headers[start:]
 
 
-def _has_obsolete(lowered: bytes, names: set[bytes]) -> bool:
-    """Whether a field that is missing may be there after all, with spaces before its colon."""
-    return any(lowered.find(b"\r\n" + name) >= 0 for name in _SOUGHT if name not in names)
-
-
-def _added(names: set[bytes], date: str, message_id: str, sender: Address | None) -> bytes:
-    """The fields that are missing, when those of ``names`` are there."""
-    added = b""
-    if b"date" not in names:
-        added = f"Date: {date}\r\n".encode()
-    if b"from" not in names and sender is not None:
-        added += mailbox_field("From", [Mailbox("", sender)], utf8=not sender.local.isascii())
-    if b"message-id" not in names:
-        added += f"Message-ID: {message_id}\r\n".encode()
-    return added
+def _added(has_date: bool, has_from: bool, has_id: bool, date: str, message_id: str, sender: Address | None) -> bytes:
+    """The fields that are missing."""
+    added = "" if has_date else f"Date: {date}\r\n"
+    author = b""
+    if not has_from and sender is not None:
+        author = mailbox_field("From", [Mailbox("", sender)], utf8=not sender.local.isascii())
+    last = "" if has_id else f"Message-ID: {message_id}\r\n"
+    return b"".join((added.encode(), author, last.encode())) if author else (added + last).encode()

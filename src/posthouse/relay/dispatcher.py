@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -205,27 +206,30 @@ class Dispatcher:
             if min([lease.until for lease in attempt.leases]) <= now:  # another worker may have it by now
                 self._look()
                 return
-            if attempt.route.deliverer.sited:
+            deliverer = attempt.route.deliverer
+            if deliverer.sited:
                 if attempt.tracer is None:
                     attempt.tracer = AttemptTracer(self._clock)
-                has_slot = await self._find_site(attempt, attempt.tracer)
-                if not has_slot:
-                    return
+                if len(attempt.targets) > 1 or deliverer.site_now(attempt.targets[0]) != attempt.key[1]:
+                    has_slot = await self._find_site(attempt, attempt.tracer)
+                    if not has_slot:
+                        return
             outcomes = await self._outcomes(attempt)
-            if self.observed is not None and attempt.tracer is not None:
-                self.observed(attempt, outcomes)
+            if attempt.tracer is not None:
+                await _next_turn()
+                if self.observed is not None:
+                    self.observed(attempt, outcomes)
             if self._waits_again(attempt, outcomes):
                 has_slot = False
                 return
             is_left = self._may_leave(attempt, outcomes)
             if not is_left:
                 self._record(attempt, outcomes)
-            if attempt.tracer is not None and attempt.tracer.feedback is not Feedback.NOTHING:
-                feedback = attempt.tracer.feedback
-                asked, said = None, ""
-                if feedback is not Feedback.OK:
-                    asked, said = asked_of(outcomes), _said(attempt.tracer, outcomes)
-                self._leases.give_back(self._scheduler.learn(attempt, feedback, asked, said))
+            tracer = attempt.tracer
+            if tracer is not None and tracer.feedback is not Feedback.NOTHING:
+                is_ok = tracer.feedback is Feedback.OK
+                asked, said = (None, "") if is_ok else (asked_of(outcomes), _said(tracer, outcomes))
+                self._leases.give_back(self._scheduler.learn(attempt, tracer.feedback, asked, said))
             if is_left:
                 self._leave(attempt, outcomes)
         finally:
@@ -275,9 +279,6 @@ class Dispatcher:
         Recipients of other targets, which share the attempt because they had the same site, get attempts of their own
         if that has changed.
         """
-        deliverer = attempt.route.deliverer
-        if len(attempt.targets) == 1 and deliverer.site_now(attempt.targets[0]) == attempt.key[1]:
-            return True
         sites: dict[str, str] = {}
         for target in attempt.targets:
             if target not in sites:
@@ -317,7 +318,9 @@ class Dispatcher:
             deliverer, target, _, _ = attempt.route
             message = attempt.leases[0].message
             recipients = tuple([each.recipient for lease in attempt.leases for each in lease.recipients])
-            content = await self._spool.open_content(message)
+            content = self._spool.content_now(message)
+            if content is None:
+                content = await self._spool.open_content(message)
             delivery = _delivery(message, recipients, content, attempt.tracer, partial(self._holds, attempt))
             outcomes = await deliverer.deliver(delivery, target)
             if len(outcomes) != len(recipients):
@@ -375,6 +378,13 @@ def _delivery(
     if envelope.recipients != recipients:
         envelope = envelope._replace(recipients=recipients)
     return Delivery(envelope, content, message.id, message.received, tracer, holds)
+
+
+async def _next_turn() -> None:
+    """Let the event loop answer clients and hosts before outcomes are recorded, which nobody waits for.  A cancellation
+    changes nothing any more, as the outcomes are known."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)
 
 
 def _said(tracer: AttemptTracer, outcomes: Sequence[Outcome]) -> str:

@@ -133,10 +133,13 @@ class SubmittedIntake:
         has_fields = not gap(data[:_FIRST_LINE])
         if not terms.completes or (has_fields and is_complete(lowered)):
             return self._inner.write(data)
-        headers = data[: end + 2] if end > 0 and has_fields else split(data, len(data)).headers
+        date, name, sender = self._now(), self._message_id(), self._sender
+        if end > 0 and has_fields:  # the common case
+            return self._inner.write(completed(data[: end + 2], date, name, sender, lowered) + data[end + 2 :])
+        headers = split(data, len(data)).headers
         rest = data[len(headers) :]
         between = b"" if headers else gap(rest)
-        return self._inner.write(completed(headers, self._now(), self._message_id(), self._sender) + between + rest)
+        return self._inner.write(completed(headers, date, name, sender) + between + rest)
 
     def _judge(self, section: bytes, identities: Sequence[str]) -> Verdict | None:
         user = self._terms.user
