@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from posthouse.mailauth.dkim.canonical import Canonicalization, reduced, relaxed_field
 from posthouse.message.headers import FIELDS_LIMIT, Field, Split, fields
@@ -38,40 +39,45 @@ def canonical_field(raw: bytes, canonicalization: Canonicalization) -> bytes:
     return raw if raw.endswith(b"\r\n") else raw + b"\r\n"
 
 
-#: What stands before the colon of a field → its name in lower case.  The same ones come with every message.
+#: What stands before the colon of a field → its key: the name in lower case, and the colon.  The same ones come with
+#: every message; at most 1,024 of them are kept.
 _known_keys: dict[bytes, bytes] = {}
 
 
 def _key(name: bytes) -> bytes | None:
-    """The name of a field in lower case; None if it is no name."""
+    """The key of a field; None if its name is no name."""
     if _NAME.fullmatch(name) is None:
         return None
-    key = name.lower()
+    key = name.lower() + b":"
     if len(name) < 64 and len(_known_keys) < 1_024:
         _known_keys[name] = key
     return key
 
 
+class _Wanted(NamedTuple):
+    """The fields that a list of names means.
+
+    Attributes:
+        each: The key of each name, and how many times it has stood in the list, this one included.
+        keys: Each key once, in order.
+        repeated: The keys that stand in the list more than once.
+    """
+
+    each: tuple[tuple[bytes, int], ...]
+    keys: dict[bytes, None]
+    repeated: frozenset[bytes]
+
+
 @lru_cache(maxsize=512)
-def _occurrences(names: tuple[bytes, ...]) -> list[tuple[bytes, int]]:
-    """Each name in lower case, and how many times it has stood in the list, this one included."""
+def _wanted(names: tuple[bytes, ...] | tuple[str, ...]) -> _Wanted:
     counts: dict[bytes, int] = {}
     found = []
     for name in names:
-        key = name.lower()
+        key = (name.encode() if isinstance(name, str) else name).lower() + b":"
         counts[key] = counts.get(key, 0) + 1
         found.append((key, counts[key]))
-    return found
-
-
-def _lowest(places: Mapping[bytes, Sequence[int]], wanted: Iterable[tuple[bytes, int]]) -> list[int]:
-    """For each name the place that is so many times from the bottom, where there is one."""
-    chosen = []
-    for key, count in wanted:
-        found = places.get(key)
-        if found is not None and count <= len(found):
-            chosen.append(found[-count])
-    return chosen
+    repeated = frozenset(key for key, count in counts.items() if count > 1)
+    return _Wanted(tuple(found), dict.fromkeys(counts), repeated)
 
 
 class HeaderSection:
@@ -86,7 +92,7 @@ class HeaderSection:
             Not all of its fields are known then, and no signature can be judged.
     """
 
-    __slots__ = ("_fields", "_keys", "_places", "_values", "complete", "octets")
+    __slots__ = ("_fields", "_keys", "_lowest", "_repeated", "_values", "complete", "octets")
 
     def __init__(self, found: Split) -> None:
         self.octets = found.headers
@@ -98,29 +104,39 @@ class HeaderSection:
             lines.pop()
         self._keys: list[bytes] = []
         self._values: list[bytes] = []
-        keys, values = self._keys, self._values
+        #: The place of the lowest field of each name.
+        self._lowest: dict[bytes, int] = {}
+        keys, values, lowest = self._keys, self._values, self._lowest
         for line in lines:
             name, colon, value = line.partition(b":")
             key = _known_keys.get(name) or _key(name)
             if key is None or not colon:
                 break
+            lowest[key] = len(keys)
             keys.append(key)
             values.append(value)
         if len(keys) < len(lines) or len(lines) > FIELDS_LIMIT:
             self._read_slowly()
         self.complete = not found.truncated and len(self._keys) <= FIELDS_LIMIT
-        self._places: dict[bytes, list[int]] = {}
-        for place, key in enumerate(self._keys):
-            if key in self._places:
-                self._places[key].append(place)
-            else:
-                self._places[key] = [place]
-        self._places.pop(b"", None)  # octets that are no field
+        #: The places of the fields whose name stands more than once; most names do not.
+        self._repeated: dict[bytes, list[int]] = {}
+        if len(self._lowest) < len(self._keys):
+            self._find_repeated()
 
     def _read_slowly(self) -> None:
         """Read a section in which lines stand that are neither fields nor folded, or too many fields."""
-        self._keys = [field.name.lower() for field in self.fields]
+        self._keys = [field.name.lower() + b":" for field in self.fields]
         self._values = [relaxed_field(field.raw).partition(b":")[2][:-2] for field in self.fields]
+        self._lowest = dict(zip(self._keys, range(len(self._keys)), strict=True))
+        self._lowest.pop(b":", None)  # octets that are no field
+
+    def _find_repeated(self) -> None:
+        lowest, repeated = self._lowest, self._repeated
+        for place, key in enumerate(self._keys):
+            if place != lowest.get(key, place):
+                repeated.setdefault(key, []).append(place)
+        for key, places in repeated.items():
+            places.append(lowest[key])
 
     @property
     def fields(self) -> Sequence[Field]:
@@ -131,9 +147,15 @@ class HeaderSection:
 
     def places(self, name: bytes) -> Sequence[int]:
         """Where the fields of that name stand, from the top; compared without case."""
-        return self._places.get(name.lower(), ())
+        return self._places(name.lower() + b":")
 
-    def select(self, names: Iterable[bytes], own: int | None = None) -> list[int]:
+    def _places(self, key: bytes) -> Sequence[int]:
+        place = self._lowest.get(key)
+        if place is None:
+            return ()
+        return self._repeated.get(key) or (place,)
+
+    def select(self, names: Iterable[bytes] | Iterable[str], own: int | None = None) -> list[int]:
         """The fields that ``h=`` names, in its order (RFC 6376 §5.4.2).
 
         Each name takes the lowest field of that name that is not taken yet; a name without one adds nothing.
@@ -143,11 +165,18 @@ class HeaderSection:
             own: The place of the signature's own field, which ``h=`` never means (§3.5).
         """
         listed = tuple(names)
-        wanted = _occurrences(listed) if len(listed) <= 64 else _occurrences.__wrapped__(listed)
-        chosen = _lowest(self._places, wanted)
-        if own is not None and own in chosen:  # else every field of that name that was chosen stands below it
-            others = [place for place in self._places[self._keys[own]] if place != own]
-            chosen = _lowest({**self._places, self._keys[own]: others}, wanted)
+        wanted = _wanted(listed) if len(listed) <= 64 else _wanted.__wrapped__(listed)
+        lowest = self._lowest
+        own_key = b"" if own is None else self._keys[own]
+        if own_key not in wanted.keys and (not self._repeated or self._repeated.keys().isdisjoint(wanted.repeated)):
+            # Each key has one field at most that may be chosen.
+            return [place for key in wanted.keys if (place := lowest.get(key)) is not None]
+        others = [place for place in self._places(own_key) if place != own]
+        chosen = []
+        for key, count in wanted.each:
+            found = others if key == own_key else self._places(key)
+            if count <= len(found):
+                chosen.append(found[-count])
         return chosen
 
     def value(self, place: int) -> bytes:
@@ -158,11 +187,11 @@ class HeaderSection:
         """The field at ``place`` in the form that is hashed."""
         if canonicalization is Canonicalization.SIMPLE:
             return canonical_field(self.fields[place].raw, canonicalization)
-        return self._keys[place] + b":" + self.value(place) + b"\r\n"
+        return self._keys[place] + self.value(place) + b"\r\n"
 
     def signed_octets(
         self,
-        names: Iterable[bytes],
+        names: Iterable[bytes] | Iterable[str],
         canonicalization: Canonicalization,
         signature: bytes | None = None,
         own: int | None = None,
@@ -179,7 +208,7 @@ class HeaderSection:
         places = self.select(names, own)
         if canonicalization is Canonicalization.RELAXED:
             keys, values = self._keys, self._values
-            lines = [keys[place] + b":" + values[place].strip(b" ") for place in places]
+            lines = [keys[place] + values[place].strip(b" ") for place in places]
         else:
             lines = [self.canonical(place, canonicalization)[:-2] for place in places]
         if signature is not None:
