@@ -68,6 +68,11 @@ class _Wanted(NamedTuple):
     repeated: frozenset[bytes]
 
 
+def _wanted_fields(names: Iterable[bytes] | Iterable[str]) -> _Wanted:
+    listed = tuple(names)
+    return _wanted(listed) if len(listed) <= 64 else _wanted.__wrapped__(listed)
+
+
 @lru_cache(maxsize=512)
 def _wanted(names: tuple[bytes, ...] | tuple[str, ...]) -> _Wanted:
     counts: dict[bytes, int] = {}
@@ -92,7 +97,7 @@ class HeaderSection:
             Not all of its fields are known then, and no signature can be judged.
     """
 
-    __slots__ = ("_fields", "_keys", "_lowest", "_repeated", "_values", "complete", "octets")
+    __slots__ = ("_fields", "_keys", "_lines", "_lowest", "_repeated", "complete", "octets")
 
     def __init__(self, found: Split) -> None:
         self.octets = found.headers
@@ -103,40 +108,40 @@ class HeaderSection:
         if not lines[-1]:
             lines.pop()
         self._keys: list[bytes] = []
-        self._values: list[bytes] = []
-        #: The place of the lowest field of each name.
-        self._lowest: dict[bytes, int] = {}
-        keys, values, lowest = self._keys, self._values, self._lowest
+        self._lines = lines
+        #: The value of the lowest field of each name.
+        self._lowest: dict[bytes, bytes] = {}
+        keys, lowest = self._keys, self._lowest
         for line in lines:
             name, colon, value = line.partition(b":")
             key = _known_keys.get(name) or _key(name)
             if key is None or not colon:
                 break
-            lowest[key] = len(keys)
             keys.append(key)
-            values.append(value)
+            lowest[key] = value
         if len(keys) < len(lines) or len(lines) > FIELDS_LIMIT:
             self._read_slowly()
         self.complete = not found.truncated and len(self._keys) <= FIELDS_LIMIT
-        #: The places of the fields whose name stands more than once; most names do not.
-        self._repeated: dict[bytes, list[int]] = {}
+        #: The places of all fields by name, where a name stands more than once.
+        self._repeated: dict[bytes, list[int]] | None = None
         if len(self._lowest) < len(self._keys):
             self._find_repeated()
 
     def _read_slowly(self) -> None:
         """Read a section in which lines stand that are neither fields nor folded, or too many fields."""
         self._keys = [field.name.lower() + b":" for field in self.fields]
-        self._values = [relaxed_field(field.raw).partition(b":")[2][:-2] for field in self.fields]
-        self._lowest = dict(zip(self._keys, range(len(self._keys)), strict=True))
+        self._lines = [relaxed_field(field.raw)[:-2] for field in self.fields]
+        self._lowest = {key: line.partition(b":")[2] for key, line in zip(self._keys, self._lines, strict=True)}
         self._lowest.pop(b":", None)  # octets that are no field
 
     def _find_repeated(self) -> None:
-        lowest, repeated = self._lowest, self._repeated
+        places = self._repeated = {}
         for place, key in enumerate(self._keys):
-            if place != lowest.get(key, place):
-                repeated.setdefault(key, []).append(place)
-        for key, places in repeated.items():
-            places.append(lowest[key])
+            if key in places:
+                places[key].append(place)
+            else:
+                places[key] = [place]
+        places.pop(b":", None)
 
     @property
     def fields(self) -> Sequence[Field]:
@@ -150,10 +155,9 @@ class HeaderSection:
         return self._places(name.lower() + b":")
 
     def _places(self, key: bytes) -> Sequence[int]:
-        place = self._lowest.get(key)
-        if place is None:
-            return ()
-        return self._repeated.get(key) or (place,)
+        if self._repeated is not None:
+            return self._repeated.get(key, ())
+        return (self._keys.index(key),) if key in self._lowest else ()
 
     def select(self, names: Iterable[bytes] | Iterable[str], own: int | None = None) -> list[int]:
         """The fields that ``h=`` names, in its order (RFC 6376 §5.4.2).
@@ -164,24 +168,28 @@ class HeaderSection:
             names: Field names in any case.
             own: The place of the signature's own field, which ``h=`` never means (§3.5).
         """
-        listed = tuple(names)
-        wanted = _wanted(listed) if len(listed) <= 64 else _wanted.__wrapped__(listed)
-        lowest = self._lowest
-        own_key = b"" if own is None else self._keys[own]
-        if own_key not in wanted.keys and (not self._repeated or self._repeated.keys().isdisjoint(wanted.repeated)):
-            # Each key has one field at most that may be chosen.
-            return [place for key in wanted.keys if (place := lowest.get(key)) is not None]
-        others = [place for place in self._places(own_key) if place != own]
+        wanted = _wanted_fields(names)
+        others = () if own is None else [place for place in self._places(self._keys[own]) if place != own]
         chosen = []
         for key, count in wanted.each:
-            found = others if key == own_key else self._places(key)
+            found = others if own is not None and key == self._keys[own] else self._places(key)
             if count <= len(found):
                 chosen.append(found[-count])
         return chosen
 
+    def _relaxed(self, names: Iterable[bytes] | Iterable[str], own: int | None) -> list[bytes]:
+        """The selected fields in relaxed form, without their CRLF."""
+        wanted = _wanted_fields(names)
+        if own is None or self._keys[own] not in wanted.keys:
+            lowest, repeated = self._lowest, self._repeated
+            if repeated is None or all(len(repeated.get(key, ())) < 2 for key in wanted.repeated):
+                # Of each name one field at most is chosen, the lowest.
+                return [key + value.strip(b" ") for key in wanted.keys if (value := lowest.get(key)) is not None]
+        return [self._keys[place] + self.value(place) for place in self.select(names, own)]
+
     def value(self, place: int) -> bytes:
         """The value of the field at ``place`` on one line, each run of white space in it one space."""
-        return self._values[place].strip(b" ")
+        return self._lines[place].partition(b":")[2].strip(b" ")
 
     def canonical(self, place: int, canonicalization: Canonicalization) -> bytes:
         """The field at ``place`` in the form that is hashed."""
@@ -205,17 +213,21 @@ class HeaderSection:
                 ``own``.
             own: The place of that field in the message, if it stands there.
         """
-        places = self.select(names, own)
         if canonicalization is Canonicalization.RELAXED:
-            keys, values = self._keys, self._values
-            lines = [keys[place] + values[place].strip(b" ") for place in places]
+            lines = self._relaxed(names, own)
         else:
-            lines = [self.canonical(place, canonicalization)[:-2] for place in places]
+            lines = [self.canonical(place, canonicalization)[:-2] for place in self.select(names, own)]
         if signature is not None:
             lines.append(canonical_field(without_signature(signature), canonicalization)[:-2])
         elif own is not None:
             # Whether b= is taken out before or after the relaxed form is made: the result is the same.
-            lines.append(without_signature(self.canonical(own, canonicalization)))
+            line = self.canonical(own, canonicalization)
+            start = line.find(b"; b=")  # as signers write it; a list that can be read has no other b=
+            if start < 0:
+                lines.append(without_signature(line))
+            else:
+                end = line.find(b";", start + 4)
+                lines.append(line[: start + 4] + (b"" if end < 0 else line[end:-2]))
         else:
             lines.append(b"")
         return b"\r\n".join(lines)

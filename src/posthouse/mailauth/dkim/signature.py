@@ -157,7 +157,7 @@ _OWN_TAGS = re.compile(rb"; ?(bh?|[tx])=([^;]*+)")
 
 
 class _Template(NamedTuple):
-    """A DKIM-Signature field without the values of ``b=``, ``bh=``, ``t=`` and ``x=``: alike in all messages of a signer.
+    """A DKIM-Signature field without the values of ``b=``, ``bh=``, ``t=`` and ``x=``, as a signer repeats it.
 
     ``terms`` is what it says; the others are where those values stand among the values taken out, -1 for none.
     """
