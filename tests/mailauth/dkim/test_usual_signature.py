@@ -136,6 +136,12 @@ NAMES = st.sampled_from([b"From", b"from", b"To", b"Received", b"DKIM-Signature"
     st.integers(0, 9),
     st.booleans(),
 )
+@example(
+    [(b"Received", b" a"), (b"Received", b"b "), (b"To", b" a")], [b"Received"] * 3 + [b"To"] * 2, b" v=1; b=", 0, False
+)
+@example(
+    [(b"DKIM-Signature", b" a"), (b"To", b" a")], [b"To", b"DKIM-Signature", b"DKIM-Signature"], b" v=1; b=", 1, False
+)
 def test_the_signed_octets_are_those_of_a_count_from_the_bottom(
     listed: list[tuple[bytes, bytes]], names: list[bytes], signature: bytes, at: int, malformed: bool
 ) -> None:
