@@ -17,7 +17,7 @@ from posthouse.core import Address
 from posthouse.mailauth import Srs, answer, verify_arc
 from posthouse.mailauth.batv import Batv
 from posthouse.mailauth.dkim.key_record import read_key_record
-from posthouse.mailauth.dkim.signature import dkim_signature, tags_of_value
+from posthouse.mailauth.dkim.signature import dkim_signature, tags_of_value, usual_signature
 from posthouse.mailauth.dkim.verdict import SignatureFault
 from posthouse.mailauth.dmarc.author_domains import author_domains
 from posthouse.mailauth.dmarc.dmarc_record import read_dmarc_record
@@ -37,6 +37,7 @@ READERS: dict[str, Callable[[bytes], object]] = {
     "key record": lambda octets: read_key_record(b"v=DKIM1; p=AAAA; " + octets),
     "public key": lambda octets: read_key_record(b"v=DKIM1; p=" + octets),
     "signature": lambda octets: dkim_signature(tags_of_value(TAGS + octets)),
+    "signature as signers write it": lambda octets: usual_signature(TAGS + b"h=from" + octets),
     "signed fields": lambda octets: dkim_signature(tags_of_value(TAGS + b"h=from:" + octets)),
     "identity": lambda octets: dkim_signature(tags_of_value(TAGS + b"h=from; i=" + octets)),
     "policy": lambda octets: read_dmarc_record(b"v=DMARC1; p=none; " + octets),

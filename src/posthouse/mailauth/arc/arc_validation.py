@@ -142,8 +142,7 @@ class ArcVerifier:
             if content.time is not None and content.time > self._now + _CLOCK_SKEW:
                 raise SignatureFault("fail", f"it was made in the future (t={content.time})")
             place = self._found.fields[instance - 1].signature
-            names = [name.encode() for name in content.fields]
-            signed = header.signed_octets(names, content.header, header.fields[place].raw, place)
+            signed = header.signed_octets(content.fields, content.header, header.fields[place].raw, place)
             try:
                 body = hasher.body_hash(content.body)
             except KeyError:

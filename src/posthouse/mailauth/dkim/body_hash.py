@@ -7,7 +7,7 @@ header section is held.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from posthouse.mailauth.dkim.canonical import BodyCanonicalizer, Canonicalization
@@ -38,14 +38,13 @@ class BodyHash(NamedTuple):
     total: int
 
 
-class _Hashes:
-    """The hashes of one canonical form of the body, by length."""
+class _Lengths:
+    """The hashes of one canonical form of the body, of which some end before it does (``l=``)."""
 
-    __slots__ = ("canonicalization", "hashes", "total")
+    __slots__ = ("hashes", "total")
 
-    def __init__(self, canonicalization: Canonicalization) -> None:
-        self.canonicalization = canonicalization
-        self.hashes: dict[int | None, hashlib._Hash] = {}
+    def __init__(self, hashes: Mapping[int | None, hashlib._Hash]) -> None:
+        self.hashes = hashes
         self.total = 0
 
     def take(self, octets: bytes) -> None:
@@ -61,26 +60,25 @@ class _Hashes:
 class BodyHashes:
     """The hashes of one body, for each of the forms that are wanted; each canonical form is made once."""
 
-    __slots__ = ("_canonicalizers", "_forms")
+    __slots__ = ("_canonicalizers", "_hashes")
 
     def __init__(self, wanted: Iterable[BodyForm]) -> None:
-        # Two lists, so that no form refers to its canonicalizer, which refers to it: circles wait for the collector.
-        self._forms: list[_Hashes] = []
+        # A form is found by its place in two lists: there are two at most, and an enum is slow as a key.
         self._canonicalizers: list[BodyCanonicalizer] = []
+        self._hashes: list[dict[int | None, hashlib._Hash]] = []
         for canonicalization, length in wanted:
-            made = self._made(canonicalization)
-            if made is None:
-                made = _Hashes(canonicalization)
-                self._forms.append(made)
-                self._canonicalizers.append(BodyCanonicalizer(canonicalization, made.take))
-            if length not in made.hashes:
-                made.hashes[length] = hashlib.sha256()
-
-    def _made(self, canonicalization: Canonicalization) -> _Hashes | None:
-        for form in self._forms:
-            if form.canonicalization is canonicalization:
-                return form
-        return None
+            for made, hashes in zip(self._canonicalizers, self._hashes, strict=True):
+                if made.canonicalization is canonicalization:
+                    if length not in hashes:
+                        hashes[length] = hashlib.sha256()
+                        made.emit = _Lengths(hashes).take
+                    break
+            else:
+                digest = hashlib.sha256()
+                hashes = {length: digest}
+                self._hashes.append(hashes)
+                emit = digest.update if length is None else _Lengths(hashes).take
+                self._canonicalizers.append(BodyCanonicalizer(canonicalization, emit))
 
     def write(self, chunk: bytes) -> None:
         """Take the next octets of the body."""
@@ -94,13 +92,12 @@ class BodyHashes:
 
     def of(self, form: BodyForm) -> BodyHash:
         """The hash of a form that was wanted, after ``finish()``.  Raises ``KeyError`` for another."""
-        made = self._made(form.canonicalization)
-        if made is None:
-            raise KeyError(form)
-        total = made.total
-        return BodyHash(
-            made.hashes[form.length].digest(), total if form.length is None else min(form.length, total), total
-        )
+        canonicalization, length = form
+        for made, hashes in zip(self._canonicalizers, self._hashes, strict=True):
+            if made.canonicalization is canonicalization:
+                total = made.total
+                return BodyHash(hashes[length].digest(), total if length is None else min(length, total), total)
+        raise KeyError(form)
 
 
 Plan = Callable[[HeaderSection], Iterable[BodyForm]]
@@ -126,7 +123,7 @@ class MessageHasher:
     def __init__(self, *plans: Plan, limit: int = HEADER_LIMIT) -> None:
         self._plans = plans
         self._limit = limit
-        self._head = bytearray()
+        self._head: bytearray | None = None  # the beginning of a header section that no chunk has as a whole
         self._bodies: BodyHashes | None = None
         self.header: HeaderSection | None = None
 
@@ -136,11 +133,12 @@ class MessageHasher:
             self._bodies.write(chunk)
             return
         head = self._head
-        if not head:
+        if head is None:
             found = split(chunk, self._limit)
             if found.separator:  # the common case: the first chunk has the whole section, and no copy is made of it
                 self._begin_body(chunk, found)
                 return
+            head = self._head = bytearray()
         start = max(0, len(head) - 3)
         head += chunk
         if head.startswith(b"\r\n") or head.find(b"\r\n\r\n", start) >= 0 or len(head) > self._limit:
@@ -161,11 +159,13 @@ class MessageHasher:
 
     def _end_head(self) -> None:
         """The octets held have the whole header section, or begin with as much of it as is read."""
-        data = bytes(self._head)
-        self._head = bytearray()
+        data = bytes(self._head or b"")
+        self._head = None
         self._begin_body(data, split(data, self._limit))
 
     def _begin_body(self, data: bytes, found: Split) -> None:
-        self.header = HeaderSection(found)
-        self._bodies = BodyHashes([form for plan in self._plans for form in plan(self.header)])
-        self._bodies.write(data[found.body_offset :])
+        header = self.header = HeaderSection(found)
+        plans = self._plans
+        wanted = plans[0](header) if len(plans) == 1 else [form for plan in plans for form in plan(header)]
+        bodies = self._bodies = BodyHashes(wanted)
+        bodies.write(data[found.body_offset :])

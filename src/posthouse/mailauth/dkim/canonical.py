@@ -60,17 +60,21 @@ class BodyCanonicalizer:
     Args:
         canonicalization: Simple (§3.4.3) or relaxed (§3.4.4).
         emit: Called with each part of the canonical body, which is never empty.
+
+    Attributes:
+        total: Octets that were emitted.
     """
 
-    __slots__ = ("_carry", "_emit", "_empty", "_ended", "_lines", "_relaxed")
+    __slots__ = ("_carry", "_ended", "_lines", "_relaxed", "canonicalization", "emit", "total")
 
     def __init__(self, canonicalization: Canonicalization, emit: Callable[[bytes], object]) -> None:
+        self.canonicalization = canonicalization
+        self.emit = emit
+        self.total = 0
         self._relaxed = canonicalization is Canonicalization.RELAXED
-        self._emit = emit
         self._carry = b""  # b"", b" ", b"\r" or b" \r": its meaning depends on what follows
         self._lines = 0  # line ends not emitted: of empty lines, and before them the one of the last line
         self._ended = False  # the line end of the last line was emitted with it
-        self._empty = True
 
     def write(self, chunk: bytes) -> None:
         """Take the next octets of the body."""
@@ -81,8 +85,11 @@ class BodyCanonicalizer:
                 data = data.replace(b" \r\n", b"\r\n")
         if data.endswith(b"\r\n") and data[-3:-2] not in b"\r\n":  # the common case: it ends with one line
             self._carry = b""
-            self._pass_on(data)
+            if self._lines:
+                self._emit_lines()
             self._ended = True
+            self.total += len(data)
+            self.emit(data)
             return
         content = data.rstrip(b" \r\n" if self._relaxed else b"\r\n")
         keep = _pending_from(data, len(content))
@@ -97,19 +104,26 @@ class BodyCanonicalizer:
         """The body has ended: emit what is held, and the last CRLF."""
         if self._carry.endswith(b"\r"):  # a bare CR is content; white space at the end is not
             self._pass_on(self._carry)
-        if not self._ended and not (self._relaxed and self._empty):
-            self._emit(b"\r\n")
+        if not self._ended and not (self._relaxed and not self.total):
+            self.total += 2
+            self.emit(b"\r\n")
         self._carry, self._lines = b"", 0
 
     def _pass_on(self, content: bytes) -> None:
         if not content:
             return
-        self._empty = self._ended = False
+        self._emit_lines()
+        self._ended = False
+        self.total += len(content)
+        self.emit(content)
+
+    def _emit_lines(self) -> None:
+        """Emit the line ends that are held: content follows."""
         lines, self._lines = self._lines, 0
+        self.total += 2 * lines
         while lines > 0:
-            self._emit(_LINES[: 2 * lines])
+            self.emit(_LINES[: 2 * lines])
             lines -= len(_LINES) // 2
-        self._emit(content)
 
 
 def _pending_from(data: bytes, start: int) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from posthouse.mailauth.dkim.canonical import Canonicalization, reduced, relaxed_field
 from posthouse.message.headers import FIELDS_LIMIT, Field, Split, fields
@@ -38,40 +39,50 @@ def canonical_field(raw: bytes, canonicalization: Canonicalization) -> bytes:
     return raw if raw.endswith(b"\r\n") else raw + b"\r\n"
 
 
-#: What stands before the colon of a field → its name in lower case.  The same ones come with every message.
+#: What stands before the colon of a field → its key: the name in lower case, and the colon.  The same ones come with
+#: every message; at most 1,024 of them are kept.
 _known_keys: dict[bytes, bytes] = {}
 
 
 def _key(name: bytes) -> bytes | None:
-    """The name of a field in lower case; None if it is no name."""
+    """The key of a field; None if its name is no name."""
     if _NAME.fullmatch(name) is None:
         return None
-    key = name.lower()
+    key = name.lower() + b":"
     if len(name) < 64 and len(_known_keys) < 1_024:
         _known_keys[name] = key
     return key
 
 
+class _Wanted(NamedTuple):
+    """The fields that a list of names means.
+
+    Attributes:
+        each: The key of each name, and how many times it has stood in the list, this one included.
+        keys: Each key once, in order.
+        repeated: The keys that stand in the list more than once.
+    """
+
+    each: tuple[tuple[bytes, int], ...]
+    keys: dict[bytes, None]
+    repeated: frozenset[bytes]
+
+
+def _wanted_fields(names: Iterable[bytes] | Iterable[str]) -> _Wanted:
+    listed = tuple(names)
+    return _wanted(listed) if len(listed) <= 64 else _wanted.__wrapped__(listed)
+
+
 @lru_cache(maxsize=512)
-def _occurrences(names: tuple[bytes, ...]) -> list[tuple[bytes, int]]:
-    """Each name in lower case, and how many times it has stood in the list, this one included."""
+def _wanted(names: tuple[bytes, ...] | tuple[str, ...]) -> _Wanted:
     counts: dict[bytes, int] = {}
     found = []
     for name in names:
-        key = name.lower()
+        key = (name.encode() if isinstance(name, str) else name).lower() + b":"
         counts[key] = counts.get(key, 0) + 1
         found.append((key, counts[key]))
-    return found
-
-
-def _lowest(places: Mapping[bytes, Sequence[int]], wanted: Iterable[tuple[bytes, int]]) -> list[int]:
-    """For each name the place that is so many times from the bottom, where there is one."""
-    chosen = []
-    for key, count in wanted:
-        found = places.get(key)
-        if found is not None and count <= len(found):
-            chosen.append(found[-count])
-    return chosen
+    repeated = frozenset(key for key, count in counts.items() if count > 1)
+    return _Wanted(tuple(found), dict.fromkeys(counts), repeated)
 
 
 class HeaderSection:
@@ -86,7 +97,7 @@ class HeaderSection:
             Not all of its fields are known then, and no signature can be judged.
     """
 
-    __slots__ = ("_fields", "_keys", "_places", "_values", "complete", "octets")
+    __slots__ = ("_fields", "_keys", "_lines", "_lowest", "_repeated", "complete", "octets")
 
     def __init__(self, found: Split) -> None:
         self.octets = found.headers
@@ -97,30 +108,40 @@ class HeaderSection:
         if not lines[-1]:
             lines.pop()
         self._keys: list[bytes] = []
-        self._values: list[bytes] = []
-        keys, values = self._keys, self._values
+        self._lines = lines
+        #: The value of the lowest field of each name.
+        self._lowest: dict[bytes, bytes] = {}
+        keys, lowest = self._keys, self._lowest
         for line in lines:
             name, colon, value = line.partition(b":")
             key = _known_keys.get(name) or _key(name)
             if key is None or not colon:
                 break
             keys.append(key)
-            values.append(value)
+            lowest[key] = value
         if len(keys) < len(lines) or len(lines) > FIELDS_LIMIT:
             self._read_slowly()
         self.complete = not found.truncated and len(self._keys) <= FIELDS_LIMIT
-        self._places: dict[bytes, list[int]] = {}
-        for place, key in enumerate(self._keys):
-            if key in self._places:
-                self._places[key].append(place)
-            else:
-                self._places[key] = [place]
-        self._places.pop(b"", None)  # octets that are no field
+        #: The places of all fields by name, where a name stands more than once.
+        self._repeated: dict[bytes, list[int]] | None = None
+        if len(self._lowest) < len(self._keys):
+            self._find_repeated()
 
     def _read_slowly(self) -> None:
         """Read a section in which lines stand that are neither fields nor folded, or too many fields."""
-        self._keys = [field.name.lower() for field in self.fields]
-        self._values = [relaxed_field(field.raw).partition(b":")[2][:-2] for field in self.fields]
+        self._keys = [field.name.lower() + b":" for field in self.fields]
+        self._lines = [relaxed_field(field.raw)[:-2] for field in self.fields]
+        self._lowest = {key: line.partition(b":")[2] for key, line in zip(self._keys, self._lines, strict=True)}
+        self._lowest.pop(b":", None)  # octets that are no field
+
+    def _find_repeated(self) -> None:
+        places = self._repeated = {}
+        for place, key in enumerate(self._keys):
+            if key in places:
+                places[key].append(place)
+            else:
+                places[key] = [place]
+        places.pop(b":", None)
 
     @property
     def fields(self) -> Sequence[Field]:
@@ -131,9 +152,14 @@ class HeaderSection:
 
     def places(self, name: bytes) -> Sequence[int]:
         """Where the fields of that name stand, from the top; compared without case."""
-        return self._places.get(name.lower(), ())
+        return self._places(name.lower() + b":")
 
-    def select(self, names: Iterable[bytes], own: int | None = None) -> list[int]:
+    def _places(self, key: bytes) -> Sequence[int]:
+        if self._repeated is not None:
+            return self._repeated.get(key, ())
+        return (self._keys.index(key),) if key in self._lowest else ()
+
+    def select(self, names: Iterable[bytes] | Iterable[str], own: int | None = None) -> list[int]:
         """The fields that ``h=`` names, in its order (RFC 6376 §5.4.2).
 
         Each name takes the lowest field of that name that is not taken yet; a name without one adds nothing.
@@ -142,27 +168,38 @@ class HeaderSection:
             names: Field names in any case.
             own: The place of the signature's own field, which ``h=`` never means (§3.5).
         """
-        listed = tuple(names)
-        wanted = _occurrences(listed) if len(listed) <= 64 else _occurrences.__wrapped__(listed)
-        chosen = _lowest(self._places, wanted)
-        if own is not None and own in chosen:  # else every field of that name that was chosen stands below it
-            others = [place for place in self._places[self._keys[own]] if place != own]
-            chosen = _lowest({**self._places, self._keys[own]: others}, wanted)
+        wanted = _wanted_fields(names)
+        others = () if own is None else [place for place in self._places(self._keys[own]) if place != own]
+        chosen = []
+        for key, count in wanted.each:
+            found = others if own is not None and key == self._keys[own] else self._places(key)
+            if count <= len(found):
+                chosen.append(found[-count])
         return chosen
+
+    def _relaxed(self, names: Iterable[bytes] | Iterable[str], own: int | None) -> list[bytes]:
+        """The selected fields in relaxed form, without their CRLF."""
+        wanted = _wanted_fields(names)
+        if own is None or self._keys[own] not in wanted.keys:
+            lowest, repeated = self._lowest, self._repeated
+            if repeated is None or all(len(repeated.get(key, ())) < 2 for key in wanted.repeated):
+                # Of each name one field at most is chosen, the lowest.
+                return [key + value.strip(b" ") for key in wanted.keys if (value := lowest.get(key)) is not None]
+        return [self._keys[place] + self.value(place) for place in self.select(names, own)]
 
     def value(self, place: int) -> bytes:
         """The value of the field at ``place`` on one line, each run of white space in it one space."""
-        return self._values[place].strip(b" ")
+        return self._lines[place].partition(b":")[2].strip(b" ")
 
     def canonical(self, place: int, canonicalization: Canonicalization) -> bytes:
         """The field at ``place`` in the form that is hashed."""
         if canonicalization is Canonicalization.SIMPLE:
             return canonical_field(self.fields[place].raw, canonicalization)
-        return self._keys[place] + b":" + self.value(place) + b"\r\n"
+        return self._keys[place] + self.value(place) + b"\r\n"
 
     def signed_octets(
         self,
-        names: Iterable[bytes],
+        names: Iterable[bytes] | Iterable[str],
         canonicalization: Canonicalization,
         signature: bytes | None = None,
         own: int | None = None,
@@ -176,17 +213,21 @@ class HeaderSection:
                 ``own``.
             own: The place of that field in the message, if it stands there.
         """
-        places = self.select(names, own)
         if canonicalization is Canonicalization.RELAXED:
-            keys, values = self._keys, self._values
-            lines = [keys[place] + b":" + values[place].strip(b" ") for place in places]
+            lines = self._relaxed(names, own)
         else:
-            lines = [self.canonical(place, canonicalization)[:-2] for place in places]
+            lines = [self.canonical(place, canonicalization)[:-2] for place in self.select(names, own)]
         if signature is not None:
             lines.append(canonical_field(without_signature(signature), canonicalization)[:-2])
         elif own is not None:
             # Whether b= is taken out before or after the relaxed form is made: the result is the same.
-            lines.append(without_signature(self.canonical(own, canonicalization)))
+            line = self.canonical(own, canonicalization)
+            start = line.find(b"; b=")  # as signers write it; a list that can be read has no other b=
+            if start < 0:
+                lines.append(without_signature(line))
+            else:
+                end = line.find(b";", start + 4)
+                lines.append(line[: start + 4] + (b"" if end < 0 else line[end:-2]))
         else:
             lines.append(b"")
         return b"\r\n".join(lines)

@@ -7,6 +7,7 @@ hold underscores, and may be U-labels (RFC 8616 §4).
 from __future__ import annotations
 
 import re
+from binascii import a2b_base64
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
@@ -22,13 +23,13 @@ __all__ = [
     "SignatureTags",
     "base64_tag",
     "dkim_signature",
-    "encoded_names",
     "signature_algorithm",
     "signature_names",
     "signature_seconds",
     "signature_tags",
     "tag_list",
     "tags_of_value",
+    "usual_signature",
 ]
 
 #: The algorithms of ``a=`` that count (RFC 8301, RFC 8463).
@@ -102,17 +103,25 @@ def dkim_signature(tags: Mapping[str, str]) -> SignatureTags:
     Raises:
         SignatureFault: A tag is missing, malformed, or not of this version or of a known algorithm (§6.1.1).
     """
+    _check_version(tags)
+    found = signature_tags(tags, dkim=True)
+    _check_scope(tags, found.fields)
+    return found
+
+
+def _check_version(tags: Mapping[str, str]) -> None:
     version = tags.get("v")
     if version is None:
         raise _missing("v")
     if version != "1":
         raise SignatureFault("permerror", f"the signature is of version {version!r:.20}, and 1 is the only one")
-    found = signature_tags(tags, dkim=True)
-    if "from" not in found.fields:
+
+
+def _check_scope(tags: Mapping[str, str], fields: tuple[str, ...]) -> None:
+    if "from" not in fields:
         raise SignatureFault("permerror", "the From field is not signed: h= does not name it")
     if "q" in tags and "dns/txt" not in _words(tags["q"], "q"):
         raise SignatureFault("neutral", f"the key is not in the DNS: q={tags['q']!r:.40}")
-    return found
 
 
 def signature_tags(tags: Mapping[str, str], *, dkim: bool = False) -> SignatureTags:
@@ -120,25 +129,17 @@ def signature_tags(tags: Mapping[str, str], *, dkim: bool = False) -> SignatureT
 
     Raises ``SignatureFault``.
     """
-    try:
-        algorithm, signature, digest = tags["a"], tags["b"], tags["bh"]
-        domain, names, selector = tags["d"], tags["h"], tags["s"]
-    except KeyError as missing:
-        raise _missing(missing.args[0]) from None
-    canonicalization, length, identity = tags.get("c", "simple/simple"), tags.get("l"), tags.get("i") if dkim else None
-    parts = (algorithm, canonicalization, names, domain, selector, length, identity, dkim)
-    size = len(algorithm) + len(canonicalization) + len(names) + len(domain) + len(selector)
-    size += len(length or "") + len(identity or "")
-    terms = _known_terms(parts) if size < _SHORT else _terms(parts)
+    parts = _parts(tags, dkim=dkim)
+    terms = _known_terms(parts) if sum(len(part) for part in parts[:-1] if part) < _SHORT else _terms(parts)
     time, expires = signature_seconds(tags, "t"), signature_seconds(tags, "x")
     if time is not None and expires is not None and expires <= time:
         raise SignatureFault("permerror", f"x= ({expires}) is not later than t= ({time})")
-    body_hash = _octets_of("bh", digest)
+    body_hash = _octets_of("bh", tags["bh"])
     if len(body_hash) != 32:
         raise SignatureFault("permerror", f"bh= holds {len(body_hash)} octets, and SHA-256 has 32")
     return SignatureTags(
         terms.algorithm,
-        _octets_of("b", signature),
+        _octets_of("b", tags["b"]),
         body_hash,
         terms.header,
         terms.body,
@@ -149,6 +150,86 @@ def signature_tags(tags: Mapping[str, str], *, dkim: bool = False) -> SignatureT
         expires,
         terms.identity,
     )
+
+
+# The tags that differ between the messages of a signer, in the way that signers write them.
+_OWN_TAGS = re.compile(rb"; ?(bh?|[tx])=([^;]*+)")
+
+
+class _Template(NamedTuple):
+    """A DKIM-Signature field without the values of ``b=``, ``bh=``, ``t=`` and ``x=``, as a signer repeats it.
+
+    ``terms`` is what it says; the others are where those values stand among the values taken out, -1 for none.
+    """
+
+    terms: _SignerTerms
+    signature: int
+    body_hash: int
+    time: int
+    expires: int
+
+
+def usual_signature(value: bytes) -> tuple[SignatureTags, str] | None:
+    """The content of a DKIM-Signature field, and its ``b=`` without white space.
+
+    Templates of signers are kept, at most 512 of at most 1,024 octets, and only what differs is read anew.
+
+    Args:
+        value: The value of the field on one line, each run of white space in it one space.
+
+    Returns:
+        What ``dkim_signature`` and ``tags_of_value`` find; None for what they refuse or must read in full.
+    """
+    pieces = _OWN_TAGS.split(value)
+    own = pieces[2::3]
+    del pieces[2::3]
+    if len(value) - sum(map(len, own)) > _SHORT:
+        return None
+    template = _template(tuple(pieces))
+    if template is None:
+        return None
+    terms, signature, body_hash, time, expires = template
+    packed = own[signature].replace(b" ", b"")
+    try:
+        octets = a2b_base64(packed, strict_mode=True)
+        digest = a2b_base64(own[body_hash].replace(b" ", b""), strict_mode=True)
+    except ValueError:  # binascii.Error is one
+        return None
+    made = None if time < 0 else _digits(own[time])
+    end = None if expires < 0 else _digits(own[expires])
+    if not octets or len(digest) != 32 or made == -1 or end == -1:
+        return None
+    if made is not None and end is not None and end <= made:
+        return None
+    algorithm, header, body, domain, selector, fields, identity = terms
+    return (
+        SignatureTags(algorithm, octets, digest, header, body, domain, selector, fields, made, end, identity),
+        packed.decode(),
+    )
+
+
+def _digits(value: bytes) -> int:
+    """A time; -1 for what is none, as far as can be told at once."""
+    value = value.strip(b" ")
+    return int(value) if value.isdigit() and len(value) <= 12 else -1
+
+
+@lru_cache(maxsize=512)
+def _template(pieces: tuple[bytes, ...]) -> _Template | None:
+    """The template in a field from which values were taken out: octets, name, octets, name, …, octets."""
+    names = [name.decode() for name in pieces[1::2]]
+    texts = [f";{name}=".encode() + rest for name, rest in zip(names, pieces[2::2], strict=True)]
+    try:
+        tags = read_tags(pieces[0] + b"".join(texts))
+        if "b" not in names or "bh" not in names or any(name in tags and name not in names for name in ("t", "x")):
+            return None
+        _check_version(tags)
+        terms = _terms(_parts(tags, dkim=True))
+        _check_scope(tags, terms.fields)
+    except (TagFault, SignatureFault):
+        return None
+    places = [names.index(name) if name in names else -1 for name in ("b", "bh", "t", "x")]
+    return _Template(terms, *places)
 
 
 class _SignerTerms(NamedTuple):
@@ -185,6 +266,16 @@ def _terms(parts: _TermParts) -> _SignerTerms:
 
 
 _known_terms = lru_cache(maxsize=512)(_terms)
+
+
+def _parts(tags: Mapping[str, str], *, dkim: bool) -> _TermParts:
+    """The values that terms are read from.  Raises ``SignatureFault`` where a tag is missing."""
+    try:
+        algorithm, _, _, domain, names, selector = [tags[name] for name in ("a", "b", "bh", "d", "h", "s")]
+    except KeyError as missing:
+        raise _missing(missing.args[0]) from None
+    identity = tags.get("i") if dkim else None
+    return algorithm, tags.get("c", "simple/simple"), names, domain, selector, tags.get("l"), identity, dkim
 
 
 def _missing(name: str) -> SignatureFault:
@@ -268,16 +359,6 @@ def _fields(value: str) -> tuple[str, ...]:
         if _FIELD_NAME.fullmatch(name) is None:
             raise SignatureFault("permerror", f"h= holds {name!r:.40}, which is no field name")
     return tuple(name.lower() for name in names)
-
-
-@lru_cache(maxsize=512)
-def _short_names(names: tuple[str, ...]) -> tuple[bytes, ...]:
-    return tuple(name.encode() for name in names)
-
-
-def encoded_names(names: tuple[str, ...]) -> tuple[bytes, ...]:
-    """Names of ``SignatureTags.fields`` as the header section has them."""
-    return _short_names(names) if len(names) <= 64 else _short_names.__wrapped__(names)
 
 
 def _words(value: str, tag: str) -> list[str]:

@@ -16,7 +16,7 @@ from posthouse.core import Question
 from posthouse.mailauth.dkim.body_hash import BodyForm, BodyHash, MessageHasher
 from posthouse.mailauth.dkim.header_section import HeaderSection
 from posthouse.mailauth.dkim.key_record import MIN_RSA_BITS, KeyRecord, PublicKey, key_question, usable_keys
-from posthouse.mailauth.dkim.signature import SignatureTags, dkim_signature, encoded_names, tags_of_value
+from posthouse.mailauth.dkim.signature import SignatureTags, dkim_signature, tags_of_value, usual_signature
 from posthouse.mailauth.dkim.verdict import DkimResult, SignatureFault, SignatureResult
 from posthouse.mailauth.octets import MessageOctets, message_chunks
 from posthouse.mailauth.questions import Check
@@ -49,12 +49,15 @@ class DkimPolicy(NamedTuple):
 
 
 class _Signature(NamedTuple):
-    """One DKIM-Signature field: where it stands, its tags as far as they can be read, and what they mean."""
+    """One DKIM-Signature field: where it stands, what it says, and its ``b=`` without white space.
+
+    ``content`` is None where the field cannot be read; ``unread`` is the verdict then.
+    """
 
     place: int
-    tags: TagList
     content: SignatureTags | None
-    fault: SignatureFault | None
+    text: str
+    unread: SignatureResult | None = None
 
 
 class DkimVerifier:
@@ -106,26 +109,32 @@ class DkimVerifier:
         assert header is not None, "the message has not ended: call finish() first"
         results: list[SignatureResult] = []
         for each in self._signatures:
-            result = yield from self._check(each, header, hasher)
-            results.append(result)
+            content = each.content
+            if content is None:
+                assert each.unread is not None
+                results.append(each.unread)
+                continue
+            try:
+                self._check_field(content, header)
+                question = key_question(content.domain, content.selector)
+                answer = yield question
+                keys = usable_keys(answer, question.name, content.algorithm, self._policy.min_rsa_bits)
+            except SignatureFault as fault:
+                results.append(_verdict(each, content, fault.result, fault.reason, fault.key_bits))
+            else:
+                results.append(self._judged(each, content, header, hasher.body_hash(content.body), keys))
         return _joined(tuple(results), self._skipped)
 
-    def _check(self, signature: _Signature, header: HeaderSection, hasher: MessageHasher) -> Check[SignatureResult]:
-        """The verdict on one signature, in the order of RFC 6376 §6.1."""
-        content = signature.content
-        if content is None:
-            return _unread(signature)
-        try:
-            if not header.complete:
-                raise SignatureFault("policy", "the header section is too long to be judged")
-            self._check_times(content)
-            question = key_question(content.domain, content.selector)
-            answer = yield question
-            keys = usable_keys(answer, question.name, content.algorithm, self._policy.min_rsa_bits)
-        except SignatureFault as fault:
-            return _verdict(signature.tags, content, fault.result, fault.reason, fault.key_bits)
-        signed = header.signed_octets(encoded_names(content.fields), content.header, own=signature.place)
-        body = hasher.body_hash(content.body)
+    def _judged(
+        self,
+        signature: _Signature,
+        content: SignatureTags,
+        header: HeaderSection,
+        body: BodyHash,
+        keys: Iterable[tuple[KeyRecord, PublicKey]],
+    ) -> SignatureResult:
+        """The verdict on one signature with the keys that may verify it: that of the first which does, or the last."""
+        signed = header.signed_octets(content.fields, content.header, own=signature.place)
         verdict: SignatureResult | None = None
         for record, key in keys:
             try:
@@ -135,13 +144,16 @@ class DkimVerifier:
             else:
                 found, reason = "pass", _praise(content, record, key, body)
             unsigned = body.total - body.hashed
-            verdict = _verdict(signature.tags, content, found, reason, key.bits, record.testing, unsigned)
+            verdict = _verdict(signature, content, found, reason, key.bits, record.testing, unsigned)
             if found == "pass":
                 break
         assert verdict is not None, "there is at least one key"
         return verdict
 
-    def _check_times(self, content: SignatureTags) -> None:
+    def _check_field(self, content: SignatureTags, header: HeaderSection) -> None:
+        """Raises ``SignatureFault`` for what is known before the key is (RFC 6376 §6.1.1)."""
+        if not header.complete:
+            raise SignatureFault("policy", "the header section is too long to be judged")
         if content.expires is not None and self._now > content.expires:
             raise SignatureFault(
                 "fail", f"the signature expired {self._now - content.expires} s ago (x={content.expires})"
@@ -173,25 +185,23 @@ class DkimVerifier:
 
 
 def _read(header: HeaderSection, place: int) -> _Signature:
+    value = header.value(place)
+    usual = usual_signature(value)
+    if usual is not None:
+        return _Signature(place, *usual)
     tags: TagList = {}
     try:
-        tags = tags_of_value(header.value(place))
-        return _Signature(place, tags, dkim_signature(tags), None)
+        tags = tags_of_value(value)
+        content = dkim_signature(tags)
+        return _Signature(place, content, tags["b"].replace(" ", "").replace("\t", ""))
     except SignatureFault as fault:
-        return _Signature(place, tags, None, fault)
-
-
-def _unread(signature: _Signature) -> SignatureResult:
-    """The verdict on a field that could not be read, with what it says as far as it could."""
-    fault, tags = signature.fault, signature.tags
-    assert fault is not None
-    return SignatureResult(
-        fault.result, fault.reason, _clipped(tags, "d").lower(), _clipped(tags, "s"), algorithm=_clipped(tags, "a")
-    )
+        domain, selector, algorithm = [_clipped(tags, name) for name in ("d", "s", "a")]
+        verdict = SignatureResult(fault.result, fault.reason, domain.lower(), selector, algorithm=algorithm)
+        return _Signature(place, None, "", verdict)
 
 
 def _verdict(
-    tags: TagList,
+    signature: _Signature,
     content: SignatureTags,
     result: str,
     reason: str,
@@ -213,7 +223,7 @@ def _verdict(
         unsigned_octets,
         content.time,
         content.expires,
-        tags["b"].replace(" ", "").replace("\t", ""),
+        signature.text,
     )
 
 
