@@ -26,7 +26,7 @@ from posthouse.service.accounts import (
     decoy_secret,
     load_accounts,
 )
-from posthouse.service.config.config_error import ConfigError
+from posthouse.service.config.config_error import ConfigError, refuse_named_file
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.policy.listener_policy import login_setting
 from posthouse.service.policy.login_failures import LoginFailures
@@ -236,12 +236,7 @@ def read_certificates(pairs: list[KeyPair], client_ca: str) -> Certificates:
     try:
         return Certificates(pairs, client_ca=client_ca)
     except SettingError as error:
-        cause = error.__cause__
-        if isinstance(cause, PermissionError):
-            if not cause.filename:  # OpenSSL does not say it
-                cause.filename = error.where
-            raise
-        raise ConfigError([error]) from None
+        refuse_named_file(error)
 
 
 def _expiry(pair: KeyPair, facts: CertificateFacts, now: float) -> str:
