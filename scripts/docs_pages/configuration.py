@@ -24,9 +24,14 @@ $ posthouse check config posthouse.toml
 ```
 
 The check also says what may not be intended (a listener that is open to other hosts, an open relay, a relative path),
-and what is missing on this machine (a directory that cannot be written, a Python module, room on the disk). It exits
-with 0 if the file can be used, 78 if it has mistakes or names a certificate with which the daemon would not start, and
-66 if it cannot be read.
+and what is missing on this machine (an address, a Python module for deliveries, room on the disk). It exits with 0 if
+the file can be used, 78 if it has mistakes or if the daemon would not start with it, and 66 if it cannot be read.
+
+What keeps the daemon from starting is looked for in a process of its own, as the user of the daemon: a user that does
+not exist, certificates, keys and files of routes that are missing, wrong or may not be read, a `data_dir` that cannot
+be used, and a module of `accounts`, which is imported there. Root becomes `user` for it; another user is told what only
+a check as root can tell. Without `user`, the daemon is taken to run as the one who checks, so check as the daemon's
+user. Addresses are advice, because a daemon that runs has them, or systemd will hand them over.
 
 Without a file, `posthouse run` is the [catcher](operations.md#the-catcher): it listens on 127.0.0.1:1025 (`--bind`
 names other addresses), accepts mail for every recipient into local inboxes, and relays nothing. Its mail is in

@@ -75,6 +75,20 @@ def test_a_session_loses_its_rights_with_its_account(
     assert [fields["sender"] for fields in refusals] == [ANN, BOB, ""]
 
 
+@pytest.mark.parametrize("left", [None, "nothing"], ids=["missing", "damaged"])
+def test_while_the_accounts_cannot_be_read_mail_is_put_off(tmp_path: Path, left: str | None) -> None:
+    """A 530 would return the mail."""
+    file = made(tmp_path)
+    _, session = logged_in(FileAccounts(file))
+    assert mail(session).code == 250
+    file.path.rename(tmp_path / "aside")
+    if left is not None:
+        file.path.write_text(left)
+    assert str(mail(session)).startswith("451 4.7.0 ")
+    (tmp_path / "aside").replace(file.path)
+    assert mail(session).code == 250
+
+
 def test_an_account_that_comes_back_goes_on(tmp_path: Path) -> None:
     file = made(tmp_path)
     _, session = logged_in(FileAccounts(file))

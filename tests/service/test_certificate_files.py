@@ -19,6 +19,7 @@ from tests.service.whole_daemon import PATIENCE, Dialogue, WholeDaemon, until
 
 from posthouse.core import SettingError
 from posthouse.core.event_sink import CallbackSink
+from posthouse.net.certificates import SELF_SIGNED
 from posthouse.service import OPERATIONS, Daemon, parse
 from posthouse.service.config.advice import surroundings
 from posthouse.service.config_file import table_of
@@ -215,6 +216,37 @@ def test_a_worker_that_is_started_during_a_broken_renewal_serves_the_pair_before
         daemon.end()
 
 
+@pytest.mark.parametrize("left", [None, "nothing"], ids=["removed", "broken"])
+def test_a_worker_that_is_started_later_shows_the_self_signed_certificate_of_the_others(
+    tmp_path: Path, left: str | None
+) -> None:
+    """Also if its file was removed or broken meanwhile; the next start of the daemon makes another one, or refuses."""
+    listener = '[[listener]]\nbind = "127.0.0.1:0"\nname = "mx"\ntls = "starttls"\n'
+    daemon = WholeDaemon(tmp_path, listener + SINA, workers=2)
+    try:
+        port = daemon.port()
+        daemon.up()
+        file, kept = tmp_path / "data" / "tls" / SELF_SIGNED, tmp_path / "kept.pem"
+        kept.write_bytes(file.read_bytes())
+        before = shown(port, str(kept), "daemon.test")
+        file.unlink()
+        if left is not None:
+            file.write_text(left)
+        for number in (1, 2):  # one after the other, so that both are new in the end
+            first = daemon.children()[0]
+            os.kill(first, signal.SIGKILL)
+            daemon.until(rf"worker died worker=\d pid={first} reason=.signal 9")
+            daemon.until(r"^\S+ listening name=mx ", 2 + number)
+        assert {shown(port, str(kept), "daemon.test") for _ in range(6)} == {before}
+        assert daemon.text().count("a self-signed one was made") == 1
+        assert file.exists() is (left is not None)
+        daemon.reload()
+        assert {shown(port, str(kept), "daemon.test") for _ in range(6)} == {before}
+        assert daemon.stop() == 0, daemon.text()
+    finally:
+        daemon.end()
+
+
 def test_a_pair_that_does_not_fit_is_no_start_and_names_both_files(authority: trustme.CA, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -235,13 +267,13 @@ def test_a_pair_that_does_not_fit_is_no_start_and_names_both_files(authority: tr
         daemon.end()
 
 
-def shown(port: int, ca: str) -> int:
+def shown(port: int, ca: str, name: str = "mx.example.net") -> int:
     """The serial number of the certificate that a new session gets."""
     context = ssl.create_default_context(cafile=ca)
     with Dialogue(port) as session:
         session.ask("EHLO me")
         assert session.ask("STARTTLS").startswith("220")
-        with context.wrap_socket(session.sock, server_hostname="mx.example.net") as secured:
+        with context.wrap_socket(session.sock, server_hostname=name) as secured:
             found = secured.getpeercert()
             assert found is not None
             return int(str(found["serialNumber"]), 16)

@@ -201,6 +201,11 @@ def test_srs_passes_spf_and_reports_come_home(tmp_path: Path) -> None:
         assert found is not None
         address = found[1].decode()
         assert address.endswith("=sender.test=ann@forward.test")
+        (accepted,) = here.logged("forward", "accepted")
+        history = await history_of(here.forwarder.context(), accepted["id"])
+        assert history is not None
+        for lang, words in (("en", f"sent with the sender {address} (SRS)"), ("zh", f"发件人改写为 {address}（SRS）")):
+            assert any(words in each.text for each in history_sentences(history, lang, str))
 
         report = b"From: <>\r\nSubject: failed\r\n\r\nsorry\r\n"
         assert (await here.send(address, "", report)).startswith("250")

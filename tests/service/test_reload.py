@@ -247,6 +247,33 @@ def test_a_file_that_is_gone_changes_nothing(daemon: Callable[..., WholeDaemon])
     running.send(port)
 
 
+def test_a_daemon_without_a_file_has_none_to_read_again(tmp_path: Path) -> None:
+    """66, as for a file that cannot be read; without a daemon 69."""
+    words = [sys.executable, "-m", "posthouse"]
+    place = ["--data-dir", str(tmp_path / "data")]
+
+    def reload() -> subprocess.CompletedProcess[str]:
+        command = [*words, "reload", *place]
+        return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
+    done = reload()
+    assert done.returncode == 69
+    assert "no daemon runs on" in done.stderr
+    run = [*words, "run", *place, "--bind", "127.0.0.1:0", "--console", "off"]
+    with subprocess.Popen(run, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        while "mail is kept in" not in (line := process.stdout.readline()):
+            assert line
+        done = reload()
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+    assert done.returncode == 66
+    assert done.stderr == (
+        "posthouse: this daemon was started without a configuration file, so there is none to read again; restart it "
+        "with --config FILE\n"
+    )
+
+
 @BOTH
 def test_what_cannot_change_is_named_and_waits_for_a_restart(
     daemon: Callable[..., WholeDaemon], workers: int, tmp_path: Path
@@ -272,7 +299,9 @@ def test_what_cannot_change_is_named_and_waits_for_a_restart(
     assert "elsewhere" not in os.listdir(tmp_path)
     with Dialogue(port) as session:
         assert "daemon.test" in session.greeting
-    assert "no daemon runs on" in running.command("reload").stderr  # it looks at the new place
+    done = running.command("reload")  # it looks at the new place
+    assert done.returncode == 69
+    assert "no daemon runs on" in done.stderr
 
 
 @BOTH
@@ -309,6 +338,9 @@ def test_a_reload_while_the_daemon_drains_changes_nothing(daemon: Callable[..., 
         running.process.send_signal(signal.SIGTERM)
         running.until(" draining ", workers)
         running.write(MX + SECOND + SINA)
+        done = running.command("reload")
+        assert done.returncode == 75
+        assert re.search(rf"the daemon on .* \(process {running.process.pid}\) is starting or stopping; ", done.stderr)
         running.process.send_signal(signal.SIGHUP)
         running.until(" signal name=SIGHUP ")
         assert session.ask("Subject: in time\r\n\r\nx\r\n.").startswith("250")

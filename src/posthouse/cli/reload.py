@@ -22,8 +22,9 @@ def reload(config_file: str | None, data_dir: str | None, as_json: bool) -> None
     New listeners open, and removed ones close. A file with errors changes nothing, and the errors are printed. Settings
     that are read at the start only are named.
 
-    The exit code for what is wrong is that of check config and of run: 78 for the configuration and the certificates
-    that it names, 66 if the file itself cannot be read, 69 if it is right and an address cannot be had.
+    The exit code for what is wrong is that of run: 78 for the configuration and the files that it names, 77 for such a
+    file that may not be read, 66 if the configuration file itself cannot be read or there is none, 69 if it is right
+    and an address cannot be had. It is 69 too where no daemon runs, and 75 while the daemon starts or stops.
     """
     report = context.operate("reload", context.DaemonOptions(config_file, data_dir))
     if as_json:

@@ -41,7 +41,6 @@ def test_a_file_in_the_place_of_another_is_seen_at_once(tmp_path: Path) -> None:
     os.replace(other.path, file.path)
     assert known(store, ANN, BOB) == [False, True]
     file.path.unlink()
-    assert known(store, ANN, BOB) == [False, False]
     made(tmp_path, ANN)
     assert known(store, ANN, BOB) == [True, False]
 
@@ -95,6 +94,20 @@ def test_a_damaged_file_is_a_fault_of_storage(tmp_path: Path) -> None:
     os.replace(tmp_path / "copy", file.path)
     with pytest.raises(StorageError):
         known(store, ANN)
+
+
+def test_a_file_that_is_missing_is_a_fault_of_storage_once_it_was_there(tmp_path: Path) -> None:
+    """Nobody knows then whether there is such an account; before the first account there is none."""
+    file = AccountFile(tmp_path)
+    store = FileAccounts(file)
+    assert known(store, ANN) == [False]
+    made(tmp_path, ANN)
+    assert known(store, ANN) == [True]
+    file.path.rename(tmp_path / "aside")
+    with pytest.raises(StorageError, match=r"accounts\.sqlite3 is missing; put it back"):
+        known(store, ANN)
+    (tmp_path / "aside").rename(file.path)
+    assert known(store, ANN) == [True]
 
 
 def test_a_closed_store_opens_its_file_again(tmp_path: Path) -> None:

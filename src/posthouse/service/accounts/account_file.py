@@ -85,6 +85,8 @@ class AccountFile:
 
     def __init__(self, data_dir: str | Path) -> None:
         self.path = Path(data_dir) / "accounts.sqlite3"
+        #: Whether the file was there: if it is missing afterwards, nobody knows the accounts; before, there are none.
+        self.seen = False
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
@@ -186,11 +188,14 @@ class AccountFile:
     def _open(self, *, make: bool = False) -> Iterator[sqlite3.Connection]:
         if not self.path.exists():
             if not make:
+                if self.seen:
+                    raise StorageError(f"{self.path} is missing; put it back, or restart without accounts")
                 with contextlib.closing(sqlite3.connect(":memory:")) as empty:
                     empty.execute(_SCHEMA)
                     yield empty
                 return
             make_private_file(self.path)
+        self.seen = True
         try:
             with contextlib.closing(sqlite3.connect(self.path, timeout=5, isolation_level=None)) as file:
                 file.execute("PRAGMA synchronous = FULL")

@@ -161,16 +161,20 @@ class FileAccounts(AccountStore):
     def _stored_now(self, user: str) -> StoredAccount | None:
         """What is stored of an account; also None where a look would take time."""
         try:
-            return self._kept.stored(user)
+            row = self._kept.stored(user)
         except (sqlite3.Error, OSError):
             return None
+        self._file.seen = True
+        return row
 
     async def _stored(self, user: str) -> StoredAccount | None:
         """What is stored of an account: looked up at once, or in a thread where that takes time."""
         try:
-            return self._kept.stored(user)
+            row = self._kept.stored(user)
         except (sqlite3.Error, OSError):
             return await asyncio.to_thread(self._file.stored, user)
+        self._file.seen = True
+        return row
 
     async def close(self) -> None:
         self._kept.close()

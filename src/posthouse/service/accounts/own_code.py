@@ -128,9 +128,9 @@ def load_accounts(name: str) -> OwnAccounts:
         for part in attribute.split("."):
             found = getattr(found, part)
         code = found() if inspect.isclass(found) else found
-    except Exception as error:
-        raise SettingError(
-            f"{name} cannot be loaded ({type(error).__name__}: {error})",
-            remedy="write module:object of a module that the daemon can import",
-        ) from error
+    except (Exception, SystemExit) as error:
+        remedy = "write module:object of a module that the daemon can import"
+        if isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]:
+            remedy = "correct the name, or put its directory into PYTHONPATH where posthouse is started"
+        raise SettingError(f"{name} cannot be loaded ({type(error).__name__}: {error})", remedy=remedy) from error
     return OwnAccounts(code, name=name)

@@ -8,6 +8,7 @@ code of the operator's own.
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib.util
 import os
 import socket
@@ -25,7 +26,7 @@ from posthouse.service.config.model import Config
 if TYPE_CHECKING:
     from posthouse.net.certificates import KeyPair
 
-__all__ = ["advice", "surroundings", "unusable_certificates"]
+__all__ = ["advice", "surroundings"]
 
 
 def advice(config: Config) -> list[str]:
@@ -74,31 +75,19 @@ def advice(config: Config) -> list[str]:
 # This machine --------------------------------------------------------------------------------------------------------
 
 
-def surroundings(config: Config, table: Mapping[str, Any]) -> list[str]:
-    """Sentences about what the configuration finds on this machine; ``table`` is the file, not decoded."""
+def surroundings(config: Config, table: Mapping[str, Any], *, starting: bool = True) -> list[str]:
+    """Sentences about what the configuration finds on this machine; ``table`` is the file, not decoded.
+
+    ``starting``: with those about what would keep the daemon from starting, as far as they can be told without
+    ``daemon.start_check``, which tells them all.
+    """
     return [
         *_listeners(config),
-        *_certificates(config),
-        *_routes(config),
-        *_directories(config, table),
+        *_certificates(config, starting),
+        *_routes(config, starting),
+        *_directories(config, table, starting),
         *_modules(config),
     ]
-
-
-def unusable_certificates(config: Config) -> Iterator[str]:
-    """The sentences of ``surroundings`` about certificates with which the daemon would not start.  A file that this
-    user may not read is none: the daemon may be another user."""
-    from posthouse.net.certificates import Certificates
-
-    for pair in _pairs(config):
-        try:
-            Certificates([pair])
-        except SettingError as error:
-            if not isinstance(error.__cause__, PermissionError):
-                yield _unusable(error)
-    for refused in _refused_client_cas(config):
-        if not isinstance(refused.__cause__, PermissionError):
-            yield _unusable(refused)
 
 
 def _refused_client_cas(config: Config) -> Iterator[SettingError]:
@@ -120,12 +109,13 @@ def _unusable(error: SettingError) -> str:
 def _pairs(config: Config) -> list[KeyPair]:
     from posthouse.net.certificates import KeyPair
 
+    shown = any(each.tls != "off" for each in config.listener)
     pairs = [KeyPair(each.tls_cert, each.tls_key) for each in config.listener if each.tls_cert]
-    pairs += [KeyPair(each.cert, each.key) for each in config.certificate]
+    pairs += [KeyPair(each.cert, each.key) for each in config.certificate if shown]
     return list(dict.fromkeys(pairs))
 
 
-def _certificates(config: Config) -> Iterator[str]:
+def _certificates(config: Config, starting: bool) -> Iterator[str]:
     """What is wrong with the files of certificates, or will be."""
     from posthouse.net.certificates import WARN_DAYS, Certificates, open_to_all
 
@@ -135,7 +125,8 @@ def _certificates(config: Config) -> Iterator[str]:
         try:
             ((_, facts),) = Certificates([pair]).facts()
         except SettingError as error:
-            yield _unusable(error)
+            if starting:
+                yield _unusable(error)
             continue
         days = int((facts.not_after - now) // 86_400)
         if facts.expires_within(WARN_DAYS, now):
@@ -158,7 +149,8 @@ def _certificates(config: Config) -> Iterator[str]:
             yield f"certificate {pair.certificate}: it has no subject alternative name, so clients will refuse it."
         if sentence := open_to_all(pair.key or pair.certificate):
             yield f"certificate {pair.certificate}: {sentence}."
-    yield from map(_unusable, _refused_client_cas(config))
+    if starting:
+        yield from map(_unusable, _refused_client_cas(config))
     if (
         any(each.tls != "off" for each in config.listener)
         and pairs
@@ -192,14 +184,14 @@ def _listeners(config: Config) -> Iterator[str]:
             directory = os.path.dirname(each.bind.host)
             if not os.path.isdir(directory):
                 yield f"listener {each.name}: the directory {directory} does not exist; create it first."
-        elif not _is_of_this_machine(each.bind.host):
-            yield f"listener {each.name}: {each.bind.host} is not an address of this machine."
+        elif refusal := _refusal(each.bind):
+            yield f"listener {each.name}: {refusal}"
 
 
-def _routes(config: Config) -> Iterator[str]:
+def _routes(config: Config, starting: bool) -> Iterator[str]:
     for each in config.route:
         for name in ("ca", "tls_cert", "tls_key", "password_file"):
-            path = getattr(each, name)
+            path = getattr(each, name) if starting else ""
             if path and not os.access(path, os.R_OK):
                 yield f"route {each.to}: {name} {path} cannot be read by you; the daemon's user must be able to."
         if each.password_env and not os.environ.get(each.password_env):
@@ -208,17 +200,23 @@ def _routes(config: Config) -> Iterator[str]:
             yield f"route {each.to}: every user of this machine can read {each.password_file}; chmod o-r it."
 
 
-def _is_of_this_machine(host: str) -> bool:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def _refusal(at: Endpoint) -> str:
+    """Why this user could not listen there, or "".  That a daemon has the port is no reason; systemd may open it."""
+    family = socket.AF_INET6 if ":" in at.host else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as sock:
-            sock.bind((host, 0))
-    except OSError:
-        return False
-    return True
+            sock.bind((at.host, at.port if at.port < 1024 else 0))
+    except PermissionError:
+        return (
+            f"you (uid {os.geteuid()}) may not open port {at.port}; start the daemon as root with user, grant it "
+            "CAP_NET_BIND_SERVICE, or have systemd open the port."
+        )
+    except OSError as error:
+        return "" if error.errno == errno.EADDRINUSE else f"{at.host} is not an address of this machine."
+    return ""
 
 
-def _directories(config: Config, table: Mapping[str, Any]) -> Iterator[str]:
+def _directories(config: Config, table: Mapping[str, Any], starting: bool) -> Iterator[str]:
     given = table.get("data_dir")
     if given is None:
         yield (
@@ -226,7 +224,8 @@ def _directories(config: Config, table: Mapping[str, Any]) -> Iterator[str]:
         )
     else:
         yield from _relative("data_dir", str(given), config.data_dir)
-    yield from _unwritable("data_dir", config.data_dir)
+    if starting:
+        yield from _unwritable("data_dir", config.data_dir)
     for raw, each in zip(table.get("domain", ()), config.domain, strict=False):
         if each.deliver.kind == "maildir":
             place = f"domain {each.name}: the Maildir"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NoReturn
 
 from posthouse.core import SettingError
 
-__all__ = ["ConfigError"]
+__all__ = ["ConfigError", "refuse_named_file"]
 
 
 class ConfigError(SettingError):
@@ -19,3 +20,14 @@ class ConfigError(SettingError):
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
         self.unchecked = unchecked
+
+
+def refuse_named_file(error: SettingError) -> NoReturn:
+    """Raise the error about a file that a configuration names: a ``ConfigError``; where this user may not read the
+    file, the ``SettingError`` itself, whose cause names the file then."""
+    cause = error.__cause__
+    if not isinstance(cause, PermissionError):
+        raise ConfigError([error]) from None
+    if not cause.filename:  # OpenSSL does not say it
+        cause.filename = error.where
+    raise error

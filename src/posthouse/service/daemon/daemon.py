@@ -20,7 +20,7 @@ from math import inf
 from random import Random, SystemRandom
 from typing import Any
 
-from posthouse.core import Bytes, Envelope, EventSink, LocalError, SettingError, StorageCorrupt, event_sink
+from posthouse.core import Bytes, Envelope, EventSink, LocalError, StorageBusy, StorageCorrupt, event_sink
 from posthouse.delivery import (
     DiscardDeliverer,
     LmtpDeliverer,
@@ -417,7 +417,7 @@ class Daemon:
     def prepare(self, config: Config) -> Generation:
         """What ``config`` needs, read and made; nothing is in use yet.  Raises ``SettingError``."""
         if self._state != "running":
-            raise SettingError("the daemon is stopping", remedy="start it again when it has ended")
+            raise StorageBusy("the daemon is stopping; start it again when it has ended")
         generation = self._make_generation(config, before=self._generation)
         generation.load(self._lasting())
         return generation
@@ -429,7 +429,7 @@ class Daemon:
         ``SettingError`` if a new listener cannot be opened; then nothing has changed.
         """
         if self._state != "running":
-            raise SettingError("the daemon is stopping", remedy="start it again when it has ended")
+            raise StorageBusy("the daemon is stopping; start it again when it has ended")
         fresh = await self._listeners.put(generation.servers)
         before, self._generation = self._generation, generation
         self.config = generation.config

@@ -165,7 +165,7 @@ class ParentLink:
         self._abandon()
         for each in self._answers.values():
             if not each.done():
-                each.set_exception(StorageBusy("the daemon stops"))
+                each.set_exception(StorageBusy("the daemon is stopping; start it again when it has ended"))
 
     def _beat(self) -> None:
         self._write(b".\n")

@@ -17,6 +17,7 @@ from posthouse.net.certificates import (
     open_to_all,
 )
 from posthouse.net.clock import Clock
+from posthouse.net.system_clock import SystemClock
 from posthouse.server.settings import Protection
 from posthouse.service.accounts import (
     AccountFile,
@@ -26,7 +27,7 @@ from posthouse.service.accounts import (
     decoy_secret,
     load_accounts,
 )
-from posthouse.service.config.config_error import ConfigError
+from posthouse.service.config.config_error import ConfigError, refuse_named_file
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.policy.listener_policy import login_setting
 from posthouse.service.policy.login_failures import LoginFailures
@@ -34,7 +35,14 @@ from posthouse.service.policy.logins import AnyAccounts, Logins
 from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
-__all__ = ["LoadedCertificates", "Protections", "accounts_of", "read_certificates", "self_signed_file"]
+__all__ = [
+    "LoadedCertificates",
+    "Protections",
+    "accounts_of",
+    "certificates_of",
+    "read_certificates",
+    "self_signed_file",
+]
 
 _DAY = 86_400.0
 #: Certificates by their files and by the file of those that clients may have.
@@ -140,12 +148,12 @@ class Protections:
             by_common_name=listener.tls_client_name == "common_name",
         )
 
-    def load_certificates(self) -> LoadedCertificates:
-        """Read the certificates that the configuration names, and none of our own making; for a process that is root
-        still.  Raises ``SettingError``."""
+    def load_certificates(self, *, named: bool, own: bool) -> LoadedCertificates:
+        """Read the certificates that the configuration names, that of our own making (made at the first start), or
+        both.  Raises ``SettingError``."""
         for listener in self._config.listener:
-            if listener.tls != "off" and (pairs := self._pairs(listener)):
-                self._load(pairs, listener.tls_client_ca)
+            if listener.tls != "off" and (named if self._pairs(listener) else own):
+                self._tls(listener)
         return self._certificates
 
     @property
@@ -205,8 +213,11 @@ class Protections:
             self._log("tls", reason=text)
 
     def _self_signed(self, listener: ListenerSettings) -> KeyPair:
-        """The certificate of our own making, made at the first start."""
-        folder = Path(self_signed_file(self._config)).parent
+        """The certificate of our own making, made at the first start; one that serves already is not made again."""
+        known = KeyPair(self_signed_file(self._config))
+        if ((known,), listener.tls_client_ca) in self._before:
+            return known
+        folder = Path(known.certificate).parent
         pair, made = make_self_signed(self._names(listener), folder, self._clock.time())
         if made:
             leave_to_owner(str(folder))
@@ -230,18 +241,24 @@ class Protections:
             ) from error
 
 
+def certificates_of(
+    config: Config, log: EventSink, loaded: LoadedCertificates | None = None, *, named: bool = True, own: bool = True
+) -> LoadedCertificates:
+    """The certificates of a configuration for a process that has no listeners: it is root still, or the parent of
+    workers; ``loaded`` are known already, ``named`` and ``own`` as for ``load_certificates``.  What is wrong with their
+    files later is for a worker to tell.  Raises ``SettingError``."""
+    protections = Protections(config, clock=SystemClock(), log=log, loaded=loaded)
+    protections.speaks = False
+    return protections.load_certificates(named=named, own=own)
+
+
 def read_certificates(pairs: list[KeyPair], client_ca: str) -> Certificates:
     """The certificates in these files.  Raises ``ConfigError`` as for the configuration that names them, and
     ``SettingError`` for a file that this user may not read."""
     try:
         return Certificates(pairs, client_ca=client_ca)
     except SettingError as error:
-        cause = error.__cause__
-        if isinstance(cause, PermissionError):
-            if not cause.filename:  # OpenSSL does not say it
-                cause.filename = error.where
-            raise
-        raise ConfigError([error]) from None
+        refuse_named_file(error)
 
 
 def _expiry(pair: KeyPair, facts: CertificateFacts, now: float) -> str:

@@ -16,6 +16,7 @@ from posthouse.core import EventSink, PosthouseError, SettingError
 from posthouse.net import Endpoint
 from posthouse.net.descriptors import raise_limit
 from posthouse.service.config.changes import changed_settings, in_force
+from posthouse.service.config.config_error import ConfigError
 from posthouse.service.config.model import Config
 from posthouse.service.daemon.daemon import Daemon
 from posthouse.service.operations.reload import ReloadReport
@@ -46,9 +47,10 @@ class NewConfig(NamedTuple):
 
 
 def read_again(source: ConfigSource | None, running: Config) -> NewConfig:
-    """The configuration of ``source``, compared with the running one.  Raises ``SettingError``."""
+    """The configuration of ``source``, compared with the running one.  Raises ``ConfigError``."""
     if source is None:
-        raise SettingError(_NO_FILE, remedy="restart it with --config FILE")
+        missing = SettingError(_NO_FILE, remedy="restart it with --config FILE")
+        raise ConfigError([missing]) from FileNotFoundError(_NO_FILE)
     config, waiting = in_force(running, source.read())
     return NewConfig(config, ReloadReport(source.file, list(changed_settings(running, config)), list(waiting)))
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection
 from typing import Final, NamedTuple
 
-from posthouse.core import EventSink, PosthouseError, SettingError, StorageBusy
+from posthouse.core import EventSink, PosthouseError, StorageBusy
 from posthouse.service.config.model import Config
 from posthouse.service.daemon.reloading import ConfigSource, NewConfig, log_outcome, read_again
 from posthouse.service.operations.reload import ReloadReport
@@ -123,7 +123,7 @@ class Rollouts:
 
     def stop(self) -> None:
         """The daemon stops: nothing is changed any more."""
-        error = SettingError("the daemon is stopping", remedy="start it again when it has ended")
+        error = StorageBusy("the daemon is stopping; start it again when it has ended")
         if self._under_way is not None:
             self.refused(self._under_way.number, error)
         self._end(self._take_requests(), error)

@@ -14,6 +14,7 @@ from posthouse.client import Timeouts
 from posthouse.client.tls_policy import TlsMode, TlsPolicy
 from posthouse.core import SettingError
 from posthouse.delivery.security import RouteSecurity
+from posthouse.service.config.config_error import refuse_named_file
 from posthouse.service.config.mail_types import ViaSetting
 from posthouse.service.config.model import Config, RouteSettings
 
@@ -107,7 +108,9 @@ def _password(file: str, variable: str) -> str:
             line = opened.read(_LONGEST_PASSWORD).split(b"\n", 1)[0].rstrip(b"\r")
     except OSError as error:
         why = error.strerror or str(error)
-        remedy = "let the daemon's user read it"
+        remedy = "correct the path, or write the file"
+        if isinstance(error, PermissionError):
+            remedy = "let the daemon's user read it"
         raise SettingError(f"the file cannot be read ({why})", where=f"password_file {file}", remedy=remedy) from error
     try:
         password = line.decode()
@@ -121,10 +124,14 @@ def _password(file: str, variable: str) -> str:
 
 def check_route(route: RouteSettings, made: Mapping[SecurityKey, RouteSecurity]) -> None:
     """Read the files of a route: its certificates for the sessions that ``made`` has the settings of, and until these
-    are made anew; its password only to see that there is one.  Raises ``SettingError``."""
+    are made anew; its password only to see that there is one.  Raises ``ConfigError``, and ``SettingError`` for a file
+    that this user may not read."""
     key = key_of_route(route)
     tls, login, _ = made.get(key) or security_of_route(key)
-    if tls is not None and (route.ca or route.tls_cert):
-        tls.context()
-    if login is not None:
-        login()
+    try:
+        if tls is not None and (route.ca or route.tls_cert):
+            tls.context()
+        if login is not None:
+            login()
+    except SettingError as error:
+        refuse_named_file(error)

@@ -36,6 +36,8 @@ __all__ = ["REST", "Resources", "serve"]
 
 #: Seconds beyond its draining time that a daemon may take before it is ended.
 REST: Final = 5.0
+#: Seconds that sessions may take to finish when the spool has ended and their mail can only be refused.
+_SOON: Final = 2.0
 #: Seconds between two looks at the console's process.
 _LOOK: Final = 1.0
 #: Exit code of a daemon whose spool was out of order (EX_IOERR).
@@ -82,6 +84,9 @@ async def serve(
         source: where the configuration is read again.
         manager: the service manager that is told; without it, that of the environment.
         ends_process: whether the process ends with the daemon; then whatever still runs is ended as well.
+
+    A daemon whose spool has ended by a fault of the program stops by itself, because another process can go on where
+    this one can only refuse.
 
     Raises ``SettingError`` or ``StorageError`` as ``Daemon.start`` does, and ``StorageError`` at the end if the spool
     was out of order.
@@ -133,9 +138,9 @@ async def _serve(
         daemon.log("fault", reason=problem)
     daemon.reload_on_request = link.reload
     daemon.config_file = file
-    stop = _StopSignals(daemon, drain + REST if single and ends_process else None, link)
+    stop = _StopSignals(daemon, drain + REST if single and ends_process else None, link, ends_process)
     handlers = handled(stop.asked, stop.ignored) if single else handled(stop.only_by_parent, stop.unheard)
-    loop.set_exception_handler(partial(_uncaught, daemon))
+    loop.set_exception_handler(partial(_uncaught, daemon, stop))
     with _flushed(daemon.log), handlers, forks.watched(config.data_dir, lambda: daemon.endpoints.values()):
         link.watch(daemon)
         await daemon.start()
@@ -151,7 +156,7 @@ async def _serve(
         if console is not None and watch is not None:
             watch.cancel()
             console.ask_to_stop()
-        await daemon.drain(drain)
+        await daemon.drain(min(drain, _SOON) if stop.spool_ended else drain)
         if console is not None:
             console.stop()
         if ends_process:
@@ -181,8 +186,10 @@ def _flushed(log: EventSink) -> Iterator[None]:
         log.flush()
 
 
-def _uncaught(daemon: Daemon, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def _uncaught(daemon: Daemon, stop: _StopSignals, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     daemon.faults.write(reason=context["message"], error=context.get("exception"))
+    if context.get("spool_ended"):
+        stop.by_itself()
 
 
 class _StopSignals:
@@ -191,10 +198,14 @@ class _StopSignals:
     ``at_most`` are the seconds after which the process is ended then, even if its event loop is blocked.
     """
 
-    def __init__(self, daemon: Daemon, at_most: float | None, link: ParentLink | SingleProcess) -> None:
+    def __init__(
+        self, daemon: Daemon, at_most: float | None, link: ParentLink | SingleProcess, ends_process: bool
+    ) -> None:
         self.event = asyncio.Event()
+        self.spool_ended = False
         self._daemon = daemon
         self._at_most = at_most
+        self._ends_process = ends_process
         self._link = link
         self._loop = asyncio.get_running_loop()
         self._terminal = Terminal()
@@ -211,6 +222,14 @@ class _StopSignals:
         if self._at_most is not None:
             _end_after(self._at_most, 70, self._daemon.log)
         self._loop.call_soon_threadsafe(self.event.set)
+
+    def by_itself(self) -> None:
+        """The spool has ended: the daemon stops, in less time than it is given by a signal."""
+        if not self.event.is_set():
+            self.spool_ended = True
+            if self._ends_process:
+                _end_after(_SOON + REST, _FAILED, self._daemon.log)
+            self.event.set()
 
     def ignored(self, number: int) -> None:
         """Any other signal: it is logged.  SIGHUP reloads the configuration, or stops if the terminal has gone."""

@@ -46,7 +46,7 @@ from posthouse.service.daemon.parent import (
     encoded_outcome,
     send_change,
 )
-from posthouse.service.daemon.protection import LoadedCertificates, Protections
+from posthouse.service.daemon.protection import certificates_of
 from posthouse.service.daemon.reloading import ConfigSource
 from posthouse.service.daemon.rollout import Rollouts
 from posthouse.service.daemon.serve import REST, Resources, serve
@@ -146,14 +146,6 @@ def run(
             resources.lock.release()
 
 
-def _certificates_of(config: Config, log: EventLog, loaded: LoadedCertificates | None = None) -> LoadedCertificates:
-    """The certificates that a configuration names; ``loaded`` are known already.  What is wrong with their files later
-    is for a worker to tell."""
-    protections = Protections(config, clock=SystemClock(), log=log, loaded=loaded)
-    protections.speaks = False
-    return protections.load_certificates()
-
-
 def _resources(config: Config, workers: int, log: EventLog, program: ConsoleProgram | None) -> Resources:
     """Take what the daemon needs, as root where the process is root, and become the configured user."""
     identity = identity_of(config.user, config.group)
@@ -169,11 +161,12 @@ def _resources(config: Config, workers: int, log: EventLog, program: ConsoleProg
         ports.open(config)
         if console is not None:
             console.open(config)
-        certificates = None
-        if identity is not None or workers > 1:
-            certificates = _certificates_of(config, log)
+        certificates = {}
         if identity is not None:
+            certificates = certificates_of(config, log, own=False)
             become(identity)
+        if workers > 1:  # a worker that is started later serves these, as the others do
+            certificates |= certificates_of(config, log, named=identity is None)
     except BaseException:
         ports.close()
         if console is not None:
@@ -447,7 +440,7 @@ class _Supervisor:
         self._config = config
         self._order(f"switch {number}")
         with contextlib.suppress(SettingError):  # the workers have loaded them
-            self._certificates = _certificates_of(config, self._log, self._certificates)
+            self._certificates = certificates_of(config, self._log, self._certificates)
         if self._console is not None:
             self._console.update(config)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from msgspec.structs import replace
 
 from posthouse.core import SettingError
-from posthouse.service.config.advice import advice, surroundings, unusable_certificates
+from posthouse.service.config.advice import advice, surroundings
 from posthouse.service.config.config_error import ConfigError
 from posthouse.service.config_file import load, load_table
 from posthouse.service.operations.base import Context, Operation, Parameter, spool_or_none
@@ -25,6 +25,7 @@ from posthouse.service.operations.results import (
     SettingText,
     filled,
 )
+from posthouse.service.operations.setup.start_problems import start_problems
 from posthouse.service.operations.spelling import other_spelling
 from posthouse.spool.history import MessageSummary
 from posthouse.spool.ids import number_of
@@ -36,6 +37,7 @@ __all__ = ["EXPLAIN_OPERATIONS", "what_is"]
 
 
 #: What ``explain`` knows, for errors.
+_ACCOUNTS: Final = "accounts: "  # the begin of sentences about the module of accounts
 _KNOWN: Final = (
     "write a queue id, a Message-ID in angle brackets, an address, a reply code (550, 5.1.1, 4.7.x, a line of a log), "
     "a command word (MAIL) or a setting (relay.max_hops)"
@@ -221,10 +223,12 @@ async def _check_config(context: Context | None, path: str) -> ConfigReport:
         readable = not isinstance(error.__cause__, OSError)
         unchecked = [error.unchecked] if error.unchecked else []
         return ConfigReport(path=path, usable=False, problems=problems, advice=unchecked, readable=readable)
-    problems = list(unusable_certificates(config))
+    problems, possible = await start_problems(path, config.accounts.target if config.accounts.kind == "python" else "")
     keys = unusable_keys(directory_of(config.data_dir, config.mailauth.keys))
-    sentences = [*advice(config), *surroundings(config, load_table(path)), *keys]
-    sentences = [each for each in sentences if each not in problems]
+    machine = surroundings(config, load_table(path), starting=False)
+    if any(each.startswith(_ACCOUNTS) for each in problems):
+        machine = [each for each in machine if not each.startswith(_ACCOUNTS)]
+    sentences = [*advice(config), *possible, *machine, *keys]
     return ConfigReport(path=path, usable=not problems, problems=problems, advice=sentences)
 
 

@@ -57,6 +57,8 @@ class Sentence(NamedTuple):
 
 #: The command that a host refused, at the end of a reason.
 _ANSWERED: Final = re.compile(r" \(in reply to ([^()]*)\)\Z")
+#: MAIL with a sender that a server has written: the form of SRS, or of BATV.
+_MAIL: Final = re.compile(r"S: MAIL FROM:<((?:SRS[01][=+-]|prvs=)[^>]*)>", re.IGNORECASE)
 _TONES: Final[dict[str, _Tone]] = {"delivered": "good", "deferred": "wait", "failed": "bad", "ambiguous": "bad"}
 
 
@@ -179,6 +181,9 @@ def _connection(say: _Sentences, connection: ConnectionEntry, transcript: bool) 
         names = PHASES_ZH if say.lang == "zh" else {}
         phases = say("and").join(f"{names.get(name, name)} {_took(took)}" for name, took in connection.timings.items())
         parts.append(say("took", span=say.span(sum(connection.timings.values())), phases=phases))
+    if rewritten := _rewritten(connection.lines):
+        is_srs = rewritten.upper().startswith("SRS")
+        parts.append(say("sent-srs" if is_srs else "sent-signed", sender=rewritten))
     if connection.converted:
         parts.append(say.reason(connection.converted))
     if connection.ended:
@@ -188,6 +193,12 @@ def _connection(say: _Sentences, connection: ConnectionEntry, transcript: bool) 
     if transcript:
         for line in connection.lines:
             yield Sentence(line, "line", depth=2)
+
+
+def _rewritten(lines: Sequence[str]) -> str:
+    """The sender in MAIL, if it is one that a server writes in place of another (SRS, BATV); else ""."""
+    found = next((match for line in lines if (match := _MAIL.match(line)) is not None), None)
+    return "" if found is None else found[1]
 
 
 def _results(say: _Sentences, results: Sequence[ResultEntry], now: float) -> Iterator[Sentence]:

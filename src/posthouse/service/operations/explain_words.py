@@ -32,6 +32,8 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "expanded-alias": ("{address}: an alias of {number}", "{address}：别名，指向 {number}"),
         "expanded-list": ("{address}: a list of {number}", "{address}：邮件列表，共 {number}"),
         "expanded-moved": ("{address}: a mailbox that has moved", "{address}：邮箱已迁走"),
+        "sent-srs": ("sent with the sender {sender} (SRS)", "发件人改写为 {sender}（SRS）"),
+        "sent-signed": ("sent with the sender {sender} (BATV)", "发件人加上签名，为 {sender}（BATV）"),
         "expanded-srs": (
             "{address}: a sender that this server wrote into forwarded mail (SRS)",
             "{address}：本机转发邮件时使用的发件人地址（SRS）",

@@ -6,8 +6,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from posthouse.core import SettingError
 from posthouse.service.operations.base import Context, Operation
+from posthouse.service.operations.no_daemon import no_daemon
 
 __all__ = ["RELOAD", "ReloadReport"]
 
@@ -22,10 +22,8 @@ class ReloadReport(Struct):
 
 async def _reload(context: Context) -> ReloadReport:
     if context.reload is None:
-        raise SettingError(
-            f"no daemon runs on {context.config.data_dir}",
-            remedy="start one; if data_dir has changed in the file, name the old one with --data-dir",
-        )
+        remedy = "start one; if data_dir has changed in the file, name the old one with --data-dir"
+        raise no_daemon(context.config.data_dir, remedy)
     report: ReloadReport = await context.reload(context.who)
     return report
 

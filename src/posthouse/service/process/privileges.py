@@ -18,7 +18,16 @@ from posthouse.core import SettingError
 from posthouse.spool.sqlite.storage.data_dir import make_data_dir
 from posthouse.spool.sqlite.storage.durability import Durable
 
-__all__ = ["Identity", "become", "give_data_dir", "identity_of", "user_and_number"]
+__all__ = [
+    "Identity",
+    "become",
+    "files_at_start",
+    "give_data_dir",
+    "identity_of",
+    "named_identity",
+    "refuse_foreign_files",
+    "user_and_number",
+]
 
 
 class Identity(NamedTuple):
@@ -41,15 +50,9 @@ def identity_of(user: str, group: str) -> Identity | None:
     """
     if not user:
         return None
-    name, uid, gid, home = _user(user)
-    if group:
-        gid = _group(group)
-    elif gid is None:
-        raise SettingError(f"user {user} is not in the user database", where="user", remedy="write group as well")
-    groups = os.getgrouplist(name, gid) if name != str(uid) else [gid]
-    identity = Identity(name, uid, gid, tuple(sorted(set(groups))), home)
-    if os.geteuid() == uid:
-        if group and os.getegid() != gid:
+    identity = named_identity(user, group)
+    if os.geteuid() == identity.uid:
+        if group and os.getegid() != identity.gid:
             raise SettingError(
                 f"this process runs as {identity} with another group than {group}, and may not change it",
                 where="group",
@@ -63,6 +66,17 @@ def identity_of(user: str, group: str) -> Identity | None:
             remedy="start it as root, or leave user out (where systemd or a container chooses the user already)",
         )
     return identity
+
+
+def named_identity(user: str, group: str) -> Identity:
+    """The user of this name or number.  Raises ``SettingError`` if there is no such user or group."""
+    name, uid, gid, home = _user(user)
+    if group:
+        gid = _group(group)
+    elif gid is None:
+        raise SettingError(f"user {user} is not in the user database", where="user", remedy="write group as well")
+    groups = os.getgrouplist(name, gid) if name != str(uid) else [gid]
+    return Identity(name, uid, gid, tuple(sorted(set(groups))), home)
 
 
 def _user(user: str) -> tuple[str, int, int | None, str]:
@@ -116,7 +130,12 @@ def give_data_dir(path: str, identity: Identity) -> None:
             where=path,
             remedy="set data_dir to a directory on a local disk",
         ) from error
-    for each in _files(path):
+    refuse_foreign_files(path, identity)
+
+
+def refuse_foreign_files(path: str, identity: Identity) -> None:
+    """Raise ``SettingError`` if something in a data directory is not this user's."""
+    for each in files_at_start(path):
         with contextlib.suppress(FileNotFoundError):
             owner = os.lstat(each).st_uid
             if owner != identity.uid:
@@ -127,7 +146,7 @@ def give_data_dir(path: str, identity: Identity) -> None:
                 )
 
 
-def _files(path: str) -> Iterator[str]:
+def files_at_start(path: str) -> Iterator[str]:
     """The data directory and what every start needs in it; content is not looked through."""
     yield path
     spool = os.path.join(path, "spool")

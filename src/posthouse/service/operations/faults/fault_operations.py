@@ -13,6 +13,7 @@ from msgspec import Struct
 from posthouse.core import SettingError
 from posthouse.core.units import read_duration
 from posthouse.service.operations.base import Context, Operation, Parameter
+from posthouse.service.operations.no_daemon import no_daemon
 
 if TYPE_CHECKING:
     from posthouse.service.policy.switched_faults import SwitchedFaults
@@ -58,7 +59,7 @@ def _possible(context: Context) -> bool:
 def _switches(context: Context) -> SwitchedFaults:
     """The switches of this process.  Raises ``SettingError`` where no fault can be switched on."""
     if context.faults is None:
-        raise SettingError(f"no daemon runs on {context.config.data_dir}", remedy="start one: posthouse run")
+        raise no_daemon(context.config.data_dir, "start one: posthouse run")
     if not _possible(context):
         raise SettingError(
             "no listener of this daemon can have faults",

@@ -18,6 +18,7 @@ from posthouse.service.operations.monitor.monitor_answers import (
     SessionEntry,
     SessionsReport,
 )
+from posthouse.service.operations.no_daemon import no_daemon
 from posthouse.service.operations.results import filled
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _NO_SESSION: Final = (
 def monitor_of(context: Context) -> Monitor:
     """What the daemon notes.  Raises ``SettingError`` without a daemon."""
     if context.monitor is None:
-        raise SettingError(f"no daemon runs on {context.config.data_dir}", remedy="start one with `posthouse run`")
+        raise no_daemon(context.config.data_dir, "start one with `posthouse run`")
     return context.monitor
 
 

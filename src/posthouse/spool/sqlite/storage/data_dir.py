@@ -23,7 +23,7 @@ from posthouse.core import SettingError
 from posthouse.spool.sqlite.storage.durability import Durable
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
-__all__ = ["DataDirLock", "LOCK_FILE", "make_data_dir", "refuse_open_to_all"]
+__all__ = ["DataDirLock", "LOCK_FILE", "holder_of", "make_data_dir", "refuse_open_to_all"]
 
 LOCK_FILE = "daemon.lock"
 _SPOOL = "spool"
@@ -148,6 +148,20 @@ class DataDirLock:
             self._descriptor = None
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def holder_of(data_dir: str) -> str:
+    """The process id of the daemon that has the lock, "" if none has, or if the system does not tell.
+
+    The lock itself is not tried: a daemon that starts in that moment would be refused.
+    """
+    try:
+        inode = os.stat(os.path.join(data_dir, LOCK_FILE)).st_ino
+        with open("/proc/locks", encoding="ascii", errors="replace") as file:
+            held = any(f":{inode} " in line and " FLOCK " in line for line in file)
+    except OSError:
+        return ""
+    return _written_in(data_dir).strip().decode("ascii", "replace") if held else ""
 
 
 def _written_in(directory: str) -> bytes:

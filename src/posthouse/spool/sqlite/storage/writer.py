@@ -63,7 +63,7 @@ REPLACED = (
     " it should be, and start the daemon again"
 )
 _DEAD = "the thread that writes to the spool has ended"
-_RESTART = "nothing is accepted or delivered any more: start the daemon again, and report this fault"
+_RESTART = "nothing is accepted or delivered by this process any more, which ends; report this fault"
 _POLL = 0.0005  # seconds between attempts to get the write lock from another process; SQLite's own steps reach 100 ms
 
 
@@ -333,13 +333,14 @@ class Writer:
             self.break_off(damaged(error))
 
     def break_off(self, sentence: str, fault: BaseException | None = None) -> None:
-        """Put the writer out of order; from any thread.  The event loop's exception handler is told once."""
+        """Put the writer out of order; from any thread.  The event loop's exception handler is told once; after a
+        ``fault`` of this program's own its context has ``spool_ended``, because another process would not have it."""
         if self.out_of_order:
             return
         self.out_of_order = sentence
         context: dict[str, Any] = {"message": sentence, "spool": self}
         if fault is not None:
-            context["exception"] = fault
+            context |= {"exception": fault, "spool_ended": True}
         with contextlib.suppress(RuntimeError):  # a loop that is closed
             self._loop.call_soon_threadsafe(self._loop.call_exception_handler, context)
 
