@@ -18,9 +18,10 @@ from posthouse.message.reading.date_values import read_date
 from posthouse.message.reading.defects import Defect
 from posthouse.message.reading.encoded_text import text_of_octets
 from posthouse.message.reading.field_section import Buffer
+from posthouse.message.reading.one_time_codes import codes_in
 from posthouse.message.reading.part_tree import PartNode
 from posthouse.message.reading.read_part import HeaderField, PartSource, ReadPart
-from posthouse.message.reading.readable_text import codes_in, links_in_html, links_in_text, text_of_html
+from posthouse.message.reading.readable_text import links_in_html, links_in_text, text_of_html
 from posthouse.message.reading.text_bodies import Bodies, find_bodies
 
 __all__ = ["ReadAttachment", "ReadMessage", "read_octets"]

@@ -117,8 +117,8 @@ async def _read(context: Context, number: int) -> MailRead:
 
 def _made(entry: MailEntry, octets: bytes, events: Sequence[Event]) -> MailRead:
     from posthouse.message.message_view import links_within, text_within
+    from posthouse.message.reading.one_time_codes import codes_in
     from posthouse.message.reading.read_message import read_octets
-    from posthouse.message.reading.readable_text import codes_in
 
     message = read_octets(octets)
     parts, more = _parts(message)
@@ -249,8 +249,8 @@ def _links_and_pictures(octets: bytes) -> list[str]:
 
 def _links_and_codes(octets: bytes) -> tuple[list[str], list[str]]:
     from posthouse.message.message_view import links_within, text_within
+    from posthouse.message.reading.one_time_codes import codes_in
     from posthouse.message.reading.read_message import read_octets
-    from posthouse.message.reading.readable_text import codes_in
 
     message = read_octets(octets)
     codes = codes_in(f"{message.subject}\n\n{text_within(message, _MOST_SEARCHED)}")
