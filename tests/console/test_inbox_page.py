@@ -357,6 +357,32 @@ def test_compose_offers_a_reply_and_names_a_mistake(mailbox: Mailbox) -> None:
     assert 'role="alert"' in response.text
 
 
+def test_html_is_forwarded_from_a_frame_of_its_own_or_as_text(mailbox: Mailbox) -> None:
+    mailbox.keep(RICH.replace(b"<p>Your code", b"<script>alert(1)</script><p>Your code"))
+    text = mailbox.page("/compose?forward=1&lang=zh")
+    assert "改为按纯文本转发" in text
+    (frame,) = re.findall(r"<iframe[^>]*>", text)
+    assert 'src="/view/1.html"' in frame
+    assert "allow-scripts" not in frame
+    assert "allow-same-origin" not in frame
+    assert "482913" not in text
+    assert "alert(1)" not in text
+    assert 'name="forward" value="1"' in text
+    plain_text = mailbox.page("/compose?forward=1&plain=1")
+    assert "482913" in plain_text
+    assert "<iframe" not in plain_text
+    assert 'name="forward"' not in plain_text
+    token = re.search(r'name="csrf" value="([^"]+)"', text)
+    assert token is not None
+    form = {"csrf": token[1], "from": "a@here.test", "to": "no address", "forward": "1", "text": "see below"}
+    again = mailbox.client.post("/compose", data=form, headers={"accept": "text/html"})
+    assert again.status_code == 400
+    assert 'name="forward" value="1"' in again.text
+    assert re.search(r'name="carry" value="1">', again.text)  # it was not chosen, and can be
+    wrong = mailbox.client.post("/compose", data={**form, "forward": "\u00b2"}, headers={"accept": "text/html"})
+    assert wrong.status_code == 400
+
+
 @pytest.mark.parametrize(
     "author",
     [
