@@ -103,8 +103,8 @@ def _save(directory: str | os.PathLike[str], name: str, content: bytes) -> str:
 class ReadMessage:
     """One message; ``posthouse.read`` makes it."""
 
-    def __init__(self, buffer: Buffer, start: int = 0) -> None:
-        self._source = PartSource(buffer, start)
+    def __init__(self, buffer: Buffer, start: int = 0, longest_text: int | None = None) -> None:
+        self._source = PartSource(buffer, start, longest_text)
         #: The first line of an mbox message ("From …"), b"" without one; it is no part of the message.
         self.mbox_line = bytes(buffer[:start])
         self._tree = self._source.tree
@@ -330,9 +330,13 @@ def _numbered(root: PartNode) -> Iterator[tuple[int, str]]:
         waiting += [(each, f"{dot}{n}") for n, each in enumerate(node.parts, 1)]
 
 
-def read_octets(buffer: Buffer) -> ReadMessage:
-    """Read a message from its octets; a first line of mbox is left out."""
+def read_octets(buffer: Buffer, *, longest_text: int | None = None) -> ReadMessage:
+    """Read a message from its octets; a first line of mbox is left out.
+
+    With ``longest_text``, only so many octets of each part are made into text and HTML: the text of a large part takes
+    several times its size of memory.
+    """
     start = 0
     if buffer[:5] == b"From ":
         start = buffer.find(b"\n") + 1
-    return ReadMessage(buffer, start)
+    return ReadMessage(buffer, start, longest_text)
