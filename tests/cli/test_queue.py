@@ -318,6 +318,18 @@ def test_a_broken_data_dir_never_leads_to_the_default_directory(ran, place: Spoo
     assert place.config.name in got.err
 
 
+def test_a_retry_and_a_reroute_are_undone(ran, place: Spool) -> None:
+    got = ran("queue", "retry", "to:*@far.test", "--yes", "--undo-for", "10m")
+    assert "recipients due now.\n`posthouse queue undo 1` undoes it until " in got.out
+    assert "held" not in got.out
+    assert ran("queue", "undo").out.endswith(" waiting as before.\n")
+    ran("queue", "hold", "all", "--yes")  # so that a daemon that runs tries none
+    got = ran("queue", "reroute", "--via", "smtp://192.0.2.1", "all", "--yes", "--undo-for", "10m")
+    assert "rerouted.\n`posthouse queue undo " in got.out
+    assert ran("queue", "undo").out.endswith(" waiting as before.\n")
+    assert "192.0.2.1" not in ran("queue", "list", "--json").out
+
+
 def test_a_drop_is_undone(ran, place: Spool) -> None:
     got = ran("queue", "drop", "domain:far.test", "--yes", "--undo-for", "10m")
     assert got.out.startswith("2 recipients to be dropped.\n`posthouse queue undo 1` undoes it until ")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import threading
 import time
+import tracemalloc
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -357,6 +359,32 @@ def test_compose_offers_a_reply_and_names_a_mistake(mailbox: Mailbox) -> None:
     assert 'role="alert"' in response.text
 
 
+def test_html_is_forwarded_from_a_frame_of_its_own_or_as_text(mailbox: Mailbox) -> None:
+    mailbox.keep(RICH.replace(b"<p>Your code", b"<script>alert(1)</script><p>Your code"))
+    text = mailbox.page("/compose?forward=1&lang=zh")
+    assert "改为按纯文本转发" in text
+    (frame,) = re.findall(r"<iframe[^>]*>", text)
+    assert 'src="/view/1.html"' in frame
+    assert "allow-scripts" not in frame
+    assert "allow-same-origin" not in frame
+    assert "482913" not in text
+    assert "alert(1)" not in text
+    assert 'name="forward" value="1"' in text
+    plain_text = mailbox.page("/compose?forward=1&plain=1")
+    assert "482913" in plain_text
+    assert "<iframe" not in plain_text
+    assert 'name="forward"' not in plain_text
+    token = re.search(r'name="csrf" value="([^"]+)"', text)
+    assert token is not None
+    form = {"csrf": token[1], "from": "a@here.test", "to": "no address", "forward": "1", "text": "see below"}
+    again = mailbox.client.post("/compose", data=form, headers={"accept": "text/html"})
+    assert again.status_code == 400
+    assert 'name="forward" value="1"' in again.text
+    assert re.search(r'name="carry" value="1">', again.text)  # it was not chosen, and can be
+    wrong = mailbox.client.post("/compose", data={**form, "forward": "\u00b2"}, headers={"accept": "text/html"})
+    assert wrong.status_code == 400
+
+
 @pytest.mark.parametrize(
     "author",
     [
@@ -480,6 +508,43 @@ def test_ten_thousand_parts_and_a_large_text_are_shown_in_bounds(mailbox: Mailbo
     assert len(text) < 2_000_000
     mailbox.keep(b"Subject: deep\r\nContent-Type: text/html\r\n\r\n" + b"<div>" * 400_000)
     assert mailbox.client.get("/view/2.html").status_code == 200
+
+
+def test_html_of_fifty_mib_takes_little_memory_and_other_pages_are_answered(mailbox: Mailbox) -> None:
+    """It is shown by its beginning; made into text as a whole, it took nearly nine times its size."""
+    line = b"<p>%s<script>alert(1)</script></p>\r\n" % ("你好 ".encode() * 40)
+    html = line * (50 * (1 << 20) // len(line))
+    mailbox.keep(b"Subject: huge\r\nContent-Type: text/html; charset=utf-8\r\n\r\n" + html)
+    size = len(html)
+    del html
+    pages = ["/message/1", "/message/1?tab=text", "/message/1?tab=source", "/view/1.html", "/message/1?tab=check"]
+    answers: dict[str, int] = {}
+
+    def ask() -> None:
+        for path in pages:
+            answers[path] = mailbox.client.get(path, headers={"accept": "text/html"}).status_code
+
+    mailbox.client.get("/inbox")  # the digest is made
+    asking = threading.Thread(target=ask)
+    meanwhile = 0
+    tracemalloc.start()
+    try:
+        asking.start()
+        while asking.is_alive():
+            assert mailbox.client.get("/inbox", headers={"accept": "text/html"}).status_code == 200
+            meanwhile += asking.is_alive()
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+        asking.join()
+    assert answers == dict.fromkeys(pages, 200)
+    assert meanwhile >= len(pages)
+    assert most < 5 * size
+    document = mailbox.client.get("/view/1.html").text
+    assert "你好" in document
+    assert "alert" not in document
+    assert len(document) < 2 << 20
+    assert "larger than this page shows" in mailbox.page("/message/1")
 
 
 def test_of_a_huge_html_only_the_beginning_is_made_into_text_and_links(mailbox: Mailbox) -> None:

@@ -183,6 +183,27 @@ def test_mail_to_give_up_is_held_until_it_cannot_be_undone(filled: Filled) -> No
     assert filled.post("/queue/undo", number="x").status_code == 400
 
 
+@pytest.mark.parametrize(("act", "more"), [("retry", {}), ("reroute", {"via": "smtp://192.0.2.5:25"})])
+def test_mail_to_try_or_to_reroute_waits_as_before_when_that_is_undone(
+    filled: Filled, act: str, more: dict[str, str]
+) -> None:
+    def waits() -> list[tuple[Any, Any]]:
+        found = filled.client.get("/queue.json").json()["messages"]
+        return [(each["id"], each["next"]["at"]) for each in found]
+
+    before = waits()
+    asked = filled.post("/queue/act", act=act, filter="all", **more)
+    assert "for mail whose attempt has not begun" in asked.text
+    filled.post("/queue/act", act=act, filter="all", confirm="1", **more)
+    assert waits() != before
+    (entry,) = filled.client.get("/queue.json").json()["undoable"]
+    assert (entry["act"], entry["recipients"]) == (act, 3)
+    assert "已撤销" not in filled.client.get("/queue?lang=zh").text
+    assert {"retry": "要求立即重试 3", "reroute": "改设了路由"}[act] in filled.client.get("/queue?lang=zh").text
+    assert filled.post("/queue/undo", number=entry["number"]).status_code == 303
+    assert waits() == before
+
+
 def test_mail_is_given_up_at_once_if_that_is_asked_for(filled: Filled) -> None:
     filled.post("/queue/act", act="drop", filter="age>1h", confirm="1", final="1")
     found = filled.client.get("/queue.json").json()

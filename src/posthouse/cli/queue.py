@@ -361,10 +361,11 @@ def release(undo_for: str, **given: Any) -> None:
 
 
 @queue.command("retry", short_help="Try waiting mail now.", epilog=_LANGUAGE)
+@with_undo
 @_changing
-def retry(**given: Any) -> None:
+def retry(undo_for: str, **given: Any) -> None:
     """Try waiting mail now, also at sites that are suspended after failures."""
-    _change("retry", "due now", given)
+    _change("retry", "due now", given, undo_for=undo_for)
 
 
 @queue.command("drop", short_help="Give mail up, permanently.", epilog=_LANGUAGE)
@@ -381,12 +382,15 @@ def drop(report: bool, undo_for: str, **given: Any) -> None:
     "--via", metavar="ROUTE", help='As in a [[route]]: "smtp://host:port", "smtps://host", "lmtp://host:port" or "mx".'
 )
 @click.option("--undo", is_flag=True, help="Let the configuration decide again.")
+@with_undo
 @_changing
-def reroute(via: str | None, undo: bool, **given: Any) -> None:
+def reroute(via: str | None, undo: bool, undo_for: str, **given: Any) -> None:
     """Send mail by another route than the configured one, now."""
     if undo == bool(via):
         raise click.UsageError("say which route: either --via smtp://host:port, or --undo")
-    _change("reroute", "rerouted" if via else "routed by the configuration again", given, via=via or "")
+    _change(
+        "reroute", "rerouted" if via else "routed by the configuration again", given, via=via or "", undo_for=undo_for
+    )
 
 
 for each in (pause, resume, paused, undo, undoable):

@@ -1,9 +1,9 @@
 """Templates: Jinja with autoescape everywhere, and what every template finds.
 
 Beside the data of its page a template finds ``t(key)`` for texts, ``url(path)`` and ``same_page(name=value)`` for
-addresses, ``csrf()`` for the hidden field of a form that posts, ``when(seconds)`` for a moment, ``asset(name)`` for the
-address of a file of ``console/static``, ``inline(name)`` for its text, ``style`` for the style sheets, and ``page``,
-the ``PageRequest``.  Filters: ``size`` (octets), ``number``, ``duration``.
+addresses, ``csrf()`` for the hidden field of a form that posts, ``in_words(sentence)`` for an error, ``when(seconds)``
+for a moment, ``asset(name)`` for the address of a file of ``console/static``, ``inline(name)`` for its text, ``style``
+for the style sheets, and ``page``, the ``PageRequest``.  Filters: ``size`` (octets), ``number``, ``duration``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from posthouse.console.assets import Assets
 from posthouse.console.page_request import PageRequest
+from posthouse.console.problem_sentences import problem_sentence
 from posthouse.core.units import size_in_words
 
 __all__ = ["duration", "environment", "moment", "page_context"]
@@ -55,6 +56,7 @@ def page_context(page: PageRequest, assets: Assets) -> Mapping[str, Any]:
         "url": page.url,
         "same_page": page.same_page,
         "csrf": partial(_csrf, page),
+        "in_words": partial(_in_words, page),
         "when": moment,
         "asset": lambda name: page.url(assets.path(name)),
         "inline": assets.inline,
@@ -64,6 +66,12 @@ def page_context(page: PageRequest, assets: Assets) -> Mapping[str, Any]:
 
 def _csrf(page: PageRequest) -> Markup:
     return Markup('<input type="hidden" name="csrf" value="{}">').format(page.csrf_token)
+
+
+def _in_words(page: PageRequest, sentence: str) -> Markup:
+    """The sentence of an error in the reader's language, or marked as English."""
+    words, language = problem_sentence(sentence, page.language)
+    return escape(words) if language == page.language else Markup('<span lang="{}">{}</span>').format(language, words)
 
 
 def moment(seconds: float | None) -> Markup:

@@ -74,7 +74,7 @@ def links_within(message: ReadMessage, most: int) -> tuple[str, ...]:
 def view(octets: bytes, *, most: int | None = None) -> MessageView:
     """The view of a whole message; of its HTML only the first ``most`` characters are made into text, if that is
     given."""
-    message = read_octets(octets)
+    message = read_octets(octets, longest_text=None if most is None else 16 * most)
     fields = tuple(
         (name, _printable(message.header(name)))
         for name in ("From", "To", "Cc", "Date", "Subject")

@@ -127,7 +127,8 @@ class AttemptEvent(NamedTuple):
 class QueueEvent(NamedTuple):
     """Something else that happened to some recipients (their ``keys``; none: to the whole message).
 
-    ``kind`` is one of ``held``, ``released``, ``retried``, ``dropped``, ``rerouted`` (acts of ``who``), ``warned``,
+    ``kind`` is one of ``held``, ``released``, ``retried``, ``dropped``, ``rerouted`` (acts of ``who``),
+    ``restored`` (a retry or a reroute was undone; ``text`` is the former route), ``warned``,
     ``reported`` (``text`` is the report's queue id), ``suspected`` (its worker died), ``poison``, ``corrupt``,
     ``quarantined`` (a content check held the message when it came in; ``text`` is the reason),
     ``attempted`` (in spools of format 1).

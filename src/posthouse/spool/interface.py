@@ -54,6 +54,7 @@ from posthouse.spool.model import (
     ChangedRecipient,
     DueDestination,
     DuePage,
+    FormerPlace,
     Inbox,
     InboxMessage,
     Lease,
@@ -406,6 +407,25 @@ class Spool(Protocol):
         the others.  A fault ends the action between two transactions; the audit log then has what was done.
 
         ``on_change`` is called after each transaction with the recipients that it changed.
+        """
+        ...
+
+    async def put_back(
+        self,
+        act: QueueAction,
+        recipients: Sequence[FormerPlace],
+        conditions: Sequence[Condition],
+        *,
+        since: float,
+        now: float,
+        who: str = "",
+        target: str = "",
+    ) -> int:
+        """Undo a RETRY or a REROUTE to ``target`` that was made at ``since``: these recipients get their former due
+        time and route back; returns how many.
+
+        A recipient that is leased, was attempted or was changed by somebody else since is left alone: its attempt has
+        begun, and the next host may have taken the message.  ``conditions`` are for the audit log, which has one line.
         """
         ...
 

@@ -13,6 +13,7 @@ __all__ = [
     "ChangedRecipient",
     "DueDestination",
     "DuePage",
+    "FormerPlace",
     "Inbox",
     "InboxMessage",
     "Lease",
@@ -48,6 +49,17 @@ class QueueAction(enum.StrEnum):
     RETRY = "retry"  # waiting recipients are due now
     DROP = "drop"  # recipients fail permanently
     REROUTE = "reroute"  # recipients go to ``target`` instead of the configured route, waiting ones now; "" ends it
+
+
+class FormerPlace(NamedTuple):
+    """What a recipient had before an operator retried or rerouted it: queue id and key, due time, the route that an
+    operator had set ("" for none), and the number of attempts."""
+
+    id: str
+    key: int
+    due: float
+    route: str
+    attempts: int
 
 
 class ChangedRecipient(NamedTuple):

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.console.browser.browser_thread import BrowserThread
 from tests.console.compat.conftest import ServedCatcher, written
 from tests.console.live_console import LiveConsole
+from tests.console.test_inbox_page import RICH
 
 from posthouse.core import Address, Envelope, Recipient
 from posthouse.service import OPERATIONS
@@ -85,6 +86,37 @@ def test_a_message_is_forwarded_with_its_files(
     (file,) = [each for each in catcher.run("inbox read", number=number).parts if each.kind == "attachment"]
     assert (file.name, file.type) == ("numbers.csv", "text/csv")
     assert catcher.run("inbox part", number=number, part=file.number).content == b"a,b\r\n1,2\r\n"
+
+
+def test_html_is_forwarded_as_it_was_with_its_pictures(
+    page: Page, browser_thread: BrowserThread, catcher: ServedCatcher
+) -> None:
+    script = b"<style>b { color: teal }</style><script>parent.document.title = 'run'</script>"
+    catcher.send(RICH.replace(b"<p>Your code", script + b"<p>Your code"), "ann@a.example")
+    page.goto(f"{catcher.url}/view/latest")
+    page.get_by_role("link", name="Forward").click()
+    expect(page.frame_locator("[data-testid=forwarded-frame]").locator("b")).to_have_text("482913")
+    expect(page).to_have_title(re.compile("Write a message"))
+    page.get_by_label("Text", exact=True).fill("See <below>.\n")
+    page.get_by_label("To", exact=True).fill("bob@b.example")
+    page.get_by_label("With the files of the original: evil.html").uncheck()
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("[data-flash]")).to_contain_text("Queued as")
+    assert catcher.run("inbox wait", to="bob@b.example", timeout=60).met
+    page.goto(f"{catcher.url}/view/latest")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Fwd: Your code")
+    frame = page.frame_locator("[data-testid=message-frame]")
+    expect(frame.locator("p").first).to_have_text("See <below>.")
+    expect(frame.locator("body")).to_contain_text("Forwarded message")
+    expect(frame.locator("img").first).to_have_js_property("naturalWidth", 1)
+    number = int(page.locator("article").get_attribute("data-number") or 0)
+    read = catcher.run("inbox read", number=number)
+    assert script.decode() in read.html  # as it was; what is shown is made safe
+    assert "See <below>." in read.text
+    assert [(each.kind, each.type, each.content_id) for each in read.parts if each.type == "image/png"] == [
+        ("inline", "image/png", "logo@x")
+    ]
+    assert [each.name for each in read.parts if each.kind == "attachment"] == []
 
 
 def test_a_message_is_written_as_source(page: Page, browser_thread: BrowserThread, catcher: ServedCatcher) -> None:

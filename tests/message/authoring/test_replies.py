@@ -145,11 +145,36 @@ def test_html_is_quoted_without_what_makes_a_document(html: str, want: str) -> N
     assert reply(source, ME, html="").html == f'<p>a@y.example wrote:</p><blockquote type="cite">{want}</blockquote>'
 
 
-@pytest.mark.parametrize("piece", ["<head", "<body ", "<body <", "</head", "<!doctype ", "<html", "<head><body"])
+@pytest.mark.parametrize(
+    ("html", "want"),
+    [
+        (
+            "<html><head><title>t</title><style>p{}</style><STYLE media='x'>b{}</STYLE ></head><body>x</body></html>",
+            "<style>p{}</style><STYLE media='x'>b{}</STYLE >x",
+        ),
+        (
+            "<body bgcolor='#eee' style=\"font:1em 'A'\">x",
+            '<div style="background-color:#eee;font:1em &#x27;A&#x27;">x</div>',
+        ),
+        ("<head><style>no end</head><p>x", "<p>x"),
+        ("<head><style>p{}</style></head><p>x", "<style>p{}</style><p>x"),
+    ],
+)
+def test_html_is_forwarded_with_its_looks(html: str, want: str) -> None:
+    source = posthouse.read(f"From: a@y.example\nContent-Type: text/html\n\n{html}".encode())
+    made = forward(source, ME, "b@y.example").html
+    assert made is not None
+    assert made.endswith(f"</p>{want}")
+
+
+@pytest.mark.parametrize(
+    "piece", ["<head", "<body ", "<body <", "</head", "<!doctype ", "<html", "<head><body", "<style"]
+)
 def test_html_of_many_pieces_takes_no_long_time(piece: str) -> None:
     """A quadratic search takes minutes here, and the test would exceed its time limit."""
     octets = b"From: a@y.example\nContent-Type: text/html\n\n" + piece.encode() * 200_000
     assert reply(posthouse.read(octets), ME, html="").html is not None
+    assert forward(posthouse.read(octets + b"</head>"), ME, "b@y.example").html is not None
 
 
 def test_a_forwarded_message_has_everything() -> None:

@@ -1,4 +1,4 @@
-"""HTML as text, links, and one-time codes."""
+"""HTML as text, and links."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.message.reading.readable_text import codes_in, links_in_html, links_in_text, text_of_html
+from posthouse.message.reading.readable_text import links_in_html, links_in_text, text_of_html
 
 
 @pytest.mark.parametrize(
@@ -62,34 +62,7 @@ def test_links_of_text(text: str, links: list[str]) -> None:
     assert links_in_text(text) == links
 
 
-@pytest.mark.parametrize(
-    ("text", "codes"),
-    [
-        ("Your verification code is 123456.", ["123456"]),
-        ("Your code: 123 456", ["123456"]),
-        ("123-456 is your login code", ["123456"]),
-        ("您的验证码是 8842，十分钟内有效", ["8842"]),
-        ("【公司】验证码：654321", ["654321"]),
-        ("G-123456 is your verification code", ["123456"]),
-        ("Enter the code ABC-DEF to go on", ["ABC-DEF"]),
-        ("Security code\n\nX7K9Q2\n", ["X7K9Q2"]),
-        ("Order 123456 costs 1234.50", []),
-        ("The meeting is in 2026 in room 1234", []),
-        ("your code https://x.test/123456", []),
-        ("code 12345678901", []),
-        ("Your PIN is 4711. Call +49-1234-5678.", ["4711"]),
-    ],
-)
-def test_codes(text: str, codes: list[str]) -> None:
-    assert codes_in(text) == codes
-
-
-def test_the_code_nearest_to_the_word_is_first() -> None:
-    assert codes_in("Order 99887766 from 2026. Your code is 123456.")[0] == "123456"
-
-
 @given(st.text("<>/a =\"'-!&;hrefscript\n", max_size=60))
 def test_anything_is_read(source: str) -> None:
     assert isinstance(text_of_html(source), str)
     links_in_html(source)
-    codes_in(source)

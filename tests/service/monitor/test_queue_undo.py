@@ -150,6 +150,48 @@ def test_holding_and_releasing_are_undone_for_the_recipients_that_they_changed(t
     asyncio.run(scenario())
 
 
+def test_a_retry_and_a_reroute_are_undone_for_what_was_not_tried(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Queue(tmp_path) as queue:
+            await queue.store("b@x.test")
+            await queue.store("c@x.test")
+            due = {row.address: row.due for row in await queue.spool.queries.select()}
+            changed = await queue.do("queue retry", filter="domain:x.test", undo_for="10m")
+            assert (changed.act, changed.recipients, changed.undo) == ("retry", 2, 1)
+            (lease,) = await queue.spool.lease("w", queue.clock.time(), queue.clock.time() + 60, limit=1)
+            taken = str(lease.recipients[0].recipient.address)
+            undone = await queue.do("queue undo", number=1)
+            assert (undone.act, undone.recipients) == ("restore", 1)
+            (other,) = [row for row in await queue.spool.queries.select() if row.address != taken]
+            assert other.due == due[other.address]
+            changed = await queue.do("queue reroute", ids=other.id, via="smtp://192.0.2.5:25", undo_for="10m")
+            assert (changed.recipients, changed.target) == (1, "smtp://192.0.2.5:25")
+            assert (await queue.do("queue undo")).recipients == 1
+            (row,) = [row for row in await queue.spool.queries.select() if row.address == other.address]
+            assert (row.due, row.route) == (other.due, "")
+            told = await queue.do("explain", what=other.id)
+            assert [each.kind for each in told.message.events][-2:] == ["rerouted", "restored"]
+            assert told.message.standing[0].route == ""
+
+    asyncio.run(scenario())
+
+
+def test_a_new_action_takes_the_place_of_the_oldest_retry_and_of_nothing_to_be_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_undo, "MOST_UNDOABLE", 2)
+
+    async def scenario() -> None:
+        async with Queue(tmp_path) as queue:
+            await queue.store("b@x.test", "c@y.test")
+            await queue.do("queue drop", filter="domain:y.test", undo_for="1m")
+            for _ in range(3):
+                await queue.do("queue retry", filter="domain:x.test", undo_for="1m")
+            assert [each.act for each in undoable(queue.data_dir)] == ["drop", "retry"]
+
+    asyncio.run(scenario())
+
+
 def test_a_fault_at_the_end_is_told_and_tried_again(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with Queue(tmp_path) as queue:

@@ -37,13 +37,14 @@ def say_undoable(changed: QueueChange) -> None:
 def undo(number: int | None, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
     """Undo the action of this NUMBER, or else the last one, that was made with --undo-for.
 
-    Held mail is released again, released mail is held again, and mail that was to be dropped stays in the queue.
+    Held mail is released again, released mail is held again, and mail that was to be dropped stays in the queue. Mail
+    that was to be tried now, or by another route, waits as before, unless its attempt has begun.
     """
     found = operate("queue undo", DaemonOptions(config_file, data_dir), number=number or 0)
     if as_json:
         print_json(found)
         return
-    done = "held again" if found.act == "hold" else "released"
+    done = {"hold": "held again", "restore": "waiting as before"}.get(found.act, "released")
     say(f"{found.recipients:,} recipient{'' if found.recipients == 1 else 's'} {done}.")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import FormData, UploadFile
@@ -18,6 +17,8 @@ from posthouse.console.problems import RequestRefused
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
     from posthouse.message import Attachment, Mailbox
+    from posthouse.message.composing.message_changes import MessageOptions
+    from posthouse.message.reading import ReadMessage
 
 __all__ = ["BODY_LIMITS", "NAV", "ROUTES"]
 
@@ -26,6 +27,7 @@ _MOST_READ: Final = 1 << 20
 _MOST: Final = 24 << 20  # octets of one message's files
 _LINES: Final = re.compile(r"\r\n|\r|\n")
 _SPECIAL: Final = re.compile(r'["\\()<>@,;:\[\]]')
+_NUMBER: Final = re.compile(r"[0-9]{1,18}")
 _WAYS: Final = ("reply", "all", "forward")
 
 
@@ -38,6 +40,8 @@ async def _show(page: PageRequest) -> Shown:
         values["from"] = f"postmaster@{page.runner.config.postmaster.domain}"
     if way == "forward":
         values["carry"] = page.query[way]
+        if page.query.get("plain") != "1" and await _has_html(page, _numbered(values["carry"])):
+            values |= {"forward": page.query[way], "text": ""}
     raw = page.query.get("raw") == "1"
     return Shown("compose_form.html", values, {**await _context(page, values), "raw": raw, "error": ("", "")})
 
@@ -45,15 +49,18 @@ async def _show(page: PageRequest) -> Shown:
 async def _context(page: PageRequest, values: dict[str, str]) -> dict[str, Any]:
     """The values of the form, and the names of the files that a forwarded message carries."""
     carried = []
-    if values.get("carry"):
-        read = await page.run("inbox read", number=_carry(values))
+    if values.get("carry") or values.get("forward"):
+        read = await page.run("inbox read", number=_numbered(values.get("forward") or values["carry"]))
         carried = [each.name for each in read.parts if each.kind == "attachment"]
     return {"values": values, "carried": carried}
 
 
-def _carry(values: dict[str, str]) -> int:
-    """The number of the message whose files go with this one."""
-    text = values["carry"]
+async def _has_html(page: PageRequest, number: int) -> bool:
+    return bool((await page.run("inbox read", number=number)).html)
+
+
+def _numbered(text: str) -> int:
+    """The number of the message that is forwarded, as a form has it.  Raises ``RequestRefused`` (400)."""
     if not (text.isascii() and text.isdigit() and len(text) < 19):
         raise RequestRefused(f'"{text[:40]}" is no number of a message', 400)
     return int(text)
@@ -111,44 +118,46 @@ async def _send(page: PageRequest) -> Done | Shown:
 
     form = await page.form()
     raw = _field(form, "raw") == "1"
-    names = ("from", "to", "cc", "subject", "text", "html", "source", "in_reply_to", "references", "carry")
+    names = ("from", "to", "cc", "subject", "text", "html", "source", "in_reply_to", "references", "carry", "forward")
     values = {name: _field(form, name) for name in names}
     try:
-        carried = await _carried(page, values) if values["carry"] and not raw else ()
-        sender, recipients, octets = await _message(form, values, carried, raw=raw)
+        original = await _original(page, values) if not raw else None
+        sender, recipients, octets = await _message(form, values, original, raw=raw)
         content = base64.b64encode(octets).decode()
         sent = await page.run("inbox send", sender=sender, to=", ".join(recipients), content=content)
     except PosthouseError as error:
         if page.wants_json:
             raise
-        values |= {"carry": values["carry"] if values["carry"].isdigit() and len(values["carry"]) < 19 else ""}
+        values |= {name: values[name] if _NUMBER.fullmatch(values[name]) else "" for name in ("carry", "forward")}
         context = {**await _context(page, values), "raw": raw, "error": problem_sentence(str(error), page.language)}
         return Shown("compose_form.html", values, context, status=400)
     key = "compose.refused" if sent.refused else "compose.sent"
     return Done("/inbox", page.text(key, id=sent.queue_id), sent)
 
 
-async def _carried(page: PageRequest, values: dict[str, str]) -> Sequence[Attachment]:
-    """The files of the message that is forwarded."""
-    from posthouse.message.authoring import forward
+async def _original(page: PageRequest, values: dict[str, str]) -> ReadMessage | None:
+    """The message that is forwarded, as HTML (``forward``) or with its files only (``carry``); None without one."""
     from posthouse.message.reading import read_octets
 
-    octets = await octets_of(page, _carry(values))
+    given = values["forward"] or values["carry"]
+    if not given:
+        return None
+    octets = await octets_of(page, _numbered(given))
     if len(octets) > _MOST * 3 // 2:  # in base64
         raise RequestRefused(f"the files have more than {_MOST >> 20} MiB together", 413)
-    return await asyncio.to_thread(lambda: forward(read_octets(octets), values["from"], ()).attachments)
+    return await asyncio.to_thread(read_octets, octets)
 
 
 async def _message(
-    form: FormData, values: dict[str, str], carried: Sequence[Attachment], *, raw: bool
+    form: FormData, values: dict[str, str], original: ReadMessage | None, *, raw: bool
 ) -> tuple[str, list[str], bytes]:
     """Sender, recipients and octets of what was written."""
-    from posthouse.message import Attachment, Message
+    from posthouse.message import Attachment
 
     if raw:
         recipients = [each.strip() for each in values["to"].split(",") if each.strip()]
         return values["from"].strip(), recipients, _LINES.sub("\r\n", values["source"]).encode()
-    files, size = list(carried), 0
+    files, size = [], 0
     for each in form.getlist("file"):
         if isinstance(each, UploadFile) and each.filename:
             content = await each.read()
@@ -156,19 +165,32 @@ async def _message(
             if size > _MOST:
                 raise RequestRefused(f"the files have more than {_MOST >> 20} MiB together", 413)
             files.append(Attachment(content, name=each.filename))
-    message = Message(
-        values["from"],
-        values["to"] or (),
-        cc=values["cc"] or (),
-        subject=values["subject"],
-        text=_LINES.sub("\n", values["text"]),
-        html=values["html"] or None,
-        attachments=files,
-        in_reply_to=values["in_reply_to"].split(),
-        references=values["references"].split(),
-    )
+    return await asyncio.to_thread(_formed, values, original, files)
+
+
+def _formed(
+    values: dict[str, str], original: ReadMessage | None, files: list[Attachment]
+) -> tuple[str, list[str], bytes]:
+    """Sender, recipients and octets of a message of the form, with the original that it forwards."""
+    from posthouse.message import Message
+    from posthouse.message.authoring import forward
+
+    sender, to, html = values["from"], values["to"] or (), values["html"] or None
+    text = _LINES.sub("\n", values["text"])
+    carried = forward(original, sender, ()).attachments if original is not None and values["carry"] else ()
+    written: MessageOptions = {
+        "cc": values["cc"] or (),
+        "subject": values["subject"],
+        "attachments": [*carried, *files],
+        "in_reply_to": values["in_reply_to"].split(),
+        "references": values["references"].split(),
+    }
+    if original is not None and values["forward"]:
+        message = forward(original, sender, to, text=text, html=html, **written)
+    else:
+        message = Message(sender, to, text=text, html=html, **written)
     envelope = message.envelope
-    octets = await asyncio.to_thread(message.as_bytes)
+    octets = message.as_bytes()
     return str(envelope.sender or ""), [str(each.address) for each in envelope.recipients], octets
 
 

@@ -1,7 +1,7 @@
 """The queue: destinations by age, the messages that a filter selects, and what can be done with them.
 
-An action is first counted and shown, and done when it is confirmed.  Holding, releasing and giving up can be undone for
-10 minutes: mail that is given up is held until then.
+An action is first counted and shown, and done when it is confirmed.  It can be undone for 10 minutes: mail that is
+given up is held until then, and mail that is tried or rerouted waits as before unless its attempt has begun.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ _PAGE: Final = 100  # messages
 _ROWS: Final = 25  # destinations in the heat map
 _EXPLAINED: Final = 8  # destinations that are explained
 _ACTS: Final = ("hold", "release", "retry", "reroute", "drop")
-_UNDONE: Final = ("hold", "release", "drop")
 _UNDO_FOR: Final = "10m"
 _MOST_IDS: Final = 500
 
@@ -180,7 +179,7 @@ async def _act(page: PageRequest) -> Done | Shown:
         more["via"] = str(form.get("via", ""))
     if not form.get("confirm"):
         return await _confirm(page, act, filters, text, more)
-    if act in _UNDONE and not form.get("final"):
+    if not form.get("final"):
         given = {"ids": ",".join(ids)} if filters != [text] else {"filter": text}
         whole: QueueChange = await page.run(f"queue {act}", **given, **more, undo_for=_UNDO_FOR)
     else:
@@ -216,7 +215,7 @@ async def _confirm(page: PageRequest, act: str, filters: list[str], text: str, m
             "text": text,
             "named": sorted(destinations.items(), key=lambda each: -each[1])[:20],
             "more": more,
-            "can_undo": act in _UNDONE and whole.recipients <= MOST_RECIPIENTS,
+            "can_undo": whole.recipients <= MOST_RECIPIENTS,
         },
         title=page.text(f"queue.act.{act}"),
     )

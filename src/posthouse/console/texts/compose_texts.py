@@ -26,6 +26,12 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "compose.html": ("HTML", "HTML"),
         "compose.files": ("Files", "附件"),
         "compose.carry": ("With the files of the original:", "附上原邮件的附件："),
+        "compose.original": ("The forwarded message", "转发的邮件"),
+        "compose.forwarded": (
+            "It follows your text with its header, its HTML as it was written, and its pictures.",
+            "以下邮件附在正文之后，包括邮件头、原来的 HTML 和图片。",
+        ),
+        "compose.plain": ("Forward it as plain text", "改为按纯文本转发"),
         "compose.source": ("The message as it is sent", "要发送的邮件原文"),
         "compose.send": ("Send", "发送"),
         "compose.sent": ("Queued as {id}", "已放入队列：{id}"),

@@ -142,8 +142,20 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "已扣留 {number} 位收件人的邮件，10 分钟内不撤销即放弃投递。",
         ),
         "queue.can_undo": (
+            "It can be undone for 10 minutes.",
+            "10 分钟内可以撤销。",
+        ),
+        "queue.can_undo.drop": (
             "It can be undone for 10 minutes. Mail to give up is held until then.",
             "10 分钟内可以撤销；放弃投递的邮件在此之前处于扣留状态。",
+        ),
+        "queue.can_undo.retry": (
+            "It can be undone for 10 minutes, for mail whose attempt has not begun.",
+            "10 分钟内，尚未开始投递的邮件可以撤销。",
+        ),
+        "queue.can_undo.reroute": (
+            "It can be undone for 10 minutes, for mail whose attempt has not begun.",
+            "10 分钟内，尚未开始投递的邮件可以撤销。",
         ),
         "queue.cannot_undo": (
             "These are too many to undo. Narrow the filter if you may want to.",
@@ -157,6 +169,18 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "queue.undoable.drop": (
             "{who} gives up {number} recipients; they are held meanwhile:",
             "{who} 要放弃投递 {number} 位收件人的邮件，目前先扣留：",
+        ),
+        "queue.undoable.retry": (
+            "{who} has {number} recipients tried now:",
+            "{who} 要求立即重试 {number} 位收件人的邮件：",
+        ),
+        "queue.undoable.reroute": (
+            "{who} has rerouted {number} recipients:",
+            "{who} 为 {number} 位收件人的邮件改设了路由：",
+        ),
+        "queue.undone.restore": (
+            "Undone for {number} recipients, which wait as before. Attempts that had begun stay.",
+            "已撤销：{number} 位收件人的邮件恢复原来的路由和重试时间；已经开始的投递无法撤销。",
         ),
         "queue.undone.release": (
             "Undone: {number} recipients are released and tried now.",

@@ -19,6 +19,7 @@ from posthouse.message.mailboxes import Mailbox, with_a_labels
 from posthouse.message.message import Message
 from posthouse.message.reading.address_lists import ReadMailbox
 from posthouse.message.reading.read_message import ReadAttachment, ReadMessage, read_octets
+from posthouse.message.reading.readable_text import attributes_of
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -35,6 +36,7 @@ _FWD = re.compile(r"(?i)^(?:\s*(?:fwd|fw|wg|tr|vb|转发|轉寄|轉發)(?:\[\d{1
 # Each is searched for once from a place on, so that many of them take no long time.
 _HEAD, _END_OF_HEAD = re.compile(r"(?i)<head\b"), re.compile(r"(?i)</head\s{0,20}>")
 _BODY, _END_OF_BODY = re.compile(r"(?i)<body\b[^<>]{0,4096}+>"), re.compile(r"(?i)</body\s{0,20}>")
+_STYLE, _END_OF_STYLE = re.compile(r"(?i)<style\b"), re.compile(r"(?i)</style\s{0,20}>")
 _DOCUMENT = re.compile(r"(?i)<!doctype\b[^<>]{0,1000}+>|</?(?:html|body)\b[^<>]{0,4096}+>")
 
 
@@ -131,7 +133,7 @@ def forward(
     if html is not None or source.html is not None:
         if html is None:
             html = "".join(f"<p>{_html.escape(each)}</p>" for each in text.splitlines())
-        html += f"<p>{'<br>'.join(map(_html.escape, head))}</p>{_html_of(source)}"
+        html += f"<p>{'<br>'.join(map(_html.escape, head))}</p>{_html_of(source, dressed=True)}"
         shown = _shown(source, html)
         given["inline"] = shown
         given["check_inline"] = False
@@ -233,18 +235,41 @@ def _quoted(text: str, line: str, original: str) -> str:
     return f"{text}\n\n" * bool(text) + f"{line}\n{quoted}\n"
 
 
-def _html_of(source: ReadMessage) -> str:
-    """The HTML of the original without what belongs to a whole document, or its text as HTML."""
+def _html_of(source: ReadMessage, *, dressed: bool = False) -> str:
+    """The HTML of the original without what belongs to a whole document, or its text as HTML.
+
+    ``dressed`` keeps its looks: the style sheets of its head stay, in front, and what the tag of its body says of them
+    is said by a ``div``.
+    """
     if source.html is None:
         return "<br>\n".join(map(_html.escape, source.text.splitlines()))
     html = source.html
+    styles = ""
     body = _BODY.search(html)
     if body is not None:
         end = _END_OF_BODY.search(html, body.end())
+        styles = _styles(html, 0, body.start())
         html = html[body.end() : end.start() if end is not None else len(html)]
+        named = attributes_of(body[0])
+        ground = f"background-color:{named['bgcolor']};" if named.get("bgcolor") else ""
+        if dressed and (looks := ground + named.get("style", "")):
+            html = f'<div style="{_html.escape(looks)}">{_DOCUMENT.sub("", html)}</div>'
     elif (head := _HEAD.search(html)) is not None and (end := _END_OF_HEAD.search(html, head.end())) is not None:
+        styles = _styles(html, head.end(), end.start())
         html = html[: head.start()] + html[end.end() :]
-    return _DOCUMENT.sub("", html)
+    return styles * dressed + _DOCUMENT.sub("", html)
+
+
+def _styles(html: str, start: int, end: int) -> str:
+    """The style sheets in a stretch of HTML."""
+    found = []
+    while (sheet := _STYLE.search(html, start, end)) is not None:
+        closing = _END_OF_STYLE.search(html, sheet.end(), end)
+        if closing is None:
+            break
+        start = closing.end()
+        found.append(html[sheet.start() : start])
+    return "".join(found)
 
 
 def _forwarded_head(source: ReadMessage) -> list[str]:

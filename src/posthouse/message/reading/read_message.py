@@ -18,9 +18,10 @@ from posthouse.message.reading.date_values import read_date
 from posthouse.message.reading.defects import Defect
 from posthouse.message.reading.encoded_text import text_of_octets
 from posthouse.message.reading.field_section import Buffer
+from posthouse.message.reading.one_time_codes import codes_in
 from posthouse.message.reading.part_tree import PartNode
 from posthouse.message.reading.read_part import HeaderField, PartSource, ReadPart
-from posthouse.message.reading.readable_text import codes_in, links_in_html, links_in_text, text_of_html
+from posthouse.message.reading.readable_text import links_in_html, links_in_text, text_of_html
 from posthouse.message.reading.text_bodies import Bodies, find_bodies
 
 __all__ = ["ReadAttachment", "ReadMessage", "read_octets"]
@@ -102,8 +103,8 @@ def _save(directory: str | os.PathLike[str], name: str, content: bytes) -> str:
 class ReadMessage:
     """One message; ``posthouse.read`` makes it."""
 
-    def __init__(self, buffer: Buffer, start: int = 0) -> None:
-        self._source = PartSource(buffer, start)
+    def __init__(self, buffer: Buffer, start: int = 0, longest_text: int | None = None) -> None:
+        self._source = PartSource(buffer, start, longest_text)
         #: The first line of an mbox message ("From …"), b"" without one; it is no part of the message.
         self.mbox_line = bytes(buffer[:start])
         self._tree = self._source.tree
@@ -329,9 +330,13 @@ def _numbered(root: PartNode) -> Iterator[tuple[int, str]]:
         waiting += [(each, f"{dot}{n}") for n, each in enumerate(node.parts, 1)]
 
 
-def read_octets(buffer: Buffer) -> ReadMessage:
-    """Read a message from its octets; a first line of mbox is left out."""
+def read_octets(buffer: Buffer, *, longest_text: int | None = None) -> ReadMessage:
+    """Read a message from its octets; a first line of mbox is left out.
+
+    With ``longest_text``, only so many octets of each part are made into text and HTML: the text of a large part takes
+    several times its size of memory.
+    """
     start = 0
     if buffer[:5] == b"From ":
         start = buffer.find(b"\n") + 1
-    return ReadMessage(buffer, start)
+    return ReadMessage(buffer, start, longest_text)

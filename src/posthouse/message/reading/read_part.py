@@ -47,10 +47,14 @@ class HeaderField:
 
 
 class PartSource:
-    """The octets of a message, its tree of parts, and the decoded contents that are kept."""
+    """The octets of a message, its tree of parts, and the decoded contents that are kept.
 
-    def __init__(self, buffer: Buffer, start: int) -> None:
+    ``longest_text`` is how many octets of a text part, as it was delivered, are made into text: those of whole lines.
+    """
+
+    def __init__(self, buffer: Buffer, start: int, longest_text: int | None = None) -> None:
         self.buffer = buffer
+        self._longest_text = longest_text
         self.defects = Defects()
         self.tree = read_tree(buffer, start, len(buffer), self.defects)
         self._contents: dict[int, bytes] = {}
@@ -101,10 +105,19 @@ class PartSource:
             self._contents[node.start] = content
         return content
 
+    def _content_for_text(self, node: PartNode) -> bytes:
+        """The body of a part as far as it is made into text, with its transfer encoding undone."""
+        longest = self._longest_text
+        if longest is None or node.multipart or node.end - node.start <= longest:
+            return self.content_of(node)
+        beginning = self.octets(node.start, node.start + longest)
+        whole_lines = beginning.rfind(b"\n") + 1
+        return decode_body(beginning[:whole_lines] if whole_lines else beginning, node.encoding)[0]
+
     def text_of(self, node: PartNode, content: bytes | None = None) -> str:
         """The text of a part, or of ``content`` in its charset, with LF line ends."""
         label = node.content_type.text("charset").text
-        found = decode(self.content_of(node) if content is None else content, label, self.hints)
+        found = decode(self._content_for_text(node) if content is None else content, label, self.hints)
         if found.guessed and (label or found.charset != "utf-8"):
             self.defects.add(
                 "guessed-charset",
@@ -122,7 +135,7 @@ class PartSource:
 
     def uuencoded(self, node: PartNode) -> tuple[list[UuencodedFile], str | None]:
         """The files in a text part, and the text without them, None if it has none."""
-        content = self.content_of(node)
+        content = self._content_for_text(node)
         if b"begin" not in content:
             return [], None
         files, rest = uuencoded_files(content)

@@ -1,4 +1,4 @@
-"""Text that people read: HTML as plain text, links, and one-time codes.
+"""Text that people read: HTML as plain text, and links.
 
 HTML is cut into tags and text by searches that never go back, so that time is linear in its length whatever is left
 open.  The result is for reading and testing; it is not HTML that was made safe.
@@ -13,7 +13,6 @@ from typing import Final
 
 __all__ = [
     "attributes_of",
-    "codes_in",
     "links_in_html",
     "links_in_text",
     "pictures_in_html",
@@ -40,17 +39,6 @@ _ATTRIBUTE: Final = re.compile(
 )
 _URL: Final = re.compile(r"""(?i)\b(?:https?://|www\.)[^\s<>"'\u3000-\u303f\uff00-\uffef]{1,2000}""")
 _NOT_AT_THE_END: Final = ".,;:!?'\"*_"
-#: What stands near a one-time code.
-_NEAR: Final = re.compile(
-    r"(?i)\b(?:code|passcode|pin|otp|one[- ]time|verification|verify|security|confirmation|token|login|sign[- ]in)\b"
-    "|验证码|校验码|动态码|动态密码|验证代码|确认码|驗證碼|認證碼|認証コード|確認コード|인증번호|код|c[oó]digo"
-)
-_CODE: Final = re.compile(
-    r"(?<![\w.,/@#-])(?:[A-Z]{1,3}-)?(?:(\d{3})[ \u00a0-](\d{3})|(\d{4,8})"
-    r"|([A-Z0-9]{3,4}-[A-Z0-9]{3,4}|(?=[A-Z]*\d)(?=\d*[A-Z])[A-Z0-9]{5,8}))"
-    r"(?![\w@/-]|[.,]\d)"
-)
-_NEARBY: Final = 120  # characters between a code and the word that announces it
 
 
 def pieces_of_html(source: str) -> Iterator[tuple[str, str, str]]:
@@ -185,27 +173,3 @@ def links_in_text(text: str) -> list[str]:
         elif url.lower().startswith("www.") and "." in url[4:]:
             found[f"http://{url}"] = None
     return list(found)
-
-
-def codes_in(text: str) -> list[str]:
-    """One-time codes in a text, without the blanks and hyphens that group digits; the likeliest first.
-
-    A code is a word of four to eight digits or capital letters that stands near a word such as *code* or *验证码*;
-    without such a word there is none.
-    """
-    announced = [match.span() for match in _NEAR.finditer(text)]
-    found: list[tuple[int, int, str]] = []
-    nth = 0
-    for match in _CODE.finditer(text):
-        while nth + 1 < len(announced) and announced[nth + 1][0] <= match.start():
-            nth += 1
-        distances = [
-            match.start() - end if end <= match.start() else (start - match.end()) * 2
-            for start, end in announced[nth : nth + 2]
-            if end <= match.start() or start >= match.end()
-        ]
-        near = min(distances, default=_NEARBY + 1)
-        if near <= _NEARBY:
-            code = match[1] + match[2] if match[1] else match[3] or match[4]
-            found.append((near, match.start(), code))
-    return list(dict.fromkeys(code for _, _, code in sorted(found)))

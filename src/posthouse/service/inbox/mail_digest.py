@@ -24,6 +24,7 @@ _LONGEST_FIELD: Final = 500  # characters that a list shows
 _PREVIEW: Final = 200
 _BODY: Final = 65_536  # characters of text that are searched
 _HTML: Final = 65_536
+_READ: Final = 1 << 20  # octets of a part that are made into text
 _HEAD: Final = 32_768
 _PEOPLE: Final = 16_384
 _MAILBOXES: Final = 200  # of one field
@@ -43,7 +44,7 @@ def digest_of(rules: Sequence[InboxRule] = ()) -> Digest:
 
 
 def _digest(place: InboxMessage, octets: bytes, events: Sequence[Event], rules: Sequence[InboxRule]) -> MailDigest:
-    message = read_octets(octets)
+    message = read_octets(octets, longest_text=_READ)
     accepted = next((each for each in events if isinstance(each, Accepted)), None)
     envelope = (place.inbox,) if accepted is None else accepted.recipients[:_MAILBOXES]
     author = message.sender

@@ -3,7 +3,8 @@
 Each action is a file of its own in ``data_dir/undo``, written and synced before the queue is changed, so that a restart
 keeps it.  What is held is released again, and the other way round.  Mail that is given up is only held at first: it is
 given up when the time for undoing is over, by the daemon, with the reports that were asked for.  A recipient that
-somebody has released meanwhile is left alone then.
+somebody has released meanwhile is left alone then.  What is retried or rerouted gets its former due time and route
+back, unless its attempt has begun.
 
 A crash leaves one of these states: a file and nothing changed (the end changes nothing but what is held); a file and
 all changed; no file after the end.  A file whose end was carried out and that was not removed is carried out again, and
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 #: The most actions that can be undone at one time, the most recipients of one, and the longest time, in seconds.
+#: Beyond that, the oldest retry or reroute is forgotten; mail that is to be given up is not.
 MOST_UNDOABLE: Final = 50
 MOST_RECIPIENTS: Final = 50_000
 LONGEST_UNDO: Final = 86_400.0
@@ -51,8 +53,9 @@ _EARLY: Final = 0.1
 
 
 class UndoEntry(Struct, frozen=True, kw_only=True):
-    """An action on the queue that can be undone ``until`` a time: ``act`` is hold, release or drop, and ``recipients``
-    is how many it is for.  Until then, what is dropped is held; ``report`` says whether its senders are told then."""
+    """An action on the queue that can be undone ``until`` a time: ``act`` is hold, release, retry, reroute or drop,
+    and ``recipients`` is how many it is for.  Until then, what is dropped is held; ``report`` says whether its senders
+    are told then."""
 
     number: int
     act: str
@@ -72,6 +75,10 @@ class UndoableAction(UndoEntry, frozen=True, kw_only=True):
     before: list[tuple[str, int]] = []
     #: The destinations of all of them.
     destinations: list[str] = []
+    #: For a retry or a reroute: due time, route and attempts of each of ``changed`` before.
+    former: list[tuple[float, str, int]] = []
+    #: The new route, of a reroute.
+    target: str = ""
 
     @property
     def places(self) -> list[tuple[str, int]]:
@@ -113,6 +120,8 @@ def keep_undoable(data_dir: str, action: UndoableAction) -> UndoableAction:
         leave_to_owner(folder)
         names = _names(data_dir)
         if len(names) >= MOST_UNDOABLE:
+            names = _without_oldest_attempt(data_dir, names)
+        if len(names) >= MOST_UNDOABLE:
             raise SettingError(
                 f"{MOST_UNDOABLE} actions can be undone already", remedy="wait until one has ended, or act without undo"
             )
@@ -136,6 +145,16 @@ def forget_undoable(data_dir: str, number: int) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(os.path.join(data_dir, _FOLDER, _name(number)))
         _sync(os.path.join(data_dir, _FOLDER))
+
+
+def _without_oldest_attempt(data_dir: str, names: list[str]) -> list[str]:
+    """The files without the oldest one of a retry or a reroute, of which the most is tried soon; it is removed."""
+    for name in names:
+        entry = _read(data_dir, name, UndoEntry)
+        if entry is not None and entry.act in ("retry", "reroute"):
+            forget_undoable(data_dir, entry.number)
+            return [each for each in names if each != name]
+    return names
 
 
 def _name(number: int) -> str:

@@ -68,7 +68,11 @@ class _RecipientHistory:
 
     def changed(self, event: QueueEvent) -> None:
         """Apply any other event."""
-        if event.kind not in _CHANGES or self.state not in _UNSETTLED:
+        if self.state not in _UNSETTLED:
+            return
+        if event.kind == "restored":
+            self.route, self.due, self.why = event.text, None, ""
+        if event.kind not in _CHANGES:
             return
         state, verb = _CHANGES[event.kind]
         self.state = state or self.state

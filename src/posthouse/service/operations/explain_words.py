@@ -74,6 +74,10 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "retried": ("{who} asked for an attempt now for {recipients}", "{who} 要求立即重试 {recipients}"),
         "dropped": ("{recipients} dropped by {who}", "{who} 丢弃了 {recipients}"),
         "rerouted": ("{recipients} rerouted by {who}: {text}", "{who} 为 {recipients} 改设路由：{text}"),
+        "restored": (
+            "{who} undid this for {recipients}, which had not been tried yet",
+            "{who} 撤销了对 {recipients} 的操作，当时尚未尝试投递",
+        ),
         "warned": (
             "the sender was told that delivery is delayed for {recipients}",
             "已告知发件人：发给 {recipients} 的邮件有延迟",

@@ -197,14 +197,16 @@ async def _act(
             raise SettingError("ids stand in place of a filter, with a time for undoing", remedy="write undo_for too")
         choices = [_narrowed(act, parse_filter(f"id:{each}")) for each in chosen]
         words = " ".join(f"id:{each}" for each in chosen[:_NAMED])
-        return await act_undoably(context, act, words, choices, undo_seconds(undo_for), report=report)
+        return await act_undoably(context, act, words, choices, undo_seconds(undo_for), report=report, target=target)
     conditions = parse_filter(filter)
     if not filter.strip():
         remedy = "write a filter, such as domain:example.org; all means every message"
         raise SettingError(f"no filter says what to {act}", remedy=remedy)
     conditions = _narrowed(act, conditions)
     if undo_for:
-        return await act_undoably(context, act, filter, [conditions], undo_seconds(undo_for), report=report)
+        return await act_undoably(
+            context, act, filter, [conditions], undo_seconds(undo_for), report=report, target=target
+        )
     now = context.clock.time()
     moving = act in (QueueAction.RETRY, QueueAction.RELEASE, QueueAction.REROUTE)
     destinations: list[str] = []
@@ -240,8 +242,8 @@ async def _release(context: Context, filter: str = "", undo_for: str = "", ids: 
     return await _act(context, QueueAction.RELEASE, filter, undo_for=undo_for, ids=ids)
 
 
-async def _retry(context: Context, filter: str) -> QueueChange:  # noqa: A002
-    return await _act(context, QueueAction.RETRY, filter)
+async def _retry(context: Context, filter: str = "", undo_for: str = "", ids: str = "") -> QueueChange:  # noqa: A002
+    return await _act(context, QueueAction.RETRY, filter, undo_for=undo_for, ids=ids)
 
 
 async def _drop(
@@ -254,16 +256,21 @@ async def _drop(
     return await _act(context, QueueAction.DROP, filter, report=report, undo_for=undo_for, ids=ids)
 
 
-async def _reroute(context: Context, filter: str, via: str = "") -> QueueChange:  # noqa: A002
+async def _reroute(
+    context: Context,
+    filter: str = "",  # noqa: A002
+    via: str = "",
+    undo_for: str = "",
+    ids: str = "",
+) -> QueueChange:
     if via:
         try:
             via = str(VIA.read(via))
         except InvalidValue as wrong:
             raise SettingError(wrong.cause, where="via", remedy=wrong.remedy) from wrong
-    return await _act(context, QueueAction.REROUTE, filter, target=via)
+    return await _act(context, QueueAction.REROUTE, filter, target=via, undo_for=undo_for, ids=ids)
 
 
-_FILTER = Parameter("filter", "Which recipients, in the filter language.")
 _ANY = Parameter("filter", "Which recipients, in the filter language; all, if empty.", str, "")
 _UNDO_FOR = Parameter(
     "undo_for",
@@ -322,7 +329,7 @@ QUEUE_OPERATIONS: Final = (
     ),
     Operation("queue hold", "Hold waiting mail: no attempts are made.", _hold, QueueChange, _UNDOABLE, live=True),
     Operation("queue release", "Release held mail, and try it now.", _release, QueueChange, _UNDOABLE, live=True),
-    Operation("queue retry", "Try waiting mail now.", _retry, QueueChange, (_FILTER,), live=True),
+    Operation("queue retry", "Try waiting mail now.", _retry, QueueChange, _UNDOABLE, live=True),
     Operation(
         "queue drop",
         "Give mail up, permanently.",
@@ -337,7 +344,7 @@ QUEUE_OPERATIONS: Final = (
         _reroute,
         QueueChange,
         (
-            _FILTER,
+            *_UNDOABLE,
             Parameter("via", "As in a [[route]]; empty, the configuration decides again.", str, ""),
         ),
         live=True,

@@ -32,6 +32,7 @@ from posthouse.spool.model import (
     ChangedRecipient,
     DueDestination,
     DuePage,
+    FormerPlace,
     Lease,
     QueueAction,
     RecipientState,
@@ -52,6 +53,7 @@ from posthouse.spool.sqlite.indexing.mailbox_index import SqliteMailIndex
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.liveness import FlockLiveness
 from posthouse.spool.sqlite.ownership import adopt
+from posthouse.spool.sqlite.put_back import PutBack, put_back
 from posthouse.spool.sqlite.queries.reader import Reader, SqliteQueries
 from posthouse.spool.sqlite.recovery import (
     check_database,
@@ -440,13 +442,10 @@ class SqliteSpool:
             return await self._reader.content_in_file(number, message.size)
         except StorageCorrupt as error:
             if self._owner is not None:
-                self._set_aside(number, str(error))
+                leases, reason = self._leases, str(error)
+                marked = self._call(lambda connection: leases.mark_corrupt(connection, number, reason))
+                marked.add_done_callback(lambda done: done.cancelled() or done.exception())
             raise
-
-    def _set_aside(self, number: int, reason: str) -> None:
-        leases = self._leases
-        marked = self._call(lambda connection: leases.mark_corrupt(connection, number, reason))
-        marked.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     # -- what operators do -----------------------------------------------------------------------------------------
 
@@ -493,6 +492,26 @@ class SqliteSpool:
             if len(chosen) < _PAGE:
                 return count
             after = page[-1]
+
+    async def put_back(
+        self,
+        act: QueueAction,
+        recipients: Sequence[FormerPlace],
+        conditions: Sequence[Condition],
+        *,
+        since: float,
+        now: float,
+        who: str = "",
+        target: str = "",
+    ) -> int:
+        self._must_write()
+        request = PutBack(act, since, target, now, who, text_of_conditions(conditions))
+        count, audit = 0, None
+        for start in range(0, max(1, len(recipients)), _BATCH):
+            some = recipients[start : start + _BATCH]
+            changed, audit = await self._call(partial(put_back, request, some, audit, self._leases))
+            count += changed
+        return count
 
     async def tidy(self) -> None:
         """Remove, now, the histories that need not be kept longer; the writer does so when it is idle."""

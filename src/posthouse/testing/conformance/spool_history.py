@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from posthouse.core import Address, AttemptTrace, ConnectionTrace, Envelope, LocalError, Reply, Result
 from posthouse.spool.filters import Condition
 from posthouse.spool.history import Accepted, AttemptEvent, MessageSummary, Origin, QueueEvent
 from posthouse.spool.interface import QueueAction, QueuedRecipient, RecipientState, Report, StoredMessage
+from posthouse.spool.model import FormerPlace
 from posthouse.testing.conformance.spool_support import NOW, Check, Make, next_due, recipients, settle_all, store
 
 __all__ = ["HISTORY_CHECKS"]
@@ -261,10 +263,50 @@ async def operators_act_on_named_recipients(make: Make) -> None:
     await spool.close()
 
 
+async def a_retry_and_a_reroute_are_put_back(make: Make) -> None:
+    """A recipient gets its former due time and route back, unless it was leased, attempted or changed since."""
+    spool = await make()
+    waits = await store(spool, "b@x.test", due=NOW + 500)
+    held = await store(spool, "c@y.test", due=NOW + 600)
+    leased = await store(spool, "d@z.test", due=NOW + 700)
+    tried = await store(spool, "e@v.test", due=NOW + 800)
+    again = await store(spool, "f@u.test", due=NOW + 900)
+    await spool.act(QueueAction.REROUTE, [Condition("domain", "=", "y.test")], now=NOW + 1, target="smtp://old:1")
+    await spool.act(QueueAction.HOLD, [Condition("domain", "=", "y.test")], now=NOW + 1)
+    former = [FormerPlace(row.id, row.key, row.due, row.route, row.attempts) for row in await spool.queries.select()]
+    ids = [each.message.id for each in (waits, held, leased, tried, again)]
+    named = [(each, 0) for each in ids]
+    assert await spool.act(QueueAction.REROUTE, [], now=NOW + 2, target="smtp://new:1", among=named) == 5
+    (lease,) = await spool.lease("w", NOW + 2, NOW + 60, wanted=["v.test"], limit=10)
+    await spool.record(lease, settle_all(lease, RecipientState.WAITING, NOW + 2))  # the time is the same by chance
+    (lease,) = await spool.lease("w", NOW + 2, NOW + 60, wanted=["z.test"], limit=10)
+    assert await spool.act(QueueAction.RETRY, [Condition("domain", "=", "u.test")], now=NOW + 3) == 1
+    why = [Condition("domain", "=", "*.test")]
+    put_back = partial(spool.put_back, since=NOW + 2, now=NOW + 4, who="ann")
+    assert await put_back(QueueAction.RETRY, former, why) == 0  # another action
+    assert await put_back(QueueAction.REROUTE, former, why, target="smtp://new:1") == 2
+    rows = {row.address: row for row in await spool.queries.select()}
+    assert [(rows[each].due, rows[each].route, rows[each].state) for each in ("b@x.test", "c@y.test")] == [
+        (NOW + 500, "", "waiting"),
+        (former[1].due, "smtp://old:1", "held"),
+    ]
+    assert {rows[each].route for each in ("d@z.test", "e@v.test", "f@u.test")} == {"smtp://new:1"}
+    ready = dict((await spool.due(NOW + 9)).destinations)
+    assert (ready["u.test"], ready["v.test"], ready["x.test"]) == (NOW + 3, NOW + 2, NOW + 500)
+    event = (await spool.queries.history(held.message.id))[-1]
+    assert event == QueueEvent(NOW + 4, "restored", (0,), "ann", "smtp://old:1")
+    line, other, *_ = await spool.queries.audit()
+    assert (line.act, line.who, line.filter, line.changed) == ("undo reroute", "ann", "domain:*.test", 2)
+    assert (other.act, other.changed) == ("undo retry", 0)
+    assert await put_back(QueueAction.REROUTE, former, why, target="smtp://new:1") == 0
+    await spool.close()
+
+
 HISTORY_CHECKS: tuple[Check, ...] = (
     the_history_is_kept,
     the_history_has_deferrals_and_reports,
     questions_are_answered,
     operators_act,
     operators_act_on_named_recipients,
+    a_retry_and_a_reroute_are_put_back,
 )

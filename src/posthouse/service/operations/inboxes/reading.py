@@ -35,6 +35,7 @@ __all__ = ["READING_OPERATIONS", "content_of", "links_of", "missing", "octets_of
 _MOST_PARTS: Final = 1000  # of one message that are listed
 _MOST_TEXT: Final = 2 << 20  # characters of text, and of HTML
 _MOST_SEARCHED: Final = 1 << 19  # characters of HTML that are made into text, and of text in which links are looked for
+_MOST_READ: Final = 8 << 20  # octets of a part that are made into text
 _MOST_FIELDS: Final = 1000
 _LONGEST_FIELD: Final = 10_000
 _MOST_LINKS: Final = 1000
@@ -117,10 +118,10 @@ async def _read(context: Context, number: int) -> MailRead:
 
 def _made(entry: MailEntry, octets: bytes, events: Sequence[Event]) -> MailRead:
     from posthouse.message.message_view import links_within, text_within
+    from posthouse.message.reading.one_time_codes import codes_in
     from posthouse.message.reading.read_message import read_octets
-    from posthouse.message.reading.readable_text import codes_in
 
-    message = read_octets(octets)
+    message = read_octets(octets, longest_text=_MOST_READ)
     parts, more = _parts(message)
     html = message.html or ""
     text = text_within(message, _MOST_SEARCHED, plain=_MOST_TEXT)
@@ -242,17 +243,17 @@ def _links_and_pictures(octets: bytes) -> list[str]:
     from posthouse.message.reading.read_message import read_octets
     from posthouse.message.reading.readable_text import pictures_in_html
 
-    message = read_octets(octets)
+    message = read_octets(octets, longest_text=_MOST_READ)
     pictures = pictures_in_html((message.html or "")[:_MOST_SEARCHED])
     return list(dict.fromkeys([*links_within(message, _MOST_SEARCHED)[:_MOST_LINKS], *pictures]))[:_MOST_LINKS]
 
 
 def _links_and_codes(octets: bytes) -> tuple[list[str], list[str]]:
     from posthouse.message.message_view import links_within, text_within
+    from posthouse.message.reading.one_time_codes import codes_in
     from posthouse.message.reading.read_message import read_octets
-    from posthouse.message.reading.readable_text import codes_in
 
-    message = read_octets(octets)
+    message = read_octets(octets, longest_text=_MOST_READ)
     codes = codes_in(f"{message.subject}\n\n{text_within(message, _MOST_SEARCHED)}")
     return list(links_within(message, _MOST_SEARCHED)[:_MOST_LINKS]), codes[:20]
 

@@ -29,6 +29,7 @@ from posthouse.service.operations.filter_language import parse_filter
 from posthouse.service.operations.results import QueueChange
 from posthouse.spool.filters import Condition, RecipientRow
 from posthouse.spool.interface import QueueAction, Spool
+from posthouse.spool.model import FormerPlace
 
 if TYPE_CHECKING:
     from posthouse.spool.interface import Compose
@@ -42,7 +43,10 @@ _FIRST: Final = {
     QueueAction.HOLD: QueueAction.HOLD,
     QueueAction.RELEASE: QueueAction.RELEASE,
     QueueAction.DROP: QueueAction.HOLD,
+    QueueAction.RETRY: QueueAction.RETRY,
+    QueueAction.REROUTE: QueueAction.REROUTE,
 }
+_TRIED: Final = (QueueAction.RETRY, QueueAction.REROUTE)
 _BACK: Final = {
     QueueAction.HOLD: QueueAction.RELEASE,
     QueueAction.RELEASE: QueueAction.HOLD,
@@ -75,10 +79,11 @@ async def act_undoably(
     choices: Sequence[Sequence[Condition]],
     seconds: float,
     *,
-    report: bool,
+    report: bool = False,
+    target: str = "",
 ) -> QueueChange:
-    """Hold, release or drop what any of the choices selects, so that it can be undone for so many seconds; ``filter``
-    says it in words.
+    """Do to what any of the choices selects what an action does, so that it can be undone for so many seconds;
+    ``filter`` says it in words, ``target`` is the new route.
 
     Raises ``SettingError`` if there are more recipients, or more such actions, than can be kept.
     """
@@ -100,19 +105,21 @@ async def act_undoably(
             changed=[place for row in rows if (place := (row.id, row.key)) not in stays],
             before=before,
             destinations=sorted({row.destination for row in rows}),
+            former=[(row.due, row.route, row.attempts) for row in rows] if act in _TRIED else [],
+            target=target,
         )
         if rows:
             action = await asyncio.to_thread(keep_undoable, data_dir, action)
         words = parse_filter(filter)
-        count = await spool.act(_FIRST[act], words, now=now, who=context.who, among=action.changed)
-    if act is QueueAction.RELEASE and count:
+        count = await spool.act(_FIRST[act], words, now=now, who=context.who, target=target, among=action.changed)
+    if act in (QueueAction.RELEASE, *_TRIED) and count:
         _reopen(context, action)
     if context.undo is not None:
         context.undo.look()
     return QueueChange(
         act=act.value,
         filter=filter,
-        target="",
+        target=target,
         who=context.who,
         recipients=count + len(before),
         undo=action.number,
@@ -179,7 +186,10 @@ async def _undo(context: Context, number: int = 0) -> QueueChange:
         raise SettingError(which, remedy=named)
     # The file goes first: after a crash between the two, what was given up stays held, and nothing gives it up.
     await asyncio.to_thread(forget_undoable, data_dir, action.number)
-    back = _BACK[QueueAction(action.act)]
+    act = QueueAction(action.act)
+    if act in _TRIED:
+        return await _put_back(context, act, action, now)
+    back = _BACK[act]
     async with context.writable_spool() as spool:
         count = await spool.act(back, parse_filter(action.filter), now=now, who=context.who, among=action.changed)
     if back is QueueAction.RELEASE and count:
@@ -187,6 +197,20 @@ async def _undo(context: Context, number: int = 0) -> QueueChange:
     if context.undo is not None:
         context.undo.look()
     return QueueChange(act=back.value, filter=action.filter, target="", who=context.who, recipients=count)
+
+
+async def _put_back(context: Context, act: QueueAction, action: UndoableAction, now: float) -> QueueChange:
+    """Give recipients that were not tried yet their former due time and route."""
+    former = [
+        FormerPlace(queue_id, key, due, route, attempts)
+        for (queue_id, key), (due, route, attempts) in zip(action.changed, action.former, strict=True)
+    ]
+    words = parse_filter(action.filter)
+    async with context.writable_spool() as spool:
+        count = await spool.put_back(
+            act, former, words, since=action.at, now=now, who=context.who, target=action.target
+        )
+    return QueueChange(act="restore", filter=action.filter, target="", who=context.who, recipients=count)
 
 
 async def _undoable(context: Context) -> UndoReport:
