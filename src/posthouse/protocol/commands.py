@@ -244,16 +244,16 @@ def write_command(command: Command) -> bytes:
     tolerated when read is not sent).  One thing that a lenient receiver accepts is written as it is, because the mail
     was promised: a domain with underscores.  A local part with misplaced dots is quoted, as any that needs it.
     """
+    write = _WRITERS.get(type(command))
+    if write is _write_bare:
+        return _BARE_WIRES[command.verb]
+    if write is None:
+        raise LocalError("this is not a command; pass one of posthouse.protocol's commands")
     try:
         if type(command) is Rcpt and command.notify is None and command.orcpt is None:
             return _write_plain_rcpt(command.address)
         if type(command) is Mail and (wire := _plain_mail(command)) is not None:
             return wire
-        write = _WRITERS.get(type(command))
-        if write is _write_bare:
-            return _BARE_WIRES[command.verb]
-        if write is None:
-            raise LocalError("this is not a command; pass one of posthouse.protocol's commands")
         return _wire(write(command))
     except ValueError as error:  # a GrammarError, or a lone surrogate
         raise LocalError(f"{command.verb} cannot be sent: {error}{_named(command)}") from error
