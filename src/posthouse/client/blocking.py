@@ -179,7 +179,7 @@ class BlockingSession(BaseSession):
 
     def limit(self, deadline: Deadline | None) -> None:
         """Set the time limit of the calls that follow, over all of their phases; None for none."""
-        self._channel.deadline = deadline
+        self._channel.deadline = None if deadline is None or deadline.seconds is None else deadline
 
     def quit(self) -> None:
         """End the session in order: await the messages under way, send QUIT, await its reply, close the connection.

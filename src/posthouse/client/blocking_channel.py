@@ -147,10 +147,11 @@ class BlockingChannel(Pipeline):
     def _flush(self) -> bool:
         """Send as much of the queue as the socket takes; returns whether the connection lives."""
         queue = self._queue
+        send = self._socket.send
         try:
             while queue:
                 first = queue[0]
-                sent = self._socket.send(first, _NOW)
+                sent = send(first, _NOW)
                 self._queued -= sent
                 if sent < len(first):
                     queue[0] = memoryview(first)[sent:]
@@ -255,17 +256,19 @@ class BlockingChannel(Pipeline):
     def wait(self, events: int, seconds: float = math.inf) -> None:
         """Wait for what ``advance`` has said, within the time limit that is running and at most for ``seconds``, and
         take in what has arrived."""
-        left = self.due - self._clock.monotonic()
+        due = self._deadline if self.deadline is None else self.due
+        left = math.inf if due == _NEVER else due - self._clock.monotonic()
         if left <= 0:
             self.expired()
             return
         if seconds < left:
             left = max(0.001, seconds)
         if _BLOCKS and events == _READABLE:
-            if not self._longest <= left or self._longest < min(left, _LONGEST):
-                self._longest = min(left, _LONGEST)
-                whole = int(self._longest)
-                limit = struct.pack("ll", whole, max(1, int((self._longest - whole) * 1e6)))
+            longest = left if left < _LONGEST else _LONGEST
+            if self._longest != longest:
+                self._longest = longest
+                whole = int(longest)
+                limit = struct.pack("ll", whole, max(1, int((longest - whole) * 1e6)))
                 self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
             self._receive(0)
         else:

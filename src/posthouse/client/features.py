@@ -157,10 +157,10 @@ def _check_sender(sender: Address) -> None:
     write_command(Mail(_for_peer(sender), smtputf8=True))
 
 
-@lru_cache(maxsize=4096)
 def _check_recipient(address: Address) -> None:
-    check_domain(address.domain)
-    write_command(Rcpt(_for_peer(address)))
+    if "_" in address.domain:
+        check_domain(address.domain)
+    write_command(Rcpt(_for_peer(address)))  # which remembers the line, and it is written again soon
 
 
 def commands_of(envelope: Envelope, size: int, features: Features, utf8: bool) -> tuple[Mail, list[Rcpt]]:

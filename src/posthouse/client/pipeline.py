@@ -281,9 +281,13 @@ class Pipeline(Channel):
         return b""
 
     def leave(self, transaction: Transaction) -> None:
-        self._line.remove(transaction)
+        line = self._line
+        if line[0] is transaction:
+            line.popleft()
+        else:
+            line.remove(transaction)
         self._deadline = _NEVER
-        if self._line:
+        if line:
             if self.sender.state is not _ENDED:
                 self._advance()
         else:

@@ -142,10 +142,10 @@ def must_stream(content: Content | AsyncContent) -> bool:
 
 def _in_one_piece(content: Content | AsyncContent) -> bytes | None:
     """Short content whole; None for longer content and for an ``AsyncContent``."""
+    if type(content) is Bytes:
+        return content.data if len(content.data) <= _SHORT else None
     if content.size > _SHORT:
         return None
-    if type(content) is Bytes:
-        return content.data
     return None if must_stream(content) else b"".join(cast(Content, content).chunks())
 
 

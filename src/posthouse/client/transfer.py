@@ -71,24 +71,28 @@ class Transfer:
         self._several: _Several | None = None
         self._transaction: Transaction | None = None
         features = channel.features
+        recipients = envelope.recipients
         self._utf8 = utf8 = _needs_utf8(envelope)
-        refusal = _cannot(features, envelope, content, utf8)
+        refusal = None
+        if utf8 or features.largest is not None or envelope.body is not _SEVENBIT or envelope.require_tls:
+            refusal = _cannot(features, envelope, content, utf8)
         if refusal is not None:
-            self.outcomes = tuple([_not_sent(channel, each, refusal) for each in envelope.recipients])
+            self.outcomes = tuple([_not_sent(channel, each, refusal) for each in recipients])
             return
         if envelope.body is _SEVENBIT and features.eightbit and type(content) is Bytes and not content.data.isascii():
             self._envelope = envelope = envelope._replace(body=_EIGHTBIT)
         most = features.most_recipients
         if not promised:
             try:
-                if envelope.sender is not None:
+                if envelope.sender is not None and "_" in envelope.sender.domain:
                     check_domain(envelope.sender.domain)
-                for recipient in envelope.recipients:
-                    check_domain(recipient.address.domain)
+                for recipient in recipients:
+                    if "_" in recipient.address.domain:
+                        check_domain(recipient.address.domain)
             except LocalError as error:
                 self.error = error
                 return
-        if most and len(envelope.recipients) > most:
+        if most and len(recipients) > most:
             try:
                 _check_all(envelope, content, features, utf8)
             except LocalError as error:

@@ -229,6 +229,11 @@ Command = Greet | Mail | Rcpt | Data | Bdat | Rset | Noop | Quit | Vrfy | Expn |
 # Writing --------------------------------------------------------------------------------------------------------------
 
 _MECHANISM: Final = "[A-Z0-9_-]{1,20}"  # sasl-mech (RFC 4422 §3.1)
+_LARGE: Final = 10**15  # a size from which on all of its rules are asked
+
+# An attribute of an enumeration costs ten times a global name.
+_EIGHTBIT: Final = Body.EIGHTBITMIME
+_SEVENBIT: Final = Body.SEVENBIT
 
 
 def write_command(command: Command) -> bytes:
@@ -247,6 +252,8 @@ def write_command(command: Command) -> bytes:
     try:
         if type(command) is Rcpt and command.notify is None and command.orcpt is None:
             return _write_plain_rcpt(command.address)
+        if type(command) is Mail and (wire := _plain_mail(command)) is not None:
+            return wire
         return _wire(write(command))
     except ValueError as error:  # a GrammarError, or a lone surrogate
         raise LocalError(f"{command.verb} cannot be sent: {error}{_named(command)}") from error
@@ -265,12 +272,31 @@ def _wire(line: str) -> bytes:
     return wire + b"\r\n"
 
 
+def _plain_mail(command: Mail) -> bytes | None:
+    """MAIL whose only parameters are SIZE and BODY=8BITMIME, as nearly all is; None for any other."""
+    body, size = command.body, command.size
+    if command.smtputf8 or command.require_tls or command.ret is not None or command.envid is not None:
+        return None
+    if command.auth is not None or not (body is _SEVENBIT or body is _EIGHTBIT):
+        return None
+    start = _write_plain_sender(command.sender)
+    if size is not None:
+        if not (type(size) is int and 0 <= size < _LARGE):
+            return None
+        start = b"%b SIZE=%d" % (start, size)
+    return start + (b"\r\n" if body is _SEVENBIT else b" BODY=8BITMIME\r\n")
+
+
+@lru_cache(maxsize=2048)
+def _write_plain_sender(sender: Address | None) -> bytes:
+    return _wire(_write_mail(Mail(sender)))[:-2]
+
+
 @lru_cache(maxsize=2048)
 def _write_plain_rcpt(address: Address) -> bytes:
     return _wire(f"RCPT TO:{_write_path(address)}")
 
 
-@lru_cache(maxsize=2048)
 def _write_path(address: Address) -> str:
     domain = address.domain
     if "_" in domain and not address.is_literal:

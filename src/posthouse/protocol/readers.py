@@ -15,7 +15,7 @@ import enum
 import functools
 import re
 from io import IncrementalNewlineDecoder
-from typing import Final
+from typing import Final, cast
 
 from posthouse.core import RemoteError, Reply
 from posthouse.protocol.reply_charsets import in_other_charset
@@ -304,9 +304,13 @@ class ReplyReader:
         if self._lines or reader.skipping:
             reader.feed(data)
             return None
-        if len(reader):
+        if not reader.empty:
             data = reader.take() + data
-        # What mostly comes: whole replies of one line, those of a pipelined group together.
+        if len(data) <= self._at_once and data.endswith(b"\r\n"):  # what mostly comes: those of a pipelined group
+            found = list(map(_alone, data[:-2].split(b"\r\n")))
+            if None not in found:
+                return cast(list[Reply], found)
+        # Whole replies of one line, and the begin of another.
         end = data.rfind(b"\r\n")
         replies: list[Reply] = []
         for line in data[:end].split(b"\r\n") if end >= 0 else ():

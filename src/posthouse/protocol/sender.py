@@ -174,16 +174,15 @@ class Sender:
             or (pending and pending[-1][0] not in _CONTINUED)
         ):
             return self.send_group([mail, *recipients] if data is None else [mail, *recipients, data])
-        lines = [write_command(mail), *map(write_command, recipients)]
+        group = write_command(mail) + b"".join([write_command(each) for each in recipients])
         pending.append((_MAIL, mail))
-        pending.extend([(_RCPT, recipient) for recipient in recipients])
+        pending.extend([(_RCPT, each) for each in recipients])
         if data is None:
             self._presumed = _RECIPIENTS
         else:
-            lines.append(_DATA_LINE)
+            group += _DATA_LINE
             pending.append((_DATA, data))
             self._presumed = _CONTENT
-        group = b"".join(lines)
         if self._tap is not None:
             self._tap.said(group)
         return group
@@ -311,26 +310,26 @@ class Sender:
             while self.state is not _CLOSED and (reply := replies.reply()) is not None:
                 answers.append(self._answered(reply))
             return self.state is not _CLOSED
-        pending = self._pending
-        tap, lmtp = self._tap, self.lmtp
+        pending, state, tap, lmtp = self._pending, self.state, self._tap, self.lmtp
         for reply in several:
-            if self.state is _CLOSED:
+            if state is _CLOSED:
                 break
-            if not lmtp and pending and 200 <= reply.code < 300:
+            if pending and not lmtp and reply.code < 300:
                 given, to = pending[0]
-                following = _ORDINARY.get((self.state, given))
+                following = _ORDINARY.get((state, given))
                 if following is not None:  # what mostly comes: ``_answered`` without its questions
                     pending.popleft()
                     if tap is not None:
                         tap.heard(reply)
-                    self.state = following
+                    self.state = state = following
                     self._recipients = self._recipients + 1 if given is _RCPT else 0
                     if not pending:
                         self._presumed = following
                     answers.append((to, reply))
                     continue
             answers.append(self._answered(reply))
-        return self.state is not _CLOSED
+            state = self.state
+        return state is not _CLOSED
 
     def _answered(self, reply: Reply) -> Answered:
         shown = reply

@@ -11,6 +11,8 @@ one: nothing of it had been sent.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, Unpack
 
@@ -27,10 +29,19 @@ from posthouse.sending.via import Via, route_of
 
 if TYPE_CHECKING:
     from posthouse.client.blocking import BlockingSession
+    from posthouse.net import Clock
     from posthouse.sending.async_client import AsyncClient
     from posthouse.sending.connection.credentials import CredentialsLike
 
 __all__ = ["Client"]
+
+
+@lru_cache(maxsize=1)
+def _delivering() -> Callable[[BlockingSession, Outgoing, Deadline, float, Clock], tuple[Outcome, ...]]:
+    """The function that delivers: what it needs is imported with the first message, and asked for once."""
+    from posthouse.sending.connection.blocking_driver import deliver_blocking
+
+    return deliver_blocking
 
 
 class Client(ClientBase):
@@ -84,8 +95,7 @@ class Client(ClientBase):
         return SendResult(outcomes, transcript=self._record.take())
 
     def _deliver(self, batch: list[Outgoing], deadline: Deadline, began: float) -> tuple[Outcome, ...]:
-        from posthouse.sending.connection.blocking_driver import deliver_blocking
-
+        deliver_blocking = _delivering()
         outcomes: list[Outcome] = []
         try:
             for message in batch:

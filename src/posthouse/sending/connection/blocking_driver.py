@@ -16,7 +16,7 @@ from posthouse.net.hosts import addresses_blocking
 from posthouse.sending.connection.credentials import login_of
 from posthouse.sending.connection.dialogue_record import DialogueRecord
 from posthouse.sending.connection.failures import completed, opening_failure
-from posthouse.sending.messages.fitting import fit
+from posthouse.sending.messages.fitting import fit, fits
 from posthouse.sending.messages.outgoing import Outgoing
 from posthouse.sending.options import ServerTarget
 
@@ -84,8 +84,15 @@ def deliver_blocking(
     """
     session.limit(deadline)
     session.cautious = True
-    fitted = fit(session.capabilities, message.envelope, message.content, session.peer)
-    given = session.deliver(fitted.envelope, fitted.content) if fitted.envelope.recipients else ()
+    envelope, content = message
+    capabilities = session.capabilities
+    if fits(capabilities, envelope):
+        outcomes = session.deliver(envelope, content)
+    else:
+        fitted = fit(capabilities, envelope, content, session.peer)
+        given = session.deliver(fitted.envelope, fitted.content) if fitted.envelope.recipients else ()
+        outcomes = fitted.join(given, envelope.recipients)
     elapsed = clock.monotonic() - began
-    outcomes = fitted.join(given, message.envelope.recipients)
+    if len(outcomes) == 1:
+        return (completed(outcomes[0], elapsed),)
     return tuple([completed(each, elapsed) for each in outcomes])

@@ -55,6 +55,8 @@ class DialogueRecord:
 
     @also.setter
     def also(self, record: DialogueRecord | None) -> None:
+        if record is self._also:
+            return
         self._also = record
         self._more = self._call is not None or self._all is not None or self._log is not None or self._also is not None
 

@@ -55,7 +55,7 @@ def completed(outcome: Outcome, elapsed: float) -> Outcome:
     reply = outcome.reply
     if reply is not None and reply.code >= 400 and (advice := advice_for(reply)):
         return outcome._replace(reason=f"{outcome.reason}.  {advice}", elapsed=elapsed)
-    return Outcome(*outcome[:8], elapsed)  # of nine fields; ``_replace`` takes three times as long
+    return tuple.__new__(Outcome, (*outcome[:8], elapsed))  # of nine fields; ``_replace`` takes five times as long
 
 
 def _sorted(error: PosthouseError, deadline: Deadline) -> PosthouseError:

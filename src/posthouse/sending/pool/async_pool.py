@@ -242,12 +242,13 @@ class _AsyncioSource:
 
     def __init__(self, messages: Any) -> None:
         self._iterator: Any = messages.__aiter__() if hasattr(messages, "__aiter__") else iter(messages)
+        self._waits = hasattr(self._iterator, "__anext__")
         self._pending: asyncio.Future[Any] | None = None
         self.message: Any = None
 
     async def next(self, series: SendMany) -> bool:
         try:
-            if hasattr(self._iterator, "__anext__"):
+            if self._waits:
                 return await self._awaited(series)
             self.message = next(self._iterator)
         except (StopIteration, StopAsyncIteration):

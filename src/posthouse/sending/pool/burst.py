@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from posthouse.client.deadline import Deadline
 from posthouse.client.model import LoginDeferred, SessionRefused
-from posthouse.core import CannotConnect, TimedOut
+from posthouse.core import CannotConnect, Result, TimedOut
 from posthouse.sending.pool.pool_base import OpenConnection, PoolCall, may_try_again
 from posthouse.sending.pool.pool_engine import PoolRequest
 from posthouse.sending.pool.pooled_sending import Delivered, PooledSending
@@ -32,6 +32,7 @@ _DEPTH: Final = 3
 _MOST_MOVES: Final = 2 * _DEPTH
 #: Attempts to open a connection that fail one after another before a burst gives up.
 _MOST_FAILURES: Final = 5
+_DEFERRED: Final = Result.DEFERRED  # an attribute of an enumeration costs ten times a global name
 
 
 class BurstConnection(OpenConnection, Protocol):
@@ -177,14 +178,17 @@ class Burst(Generic[C]):
         pool, waiting = self._pool, self._waiting
         pause: float | None = None
         for line in list(self._lines):
-            while waiting and len(line.under_way) < _DEPTH and line.connection.usable:
+            under_way = line.under_way
+            if waiting and len(under_way) < _DEPTH:
+                connection = line.connection
+            while waiting and len(under_way) < _DEPTH and connection.usable:
                 seconds = pool.another(line)
                 if seconds:
                     if seconds > 0:
                         pause = seconds
                     break
                 self._begin(line, waiting.popleft())
-            if not line.under_way:
+            if not under_way:
                 self._lines.remove(line)
                 pool.give_back(line)
         return pause
@@ -227,25 +231,31 @@ class Burst(Generic[C]):
 
     def _collect(self) -> _Steps[C]:
         """Take the messages that have ended out of their lines."""
+        pool = self._pool
+        now = pool.now()
         for line in list(self._lines):
             again: list[BurstItem] = []
             first = True
-            while line.under_way and line.ended:
-                item = line.under_way.popleft()
-                self._ended(item)
-                used = not line.request.fresh or line.request.messages > 0
-                if used and self._goes_again(item, first and not again):
-                    again.append(item)
+            under_way = line.under_way
+            while under_way and line.ended:
+                item = under_way.popleft()
+                self._ended(item, now)
+                delivered = item.delivered
+                # Nearly all are delivered: the other questions are asked of those that are not.
+                if delivered is not None and delivered.outcomes and delivered.outcomes[0].result is _DEFERRED:
+                    used = not line.request.fresh or line.request.messages > 0
+                    if used and self._goes_again(item, first and not again):
+                        again.append(item)
                 first = False
-                self._pool.carried(line)
-                line.deadline = self._pool.limit_of(line.under_way[0].call) if line.under_way else None
+                pool.carried(line)
+                line.deadline = pool.limit_of(under_way[0].call) if under_way else None
             if again:
                 yield from self._replace(line, again)
 
-    def _ended(self, item: BurstItem) -> None:
+    def _ended(self, item: BurstItem, now: float) -> None:
         assert item.sending is not None, "a message that was begun"
         try:
-            item.delivered = item.sending.end(self._pool.now())
+            item.delivered = item.sending.end(now)
         except Exception as error:
             item.error = error
 

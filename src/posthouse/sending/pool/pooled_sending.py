@@ -11,7 +11,7 @@ from posthouse.core import Content, Envelope, LocalError, Outcome
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.protocol import Capabilities
 from posthouse.sending.connection.failures import completed
-from posthouse.sending.messages.fitting import Fitted, fit
+from posthouse.sending.messages.fitting import Fitted, fit, fits
 from posthouse.sending.pool.pool_base import PoolCall
 from posthouse.sending.results import SendResult
 from posthouse.sending.transports.handing_over import begun
@@ -78,10 +78,15 @@ class SessionSending:
     def __init__(self, session: _BeginsTransfers, call: PoolCall) -> None:
         self._call = call
         self._session = session
-        self._fitted: Fitted = fit(session.capabilities, *call.message, session.peer)
+        envelope, content = call.message
+        self._fitted: Fitted | None = None  # of a message that was not sent as it is
         self._transfer: Transfer | None = None
-        if self._fitted.envelope.recipients:
-            self._transfer = session.begin(self._fitted.envelope, self._fitted.content)
+        capabilities = session.capabilities
+        if not fits(capabilities, envelope):
+            self._fitted = fitted = fit(capabilities, envelope, content, session.peer)
+            envelope, content = fitted.envelope, fitted.content
+        if envelope.recipients:
+            self._transfer = session.begin(envelope, content)
 
     @property
     def done(self) -> bool:
@@ -102,9 +107,12 @@ class SessionSending:
             if transfer.outcomes is None:
                 raise transfer.error or LocalError("the transfer has not ended")
             given = transfer.outcomes
-        outcomes = self._fitted.join(given, self._call.message.envelope.recipients)
+        if self._fitted is not None:
+            given = self._fitted.join(given, self._call.message.envelope.recipients)
         elapsed = now - self._call.began
-        return Delivered(tuple([completed(each, elapsed) for each in outcomes]), "", self._session.fault)
+        if len(given) == 1:
+            return Delivered((completed(given[0], elapsed),), "", self._session.fault)
+        return Delivered(tuple([completed(each, elapsed) for each in given]), "", self._session.fault)
 
 
 class TransportSending:

@@ -304,7 +304,7 @@ def _outcomes(taken: _Member) -> tuple[Outcome, ...]:
     if item is None:
         return taken.outcomes
     if item.delivered is not None:
-        return (*taken.earlier, *item.delivered.outcomes)
+        return (*taken.earlier, *item.delivered.outcomes) if taken.earlier else item.delivered.outcomes
     recipients = item.call.message.envelope.recipients
     if isinstance(item.error, LocalError):
         reply = Reply(554, "5.6.0", f"not sent: {item.error}")
