@@ -2,6 +2,8 @@
 
 Two departures from the grammar, both for names that the DNS has and that signers use: labels of ``d=`` and ``s=`` may
 hold underscores, and may be U-labels (RFC 8616 §4).
+
+Over budget: the short way through the fields of a known signer stands beside the full one, whose answers it must give.
 """
 
 from __future__ import annotations
