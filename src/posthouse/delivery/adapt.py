@@ -113,13 +113,15 @@ async def _deliver(
 ) -> Sequence[Outcome]:
     """``session.deliver``, with ORCPT; recipients whose address cannot be written fail, and the others are sent."""
     written = _with_orcpt(session, envelope)
+    outcomes: Sequence[Outcome] = ()
     refused: dict[int, Outcome] = {}
     try:
-        outcomes: Sequence[Outcome] = await session.deliver(written, content, holds, True)
+        outcomes = await session.deliver(written, content, holds, True)
     except LocalError as error:  # nothing was sent
         refused = _unwritable(envelope)
         if not refused:
             raise error
+    if refused:
         kept = tuple([one for i, one in enumerate(written.recipients) if i not in refused])
         rest = written._replace(recipients=kept)
         given = iter(await session.deliver(rest, content, holds, True) if kept else ())
