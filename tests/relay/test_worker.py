@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 from random import Random
 from typing import Any
@@ -878,6 +878,61 @@ def test_stop_ends_what_does_not_finish_and_gives_leases_back() -> None:
     assert len(deliverer.jobs) == 2
     for row in rig.spool.rows.values():
         assert (row.waiting.state, row.waiting.attempts, row.until) == (RecipientState.WAITING, 0, 0.0)
+
+
+class HostFake(FakeDeliverer):
+    """A host that answers at once; ``then`` is called in the turn of the event loop after its answer."""
+
+    sited = True
+
+    def __init__(self, then: Callable[[], object]) -> None:
+        super().__init__()
+        self._then = then
+        self.task: asyncio.Task[object] | None = None
+
+    def site_now(self, target: str) -> str | None:
+        return target
+
+    async def locate(self, target: str) -> str:
+        return target
+
+    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
+        outcomes = await super().deliver(job, target)
+        self.task = asyncio.current_task()
+        asyncio.get_running_loop().call_soon(self._then)
+        return outcomes
+
+
+def test_what_has_arrived_is_answered_before_an_outcome_is_recorded() -> None:
+    seen: list[int] = []
+    deliverer = HostFake(lambda: seen.append(rig.spool.calls["record"]))
+    rig = RelayRig(deliverer)
+
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("a@sina.com")
+        await rig.clock.settle()
+
+    play(lambda: rig, scenario)
+    assert seen == [0]
+    assert rig.state("a@sina.com") is RecipientState.DELIVERED
+
+
+def test_an_attempt_that_is_cancelled_after_its_host_has_answered_is_recorded() -> None:
+    """Else the mail would be delivered twice."""
+
+    def cancel() -> None:
+        assert deliverer.task is not None
+        deliverer.task.cancel()
+
+    deliverer = HostFake(cancel)
+
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("a@sina.com")
+        await rig.clock.settle()
+
+    rig = play(lambda: RelayRig(deliverer), scenario)
+    assert rig.state("a@sina.com") is RecipientState.DELIVERED
+    assert rig.spool.calls["record"] == 1
 
 
 def test_with_the_spools_own_queue() -> None:
