@@ -76,6 +76,19 @@ def test_health(client: TestClient) -> None:
     assert client.get("/readyz").text == "ready\n"
 
 
+def test_a_daemon_whose_spool_was_replaced_is_not_ready(harness: ConsoleHarness) -> None:
+    """It answers, and refuses all mail: who watches it must hear of that."""
+    assert harness.client.get("/api/queue/sites").json()["fault"] == ""
+    harness.spool.writer.out_of_order = "the spool was replaced"
+    try:
+        answer = harness.client.get("/readyz")
+        assert (answer.status_code, answer.text) == (503, "the spool was replaced\n")
+        assert harness.client.get("/healthz").status_code == 200
+        assert harness.client.get("/api/queue/sites").json()["fault"] == "the spool was replaced"
+    finally:
+        harness.spool.writer.out_of_order = ""
+
+
 #: Waiting until mail arrives is no question of form.
 _WAITING = ("inbox wait",)
 

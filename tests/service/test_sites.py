@@ -64,6 +64,15 @@ def test_an_attempt_of_another_worker_is_told() -> None:
     run(scenario)
 
 
+def test_the_fault_of_one_worker_is_told() -> None:
+    async def scenario() -> None:
+        desk = await OperationHarness()
+        desk.reports = [SitesReport(sites=[]), SitesReport(sites=[], fault="the spool was replaced")]
+        assert (await desk.do("queue sites")).fault == "the spool was replaced"
+
+    run(scenario)
+
+
 def test_sites_of_all_workers_are_listed_the_suspended_ones_first() -> None:
     async def scenario() -> None:
         desk, other = await OperationHarness(), await OperationHarness()

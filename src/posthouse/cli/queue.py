@@ -256,6 +256,8 @@ def sites(config_file: str | None, data_dir: str | None, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    if found.fault:
+        say(f"{safe(found.fault)}.")
     table(
         ("SITE", "LIMIT", "UNDER WAY", "IN LINE", "SUSPENDED UNTIL", "WHY"),
         (

@@ -15,6 +15,7 @@ from posthouse.console.api.operation_routes import answer_operation, api_path, o
 from posthouse.console.declarations import NavEntry, Page, Shown
 from posthouse.core import PosthouseError
 from posthouse.service.operations.base import Operation
+from posthouse.service.operations.results import SitesReport
 
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
@@ -70,12 +71,12 @@ async def _health(request: Request) -> Response:
 
 
 async def _ready(request: Request) -> Response:
-    """The daemon answers."""
+    """The daemon answers, and each of its workers can store mail."""
     try:
-        await _page_request(request).run("queue sites", peers=False)
+        report: SitesReport = await _page_request(request).run("queue sites")
     except PosthouseError as error:
         return PlainTextResponse(f"{error}\n", 503)
-    return PlainTextResponse("ready\n")
+    return PlainTextResponse(f"{report.fault}\n", 503) if report.fault else PlainTextResponse("ready\n")
 
 
 ROUTES: Final = (

@@ -66,8 +66,7 @@ _Answer = TypeVar("_Answer", bound=Struct)
 
 def filled(kind: type[_Answer], value: object, **more: Any) -> _Answer:
     """A struct of this kind: the fields named in ``more``, and all others from the attributes of ``value``."""
-    names = kind.__struct_fields__
-    return kind(**{name: more[name] if name in more else getattr(value, name) for name in names})
+    return kind(**{name: more[name] if name in more else getattr(value, name) for name in kind.__struct_fields__})
 
 
 class NextAttempt(Struct, frozen=True, kw_only=True):
@@ -117,10 +116,11 @@ class AttemptPlace(Struct, frozen=True, kw_only=True):
 
 
 class SitesReport(Struct, frozen=True, kw_only=True):
-    """What each worker process knows of sites, and its attempts."""
+    """What each worker process knows of sites, and its attempts; ``fault``: why nothing is stored or delivered."""
 
     sites: list[SiteEntry]
     attempts: list[AttemptPlace] = []
+    fault: str = ""
 
 
 class QueueEntry(Struct, frozen=True, kw_only=True):

@@ -43,7 +43,11 @@ async def _sites(context: Context, peers: bool = True) -> SitesReport:
         AttemptPlace(id=queue_id, key=key, site=each.site, began=calendar(each.began), before=each.before)
         for (queue_id, key), each in list(positions.items())[:_MOST_ATTEMPTS]
     ]
-    own = SitesReport(sites=entries, attempts=attempts)
+    fault = ""
+    if context.sites is not None:  # a daemon, whose spool is open
+        async with context.spool() as spool:
+            fault = spool.out_of_order()
+    own = SitesReport(sites=entries, attempts=attempts, fault=fault)
     return _joined([own, *(await peer_reports(context))]) if peers else own
 
 
@@ -68,7 +72,11 @@ def _joined(reports: Sequence[SitesReport]) -> SitesReport:
             )
         found[entry.site] = entry
     worst_first = sorted(found.values(), key=lambda each: (each.until is None, -each.waiting, each.site))
-    return SitesReport(sites=worst_first, attempts=[each for report in reports for each in report.attempts])
+    return SitesReport(
+        sites=worst_first,
+        attempts=[each for report in reports for each in report.attempts],
+        fault=next((report.fault for report in reports if report.fault), ""),
+    )
 
 
 #: The operation of this module.
