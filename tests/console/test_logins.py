@@ -47,6 +47,7 @@ def client(tmp_path: Path, operators: OperatorFile, monkeypatch: pytest.MonkeyPa
     with TestClient(console.guarded, base_url="http://127.0.0.1:8025", follow_redirects=False) as made:
         yield made
         assert made.portal is not None
+        made.portal.call(console.logins.close)
         made.portal.call(daemon.spool.close)
 
 

@@ -78,6 +78,7 @@ async def _serve(start: ConsoleStart) -> None:
             each.cancel()
         await asyncio.gather(*hooks, return_exceptions=True)
         log.flush()
+        await console.logins.close()
         await reader.close()
 
 
@@ -156,6 +157,7 @@ async def beside(context: Callable[[str], Context], data_dir: str, *, port: int 
         console.close()
         server.stop()
         await asyncio.gather(serving, return_exceptions=True)
+        await console.logins.close()
 
 
 def _next_free(port: int) -> socket.socket:

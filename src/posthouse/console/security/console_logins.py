@@ -73,6 +73,10 @@ class ConsoleLogins:
         #: The passwords of one network are checked one after the other.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
+    async def close(self) -> None:
+        """Close the store of the accounts."""
+        await self._store.close()
+
     async def visitor(self, headers: Headers, client: str) -> Visitor | None:
         """The one who asks; None without a valid login.  Raises ``RequestRefused`` (401, 429) for a wrong password."""
         if not self.needed:
