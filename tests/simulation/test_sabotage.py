@@ -113,6 +113,9 @@ def test_a_report_is_lost() -> None:
 
 def test_content_is_changed() -> None:
     class Sloppy(SpoolWrapper):
+        def content_now(self, message: StoredMessage) -> None:
+            return None
+
         async def open_content(self, message: StoredMessage) -> Bytes:
             octets = b"".join((await self.inner.open_content(message)).chunks())
             return Bytes(octets.replace(b"hello\r\n", b"hullo\r\n"))

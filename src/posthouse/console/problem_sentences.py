@@ -154,11 +154,11 @@ _ROWS: Final = (
     (r"what can be undone cannot be written into (.*?): (.*)", "不能把可撤销的操作写入 {0}：{1}"),
     (
         r'via: "(.*)" is no route; .*',
-        "“{0}”不是路由；请写 mx、smtp://主机:端口、smtps://主机、smtp+starttls://主机 或 lmtp://主机:端口。",
+        "“{0}”不是路由；请写 mx、smtp://HOST:PORT、smtps://HOST、smtp+starttls://HOST 或 lmtp://HOST:PORT。",
     ),
     (
         r'via: "(.*)": this is not a host and port; .*',
-        "路由中的“{0}”不是主机和端口；请写 smtp://主机:端口。",
+        "路由中的“{0}”不是主机和端口；请写 smtp://HOST:PORT。",
     ),
     (r"via: a user name and password do not stand in the address; .*", "路由的地址中不能写用户名和密码。"),
     (r"([\d,]+) destinations are paused; .*", "已暂停 {0} 个目的域；请先恢复一些，或改为扣留邮件。"),
@@ -214,7 +214,7 @@ _ROWS: Final = (
     # Logins and other sites
     (
         r"too many wrong passwords came from there; try again in an hour",
-        "该处输错密码的次数过多；请一小时后再试。",
+        "该处输错密码的次数过多；请一小时后重试。",
     ),
     (
         r"no operator has this name and password; an account becomes one by: (.*)",
