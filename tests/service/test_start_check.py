@@ -224,15 +224,16 @@ def place() -> Iterator[Path]:
         yield Path(name)
 
 
-def told_to_nobody(text: str) -> list[tuple[str, bool]]:
-    """What a process of another user answers about a configuration."""
+def answers_in_a_child(text: str, *, as_nobody: bool = False) -> list[tuple[str, bool]]:
+    """What a process of its own answers about a configuration."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         try:
-            os.setgroups([])
-            os.setresgid(65_534, 65_534, 65_534)
-            os.setresuid(65_534, 65_534, 65_534)
+            if as_nobody:
+                os.setgroups([])
+                os.setresgid(65_534, 65_534, 65_534)
+                os.setresuid(65_534, 65_534, 65_534)
             os.write(write, json.dumps(list(StartCheck(parse(text)).answers())).encode())
         finally:
             os._exit(0)
@@ -268,11 +269,11 @@ def test_what_this_user_may_not_read_keeps_it_from_starting_the_daemon(place: Pa
             os.chown(data, 65_534, 65_534)
             os.chmod(data / "daemon.lock", 0o600)
     text = f'hostname = "daemon.test"\ndata_dir = "{data}"\n{listener}{SINA}{route}'
-    ((sentence, certain),) = told_to_nobody(text)
+    ((sentence, certain),) = answers_in_a_child(text, as_nobody=True)
     assert certain
     assert sentence.endswith("; as it is, the daemon would not start as nobody (uid 65534).")
     assert (str(data) if which in ("data_dir", "a file") else pair.certificate) in sentence
-    first, (sentence, certain) = told_to_nobody(f'user = "daemon"\n{text}')
+    first, (sentence, certain) = answers_in_a_child(f'user = "daemon"\n{text}', as_nobody=True)
     assert first[0].startswith("user: this process runs as nobody (uid 65534) and may not become daemon (uid ")
     assert first[0].endswith("; only a check as root can tell all that would keep the daemon from starting.")
     assert not certain
@@ -303,21 +304,6 @@ def test_as_root_the_check_is_made_as_the_user_of_the_daemon(
     ((sentence, certain),) = answers_in_a_child(text)
     assert certain
     assert f"{place}/data belongs to root (uid 0), and the daemon is to run as nobody (uid 65534)" in sentence
-
-
-def answers_in_a_child(text: str) -> list[tuple[str, bool]]:
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(write, json.dumps(list(StartCheck(parse(text)).answers())).encode())
-        finally:
-            os._exit(0)
-    os.close(write)
-    with open(read, encoding="utf-8") as pipe:
-        said = json.loads(pipe.read())
-    os.waitpid(pid, 0)
-    return [(sentence, certain) for sentence, certain in said]
 
 
 def test_a_port_that_is_not_permitted_is_advice(monkeypatch: pytest.MonkeyPatch) -> None:

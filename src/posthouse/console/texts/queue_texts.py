@@ -149,11 +149,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "It can be undone for 10 minutes. Mail to give up is held until then.",
             "10 分钟内可以撤销；放弃投递的邮件在此之前处于扣留状态。",
         ),
-        "queue.can_undo.retry": (
-            "It can be undone for 10 minutes, for mail whose attempt has not begun.",
-            "10 分钟内，尚未开始投递的邮件可以撤销。",
-        ),
-        "queue.can_undo.reroute": (
+        "queue.can_undo.untried": (
             "It can be undone for 10 minutes, for mail whose attempt has not begun.",
             "10 分钟内，尚未开始投递的邮件可以撤销。",
         ),

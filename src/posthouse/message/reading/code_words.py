@@ -52,7 +52,7 @@ _STRONG: Final = (
     r"|\bone[- ]time[- ]pass(?:word|phrase|key)s?\b|\beinmal-?(?:passwort|kennwort|code)\b|\bmot\sde\spasse\s(?:à\s"
     r"usage\s)?unique\b|\bclave\b|\bc[oó]digos?\b|\bcodice\b|\bsenha\súnica\b|\bk[oó]d(?:u|unuz|en|em)?\b|kod(?:en|u|unuz)?\b"
     r"|\bкод[аеуом]{0,2}\b|\bпарол[ья]\b|\bm[aã]\s(?:xác\s(?:minh|nhận|thực)|otp|pin|bảo mật)\b|κωδικ[όο]ς"
-    r"|验证码|校验码|动态码|动态密码|一次性密码|验证代码|确认码|安全码|激活码|登录码|\u53e3\u4ee4"
+    r"|验证码|校验码|动态码|动态密码|一次性密码|验证代码|确认码|安全码|激活码|登录码|口令"
     r"|驗證碼|認證碼|確認碼|動態密碼|一次性密碼|安全碼"
     r"|認証コード|確認コード|認証番号|ワンタイムパスワード|セキュリティコード|ログインコード|暗証番号|認証用コード"
     r"|인증\s?번호|인증\s?코드|확인\s?코드|보안\s?코드|일회용\s?비밀번호"
