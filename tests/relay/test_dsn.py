@@ -42,6 +42,7 @@ from posthouse.testing import ManualClock
 from .fakes import FakeDeliverer
 
 NOW = 1_000_000_000.0
+CLOCK = 1_800_000_000.0  # of a new ManualClock
 SENDER = Address("langrui", "sohu.com")
 POSTMASTER = Address("postmaster", "sohu.com")
 MESSAGE = b"From: langrui@sohu.com\r\nMessage-ID: <q1@sohu.com>\r\n\r\nhello\r\n"
@@ -446,6 +447,52 @@ def test_a_failure_is_settled_for_good_and_its_report_arrives_at_once() -> None:
 
     relay = play(lambda: RunningRelay(FakeDeliverer(Result.FAILED)), scenario)
     assert [event for event, _ in relay.log] == ["failed", "report", "delivered"]
+
+
+class Sited(FakeDeliverer):
+    sited = True
+
+    def site_now(self, target: str) -> str | None:
+        return target
+
+
+class SlowContent(SqliteSpool):
+    """Content comes some turns of the event loop later; ``taken`` is what another worker could lease by then."""
+
+    taken: Sequence[Lease] = ()
+
+    async def open_content(self, message: StoredMessage) -> Content:
+        for _ in range(20):
+            await asyncio.sleep(0)
+        self.taken = await self.lease("another", CLOCK, CLOCK + 60, limit=10)
+        return await super().open_content(message)
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_the_lease_of_an_outcome_known_when_the_worker_stops_is_kept_for_its_report(turns: int) -> None:
+    """Else another worker would hand the message over again."""
+    deliverer = Sited(Result.FAILED, hold=True)
+
+    async def scenario(relay: RunningRelay) -> None:
+        loop = asyncio.get_running_loop()
+
+        def answer_after(left: int) -> None:
+            if left:
+                loop.call_soon(answer_after, left - 1)
+            else:
+                deliverer.let_go()
+
+        queue_id = await relay.arrive(RENPING, wait=False)
+        while not deliverer.jobs:
+            await asyncio.sleep(0)
+        answer_after(turns)
+        await relay.worker.stop(0.0)
+        assert isinstance(relay.spool, SlowContent)
+        assert not relay.spool.taken
+        expected = RecipientState.WAITING if deliverer.cancelled else RecipientState.FAILED
+        assert await relay.state(queue_id) == [expected]
+
+    play(lambda: RunningRelay(deliverer, SlowContent), scenario)
 
 
 def test_giving_up_after_five_days_is_reported_with_the_last_reason() -> None:

@@ -209,12 +209,12 @@ class Worker:
         self.new_mail.flush()
         self._leases.give_back(self._scheduler.stop())
         await self._wait_for_all(timeout)
-        unfinished = list(self._scheduler.active)
-        tasks = [attempt.task for attempt in unfinished if attempt.task is not None]
+        tasks = {attempt.task: attempt for attempt in self._scheduler.active if attempt.task is not None}
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._leases.give_back(unfinished)
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        # The outcomes of a task that has ended all the same are being recorded, under the lease.
+        self._leases.give_back([each for each, end in zip(tasks.values(), ends, strict=True) if end is not None])
         await self._wait_for_all(_STORAGE_PAUSE)
         others = {*self._recorder.under_way, self._main, self._listener}
         errands = [future for future in others if isinstance(future, asyncio.Task)]
