@@ -13,17 +13,18 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from posthouse.client.deadline import Deadline
-from posthouse.core import CannotConnect, LocalError, Phase, Result, TimedOut
+from posthouse.core import Address, CannotConnect, LocalError, Outcome, Phase, Recipient, Result, TimedOut
 from posthouse.net import SystemClock
 from posthouse.sending.connection.dialogue_record import DialogueRecord
 from posthouse.sending.messages.outgoing import outgoing
 from posthouse.sending.pool import AsyncPool, Pool, Progress
-from posthouse.sending.pool.burst import BurstItem, TakeStep, burst
+from posthouse.sending.pool.burst import BurstItem, Line, ReplaceStep, TakeStep, WaitStep, burst
 from posthouse.sending.pool.journal import Journal
 from posthouse.sending.pool.pool_base import PoolCall
 from posthouse.sending.pool.pooled_sending import Delivered
@@ -350,6 +351,62 @@ def test_a_message_does_not_pay_for_the_time_of_those_before_it() -> None:
     assert isinstance(second, TakeStep)
     assert (first.call.deadline.left, second.call.deadline.left) == (0.0, 30.0)
     assert second.call.began == first.call.began + 100.0
+    steps.close()
+
+
+def test_a_message_that_ends_while_another_connection_is_replaced_has_ended_after_that() -> None:
+    now = 0.0
+    ends: list[tuple[object, float]] = []
+
+    class Sending:
+        done = False
+
+        def __init__(self, call: object, result: Result) -> None:
+            self.call, self.result = call, result
+
+        def end(self, at: float) -> Delivered:
+            ends.append((self.call, at))
+            return Delivered((Outcome(Recipient(Address("a", "sina.com")), self.result, None, "", ""),), "", None)
+
+    class FakeConnection:
+        usable = True
+
+        def __init__(self, result: Result) -> None:
+            self.result = result
+
+        def begin(self, call: object) -> Sending:
+            return Sending(call, self.result)
+
+    class FakePool:
+        def another(self, line: object) -> float:
+            return -1.0
+
+        def renewed(self, call: object) -> object:
+            return call
+
+        def limit_of(self, call: object) -> None: ...
+        def carried(self, line: object) -> None: ...
+        def give_back(self, line: object) -> None: ...
+        def give_up(self, request: object) -> None: ...
+
+        def now(self) -> float:
+            return now
+
+    def line_to(result: Result) -> Any:
+        return Line(SimpleNamespace(connection=FakeConnection(result), fresh=False, messages=1))  # type: ignore[arg-type]
+
+    first, second = BurstItem("first"), BurstItem("second")  # type: ignore[arg-type]
+    steps = burst(FakePool(), [first, second])  # type: ignore[arg-type]
+    dead = line_to(Result.DEFERRED)
+    assert isinstance(next(steps), TakeStep)
+    assert isinstance(steps.send(dead), TakeStep)
+    assert isinstance(steps.send(line_to(Result.DELIVERED)), WaitStep)
+    now, first.sending.done = 10.0, True  # type: ignore[union-attr, misc]
+    assert isinstance(steps.send(None), ReplaceStep)
+    now, second.sending.done = 17.0, True  # type: ignore[union-attr, misc]
+    dead.request = line_to(Result.DELIVERED).request
+    steps.send(None)
+    assert ends == [("first", 10.0), ("second", 17.0)]
     steps.close()
 
 

@@ -251,6 +251,7 @@ class Burst(Generic[C]):
                 line.deadline = pool.limit_of(under_way[0].call) if under_way else None
             if again:
                 yield from self._replace(line, again)
+                now = pool.now()  # that has taken time, in which messages of other lines have ended
 
     def _ended(self, item: BurstItem, now: float) -> None:
         assert item.sending is not None, "a message that was begun"
