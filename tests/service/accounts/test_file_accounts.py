@@ -110,6 +110,16 @@ def test_a_file_that_is_missing_is_a_fault_of_storage_once_it_was_there(tmp_path
     assert known(store, ANN) == [True]
 
 
+def test_a_file_that_is_missing_at_the_first_look_was_there_at_the_start(tmp_path: Path) -> None:
+    """Another process of the daemon may have looked before, and all of them answer alike."""
+    made(tmp_path, ANN)
+    store = FileAccounts(AccountFile(tmp_path))
+    (tmp_path / "accounts.sqlite3").rename(tmp_path / "aside")
+    with pytest.raises(StorageError, match=r"accounts\.sqlite3 is missing; put it back"):
+        known(store, ANN)
+    assert known(FileAccounts(AccountFile(tmp_path)), ANN) == [False], "a start without accounts"
+
+
 def test_a_closed_store_opens_its_file_again(tmp_path: Path) -> None:
     store = FileAccounts(made(tmp_path, ANN))
     assert known(store, ANN) == [True]

@@ -86,7 +86,8 @@ class AccountFile:
     def __init__(self, data_dir: str | Path) -> None:
         self.path = Path(data_dir) / "accounts.sqlite3"
         #: Whether the file was there: if it is missing afterwards, nobody knows the accounts; before, there are none.
-        self.seen = False
+        #: Each process asks at its start, so that all of them answer alike, also those that have not looked yet.
+        self.seen = os.path.exists(self.path)
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
