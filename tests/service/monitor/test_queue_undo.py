@@ -89,7 +89,7 @@ def test_a_drop_is_held_undone_and_only_then_as_it_was(tmp_path: Path) -> None:
             assert await queue.states() == {"b@x.test": "waiting", "c@x.test": "held", "d@y.test": "waiting"}
             with pytest.raises(SettingError, match="nothing can be undone"):
                 await queue.do("queue undo")
-            assert os.listdir(tmp_path / "undo") == []
+            assert os.listdir(tmp_path / "undo") == ["last"]
 
     asyncio.run(scenario())
 
@@ -188,6 +188,36 @@ def test_a_new_action_takes_the_place_of_the_oldest_retry_and_of_nothing_to_be_g
             for _ in range(3):
                 await queue.do("queue retry", filter="domain:x.test", undo_for="1m")
             assert [each.act for each in undoable(queue.data_dir)] == ["drop", "retry"]
+
+    asyncio.run(scenario())
+
+
+def test_actions_at_one_time_have_numbers_of_their_own(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Queue(tmp_path) as queue:
+            domains = [f"x{number}.test" for number in range(6)]
+            for domain in domains:
+                await queue.store(f"b@{domain}")
+            drops = [queue.do("queue drop", filter=f"domain:{domain}", undo_for="1m") for domain in domains]
+            assert sorted(each.undo for each in await asyncio.gather(*drops)) == [1, 2, 3, 4, 5, 6]
+            for number in range(1, 7):
+                await queue.do("queue undo", number=number)
+            assert set((await queue.states()).values()) == {"waiting"}
+
+    asyncio.run(scenario())
+
+
+def test_undoing_twice_leaves_the_action_of_another_alone(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with Queue(tmp_path) as queue:
+            await queue.store("b@x.test")
+            await queue.store("c@y.test")
+            retried = await queue.do("queue retry", filter="domain:x.test", undo_for="1m")
+            await queue.do("queue undo", number=retried.undo)
+            held = await queue.do("queue hold", filter="domain:y.test", undo_for="1m")
+            with pytest.raises(SettingError, match="action 1 cannot be undone any more; there are 2"):
+                await queue.do("queue undo", number=retried.undo)
+            assert (held.undo, await queue.states()) == (2, {"b@x.test": "waiting", "c@y.test": "held"})
 
     asyncio.run(scenario())
 

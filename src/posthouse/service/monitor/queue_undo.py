@@ -9,14 +9,18 @@ back, unless its attempt has begun.
 A crash leaves one of these states: a file and nothing changed (the end changes nothing but what is held); a file and
 all changed; no file after the end.  A file whose end was carried out and that was not removed is carried out again, and
 finds nothing left to do.
+
+A number is never given twice, so that somebody who undoes an action that has ended undoes nothing of another's.  The
+last one is kept in ``data_dir/undo/last``, whose lock puts processes that store actions in line.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -48,6 +52,7 @@ LONGEST_UNDO: Final = 86_400.0
 _Entry = TypeVar("_Entry", bound="UndoEntry")
 
 _FOLDER: Final = "undo"
+_LAST: Final = "last"
 _AGAIN: Final = 60.0  # seconds after a fault
 _EARLY: Final = 0.1
 
@@ -109,7 +114,7 @@ def _read(data_dir: str, name: str, kind: type[_Entry]) -> _Entry | None:
 
 
 def keep_undoable(data_dir: str, action: UndoableAction) -> UndoableAction:
-    """Store an action under a free number, and return it when it is on stable storage.
+    """Store an action under a new number, and return it when it is on stable storage.
 
     Raises ``SettingError`` where too many are there, ``StorageError`` where the disk refuses it.
     """
@@ -118,26 +123,51 @@ def keep_undoable(data_dir: str, action: UndoableAction) -> UndoableAction:
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder, 0o700)
         leave_to_owner(folder)
-        names = _names(data_dir)
-        if len(names) >= MOST_UNDOABLE:
-            names = _without_oldest_attempt(data_dir, names)
-        if len(names) >= MOST_UNDOABLE:
-            raise SettingError(
-                f"{MOST_UNDOABLE} actions can be undone already", remedy="wait until one has ended, or act without undo"
-            )
-        number = 1 + max((int(name.partition(".")[0]) for name in names), default=0)
-        kept = msgspec.structs.replace(action, number=number)
-        path = os.path.join(folder, _name(number))
-        with open(f"{path}.new", "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            file.write(msgspec.json.encode(kept))
-            file.flush()
-            os.fsync(file.fileno())
-        leave_to_owner(f"{path}.new")
-        os.replace(f"{path}.new", path)
-        _sync(folder)
+        with _numbering(folder) as last:
+            names = _names(data_dir)
+            if len(names) >= MOST_UNDOABLE:
+                names = _without_oldest_attempt(data_dir, names)
+            if len(names) >= MOST_UNDOABLE:
+                raise SettingError(
+                    f"{MOST_UNDOABLE} actions can be undone already",
+                    remedy="wait until one has ended, or act without undo",
+                )
+            number = _next_number(last, names)
+            kept = msgspec.structs.replace(action, number=number)
+            path = os.path.join(folder, _name(number))
+            with open(f"{path}.new", "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+                file.write(msgspec.json.encode(kept))
+                file.flush()
+                os.fsync(file.fileno())
+            leave_to_owner(f"{path}.new")
+            os.replace(f"{path}.new", path)
+            _sync(folder)
         return kept
     except OSError as error:
         raise StorageError(f"what can be undone cannot be written into {folder}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def _numbering(folder: str) -> Iterator[int]:
+    """The open file of the last number, locked for this thread alone; closing it ends the lock."""
+    path = os.path.join(folder, _LAST)
+    last = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        leave_to_owner(path, last)
+        fcntl.flock(last, fcntl.LOCK_EX)
+        yield last
+    finally:
+        os.close(last)
+
+
+def _next_number(last: int, names: Sequence[str]) -> int:
+    """A number that no action has had, written down before it is used; ``names`` are the files that are there."""
+    digits = os.pread(last, 20, 0).strip()
+    had = [int(name.partition(".")[0]) for name in names] + ([int(digits)] if digits.isdigit() else [])
+    number = 1 + max(had, default=0)
+    os.pwrite(last, b"%d\n" % number, 0)
+    os.fsync(last)
+    return number
 
 
 def forget_undoable(data_dir: str, number: int) -> None:
