@@ -273,6 +273,11 @@ def test_what_this_user_may_not_read_keeps_it_from_starting_the_daemon(place: Pa
     assert certain
     assert sentence.endswith("; as it is, the daemon would not start as nobody (uid 65534).")
     assert (str(data) if which in ("data_dir", "a file") else pair.certificate) in sentence
+    # As the console is, where root has started it.
+    ((sentence, certain),) = answers_in_a_child(f'user = "nobody"\n{text}', as_nobody=True)
+    read_as_root = which.startswith("tls_")
+    assert certain is not read_as_root
+    assert sentence.endswith(f"would not start as nobody (uid 65534){', only as root' * read_as_root}.")
     first, (sentence, certain) = answers_in_a_child(f'user = "daemon"\n{text}', as_nobody=True)
     assert first[0].startswith("user: this process runs as nobody (uid 65534) and may not become daemon (uid ")
     assert first[0].endswith("; only a check as root can tell all that would keep the daemon from starting.")

@@ -6,8 +6,9 @@ it runs as the user as whom the daemon would run it, and whatever it does ends w
 written or opened for others; addresses are left out, because the daemon that runs has them, or systemd hands them over.
 
 An answer is a line of JSON: a sentence, and whether the daemon certainly would not start.  It is not certain where
-``user`` names somebody whom this process may not become: root may then read what this user may not.  The last line is
-``null``; where it is missing, the module has ended the process.
+``user`` names somebody whom this process may not become: root may then read what this user may not.  Nor is it for a
+certificate where this process is that user already, as the console is: a daemon that root starts reads it as root.  The
+last line is ``null``; where it is missing, the module has ended the process.
 """
 
 from __future__ import annotations
@@ -74,6 +75,13 @@ class StartCheck:
             return f"{sentence}; whether the daemon's user may, only a check as root can tell.", False
         return f"{sentence}; as it is, the daemon would not start as {user_and_number(os.geteuid())}.", True
 
+    def _answer_as_root(self, place: str, error: SettingError) -> tuple[str, bool]:
+        """The answer about a file that root reads, if root starts the daemon."""
+        sentence, certain = self._answer(place, error)
+        if certain and self._config.user and os.geteuid() and isinstance(error.__cause__, PermissionError):
+            return f"{sentence.removesuffix('.')}, only as root.", False
+        return sentence, certain
+
     def _user(self) -> Iterator[tuple[str, bool]]:
         config = self._config
         if not config.user:
@@ -118,12 +126,12 @@ class StartCheck:
         pairs = [KeyPair(each.tls_cert, each.tls_key) for each in listeners if each.tls_cert]
         pairs += [KeyPair(each.cert, each.key) for each in config.certificate if listeners]
         for pair in dict.fromkeys(pairs):
-            yield from self._certificate(pair)
+            yield from self._certificate(pair, named=True)
         for path in dict.fromkeys(each.tls_client_ca for each in listeners if each.tls_client_ca):
             try:
                 client_context(ca=path)
             except SettingError as error:
-                yield self._answer("certificate", error)
+                yield self._answer_as_root("certificate", error)
 
     def _own_certificate(self) -> Iterator[tuple[str, bool]]:
         """The certificate of our own making, if there is one and a listener shows it."""
@@ -132,11 +140,11 @@ class StartCheck:
         if shown and os.path.exists(path):
             yield from self._certificate(KeyPair(path))
 
-    def _certificate(self, pair: KeyPair) -> Iterator[tuple[str, bool]]:
+    def _certificate(self, pair: KeyPair, *, named: bool = False) -> Iterator[tuple[str, bool]]:
         try:
             Certificates([pair])
         except SettingError as error:
-            yield self._answer("certificate", error)
+            yield self._answer_as_root("certificate", error) if named else self._answer("certificate", error)
 
     def _routes(self) -> Iterator[tuple[str, bool]]:
         for each in self._config.route:
