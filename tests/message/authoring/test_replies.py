@@ -158,6 +158,19 @@ def test_html_is_quoted_without_what_makes_a_document(html: str, want: str) -> N
         ),
         ("<head><style>no end</head><p>x", "<p>x"),
         ("<head><style>p{}</style></head><p>x", "<style>p{}</style><p>x"),
+        (
+            "<!--[if mso]><style>p{}</style><![endif]--><!--[if !mso]><!--><style>b{}</style><!--<![endif]--><body>x",
+            "<style>b{}</style>x",
+        ),
+        (
+            '<!--[if mso]><body style="color:blue"><![endif]--><body style="color:red">x</body>',
+            '<div style="color:red">x</div>',
+        ),
+        (
+            "<style>/* <body style='a'> */</style><body style='b'>x",
+            "<style>/* <body style='a'> */</style><div style=\"b\">x</div>",
+        ),
+        ("<!-- <body style='a'>x", "<!-- x"),
     ],
 )
 def test_html_is_forwarded_with_its_looks(html: str, want: str) -> None:
@@ -168,7 +181,7 @@ def test_html_is_forwarded_with_its_looks(html: str, want: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["<head", "<body ", "<body <", "</head", "<!doctype ", "<html", "<head><body", "<style"]
+    "piece", ["<head", "<body ", "<body <", "</head", "<!doctype ", "<html", "<head><body", "<style", "<!--", "<!-->"]
 )
 def test_html_of_many_pieces_takes_no_long_time(piece: str) -> None:
     """A quadratic search takes minutes here, and the test would exceed its time limit."""

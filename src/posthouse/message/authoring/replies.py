@@ -35,8 +35,8 @@ _RE = re.compile(r"(?i)^(?:\s*(?:re|aw|antw|sv|vs|ref|rif|odp|回复|答复|回�
 _FWD = re.compile(r"(?i)^(?:\s*(?:fwd|fw|wg|tr|vb|转发|轉寄|轉發)(?:\[\d{1,4}\])?\s*[:：])+\s*")
 # Each is searched for once from a place on, so that many of them take no long time.
 _HEAD, _END_OF_HEAD = re.compile(r"(?i)<head\b"), re.compile(r"(?i)</head\s{0,20}>")
-_BODY, _END_OF_BODY = re.compile(r"(?i)<body\b[^<>]{0,4096}+>"), re.compile(r"(?i)</body\s{0,20}>")
-_STYLE, _END_OF_STYLE = re.compile(r"(?i)<style\b"), re.compile(r"(?i)</style\s{0,20}>")
+_END_OF_BODY, _END_OF_STYLE = re.compile(r"(?i)</body\s{0,20}>"), re.compile(r"(?i)</style\s{0,20}>")
+_OPENING = re.compile(r"(?i)<!--|<style\b|<body\b[^<>]{0,4096}+>")
 _DOCUMENT = re.compile(r"(?i)<!doctype\b[^<>]{0,1000}+>|</?(?:html|body)\b[^<>]{0,4096}+>")
 
 
@@ -244,32 +244,42 @@ def _html_of(source: ReadMessage, *, dressed: bool = False) -> str:
     if source.html is None:
         return "<br>\n".join(map(_html.escape, source.text.splitlines()))
     html = source.html
-    styles = ""
-    body = _BODY.search(html)
+    styles, body = _styles_and_body(html, 0, len(html))
     if body is not None:
         end = _END_OF_BODY.search(html, body.end())
-        styles = _styles(html, 0, body.start())
         html = html[body.end() : end.start() if end is not None else len(html)]
         named = attributes_of(body[0])
         ground = f"background-color:{named['bgcolor']};" if named.get("bgcolor") else ""
         if dressed and (looks := ground + named.get("style", "")):
             html = f'<div style="{_html.escape(looks)}">{_DOCUMENT.sub("", html)}</div>'
     elif (head := _HEAD.search(html)) is not None and (end := _END_OF_HEAD.search(html, head.end())) is not None:
-        styles = _styles(html, head.end(), end.start())
+        styles, _ = _styles_and_body(html, head.end(), end.start())
         html = html[: head.start()] + html[end.end() :]
+    else:
+        styles = ""  # they stay where they are
     return styles * dressed + _DOCUMENT.sub("", html)
 
 
-def _styles(html: str, start: int, end: int) -> str:
-    """The style sheets in a stretch of HTML."""
-    found = []
-    while (sheet := _STYLE.search(html, start, end)) is not None:
-        closing = _END_OF_STYLE.search(html, sheet.end(), end)
-        if closing is None:
-            break
-        start = closing.end()
-        found.append(html[sheet.start() : start])
-    return "".join(found)
+def _styles_and_body(html: str, start: int, end: int) -> tuple[str, re.Match[str] | None]:
+    """The style sheets in a stretch of HTML as far as its body, and the tag of the body.
+
+    What stands in comments is left out: many newsletters have sheets, and a body, for Outlook alone there.
+    """
+    found: list[str] = []
+    at, closing = start, _END_OF_STYLE.search(html, start, end)
+    while (tag := _OPENING.search(html, at, end)) is not None:
+        at = tag.end()
+        if tag[0] == "<!--":
+            close = html.find("-->", at - 2, end)  # "<!-->" is a whole one
+            if close < 0:
+                break
+            at = close + 3
+        elif tag[0][1:5].lower() == "body":
+            return "".join(found), tag
+        elif closing is not None and (closing := _END_OF_STYLE.search(html, at, end)) is not None:
+            at = closing.end()
+            found.append(html[tag.start() : at])
+    return "".join(found), None
 
 
 def _forwarded_head(source: ReadMessage) -> list[str]:
