@@ -30,6 +30,7 @@ from posthouse.message.reading.readable_text import text_of_html
         ("4711 is your code.", ["4711"]),
         ("482913 is your Acme verification code", ["482913"]),
         ("482913 is your Acme account login code", ["482913"]),
+        ("48291355 is your Acme account recovery code", ["48291355"]),
         ("Use 482913 to sign in.", ["482913"]),
         ("Enter 4711 to log in", ["4711"]),
         ("Verify your address\n\n482913\n\nIt expires in 10 minutes.", ["482913"]),

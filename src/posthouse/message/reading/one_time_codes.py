@@ -36,7 +36,8 @@ _HELD: Final = 30  # characters between a label and the number that it takes awa
 _WEAK: Final = 60
 #: The ways of writing, the surest first.
 _LABELLED, _ON_A_LINE, _IN_SENTENCE = range(3)
-_JOINTS: Final = ("", " ", "-")  # between the words of a compound
+#: What stands between the words of a compound: "login code", "login-code", "account recovery code".
+_JOINT: Final = re.compile(r"(?i)[ -]?(?:(?:recovery|reset|activation|registration|unlock|deletion|transfer)[ -])?")
 _NO_LABEL: Final = re.compile(r"\d|[:：]\s*$")
 _BLANK: Final = re.compile(r"[\s<>\"']")
 _BELOW: Final = 400  # the distance of a label that stands below its code
@@ -161,10 +162,8 @@ class _Reading:
         if "\n" in between or re.match(r"\s*[,.:：]", between):
             return None
         head = at
-        while head + 1 < len(self._labels) and self._text[self._labels[head].end : self._starts[head + 1]] in (
-            "",
-            " ",
-            "-",
+        while head + 1 < len(self._labels) and _JOINT.fullmatch(
+            self._text, self._labels[head].end, self._starts[head + 1]
         ):
             head += 1
         return self._labels[head], len(between)
