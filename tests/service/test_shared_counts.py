@@ -9,9 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.service.policy.shared_counts import Cells, Places, SharedCounts, session_places
 
 HOUR = 3_600.0
+
+
+def session_of(cells: Cells) -> list[tuple[Places, int]]:
+    """The only key that a session counts for; its limit does not matter."""
+    return [(session_places(cells), 1)]
+
+
+def open_sessions(counts: SharedCounts, cells: Cells) -> int:
+    """How many are open: the lowest limit that is not reached, less one."""
+    places = session_places(cells)
+    return next(limit for limit in range(10) if counts.sessions.first_full([(places, limit + 1)]) < 0)
 
 
 def test_the_sessions_of_all_workers_are_counted_together() -> None:
@@ -19,11 +30,11 @@ def test_the_sessions_of_all_workers_are_counted_together() -> None:
     workers = [parent.seen_by(number) for number in range(3)]
     key = parent.cells("mx host 192.0.2.1")
     for worker in workers:
-        worker.sessions.add(key)
-    assert [worker.sessions.of(key) for worker in workers] == [3, 3, 3]
-    assert workers[0].sessions.of(parent.cells("mx host 192.0.2.2")) == 0
-    workers[1].sessions.remove(key)
-    assert workers[2].sessions.of(key) == 2
+        worker.sessions.add(session_of(key))
+    assert [open_sessions(worker, key) for worker in workers] == [3, 3, 3]
+    assert open_sessions(workers[0], parent.cells("mx host 192.0.2.2")) == 0
+    workers[1].sessions.remove(session_of(key))
+    assert open_sessions(workers[2], key) == 2
 
 
 def test_another_process_sees_what_a_worker_counts() -> None:
@@ -32,23 +43,23 @@ def test_another_process_sees_what_a_worker_counts() -> None:
     pid = os.fork()
     if pid == 0:
         mine = parent.seen_by(1)
-        mine.sessions.add(key)
+        mine.sessions.add(session_of(key))
         mine.hour.add(key, 7, 100.0)
         os._exit(0)
     os.waitpid(pid, 0)
-    assert parent.seen_by(0).sessions.of(key) == 1
+    assert open_sessions(parent.seen_by(0), key) == 1
     assert parent.seen_by(0).hour.of(key, 100.0) == 7
 
 
 def test_a_killed_worker_gives_its_sessions_back_and_its_messages_stay_counted() -> None:
     parent = SharedCounts(2)
     key = parent.cells("key")
-    parent.seen_by(0).sessions.add(key)
+    parent.seen_by(0).sessions.add(session_of(key))
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
         mine = parent.seen_by(1)
-        mine.sessions.add(key)
+        mine.sessions.add(session_of(key))
         mine.hour.add(key, 5, 10.0)
         os.write(write, b".")
         signal.pause()
@@ -58,20 +69,29 @@ def test_a_killed_worker_gives_its_sessions_back_and_its_messages_stay_counted()
     os.waitpid(pid, 0)
     os.close(read)
     os.close(write)
-    assert parent.sessions.of(key) == 2
+    assert open_sessions(parent, key) == 2
     parent.worker_died(1)
-    assert parent.sessions.of(key) == 1
+    assert open_sessions(parent, key) == 1
     assert parent.hour.of(key, 10.0) == 5
     again = parent.seen_by(1)  # its replacement
     again.hour.add(key, 1, 11.0)
     assert parent.hour.of(key, 11.0) == 6
 
 
+def test_the_first_key_whose_limit_is_reached_is_told() -> None:
+    counts = SharedCounts()
+    first, second = (session_places(counts.cells(name)) for name in ("first", "second"))
+    counts.sessions.add([(first, 2), (second, 2)])
+    assert counts.sessions.first_full([(first, 2), (second, 2)]) == -1
+    assert counts.sessions.first_full([(first, 2), (second, 1)]) == 1
+    assert counts.sessions.first_full([(first, 1), (second, 1)]) == 0
+
+
 def test_a_session_that_was_never_counted_takes_none_away() -> None:
     counts = SharedCounts()
     key = counts.cells("key")
-    counts.sessions.remove(key)
-    assert counts.sessions.of(key) == 0
+    counts.sessions.remove(session_of(key))
+    assert open_sessions(counts, key) == 0
 
 
 def test_events_leave_the_last_hour_little_by_little() -> None:

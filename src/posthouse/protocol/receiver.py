@@ -68,6 +68,7 @@ _RECIPIENTS: Final = State.RECIPIENTS
 _SENDER: Final = State.SENDER
 _SWITCHING: Final = State.SWITCHING
 
+_BEFORE_MAIL: Final = (_CONNECTED, _GREETED)  # no transaction has begun
 _TAKES_RCPT: Final = (_RECIPIENTS, _SENDER)  # a tuple is asked by identity first; what a set asks costs more
 
 # In multiples of the limit: a chunk or a message so large that reading it to its end would only keep the channel busy.
@@ -582,7 +583,8 @@ class Receiver:
         elif (self._given is _AUTH_INPUT or self._given is _AUTH_LINE_INPUT) and reply.code < 300:
             self._authenticated = True
         if state is _READY and self.state is not _READY:
-            self._forget_transaction()
+            if self.state not in _BEFORE_MAIL or self._remarks or self._refused_rcpt:
+                self._forget_transaction()
         self.state = state
 
     def close(self, reply: Reply) -> bytes:

@@ -197,7 +197,10 @@ class ServerSession:
         if settings.protection is not None:
             self._protect(settings.protection, stream)
         self._take(commands.connected(self._welcome))
-        self._pump()
+        if self._receiver.state is _CLOSED:
+            self._pump()
+        else:
+            self._flush()
 
     def _begin(self, who: Peer, claim: ClientClaim | None = None) -> None:
         """Make what belongs to one client, and ask whether it is welcome; ``claim`` if XCLIENT has named it."""
@@ -299,6 +302,13 @@ class ServerSession:
                     octets = 0
             elif step is not None:
                 self._wait(step)  # type: ignore[arg-type]
+        state = receiver.state
+        idle = not receiver.has_input and state is not _CLOSED and state is not _SWITCHING
+        if idle and events and not (conduct.rest or self._choked or self._draining):  # the common case
+            self._flush()
+            self._octets_out = 0
+            self.last_heard = NOT_DATED
+            return
         over = not receiver.has_input or not events or self._choked or self._waiting or self._draining
         if over or conduct.rest or conduct.fruitless or not self._turns.is_short or receiver.state in _NO_INPUT:
             self._flush()
@@ -308,7 +318,6 @@ class ServerSession:
             self.last_heard = NOT_DATED
         if self._waiting:
             return
-        state = receiver.state
         if state is _CLOSED:
             self._end(5.0 if events else _REFUSED_LINGER)
         elif state is _SWITCHING:
@@ -401,7 +410,11 @@ class ServerSession:
             self._take(then(result))
             self._flush()  # also if the session rests: a 250 is written before the first attempt of its message
             self.last_heard = NOT_DATED
-            self._go_on()
+            receiver = self._receiver
+            if receiver.has_input or self._draining or receiver.state in _NO_INPUT:
+                self._go_on()
+            elif self._paused and not (self._waiting or self._choked or self._resting):
+                self._set_paused(False)
 
         if type(awaitable) is PendingResult:
             awaitable.when_settled(tell)

@@ -116,11 +116,16 @@ class SessionCommands:
 
     def greet(self, event: Greet) -> Step:
         """HELO, EHLO or LHLO."""
-        return _ask(self._policy.greeted(event), lambda verdict: self._greeted(event, verdict))
+        answer = self._policy.greeted(event)
+        if type(answer) is Verdict:
+            return self._greeted(event, answer)
+        return _ask(answer, lambda verdict: self._greeted(event, verdict))
 
     def _greeted(self, event: Greet, verdict: Verdict) -> Step:
         # RFC 2034 §4: no enhanced code in a reply to HELO or EHLO; in each line of EHLO's it would hide the keyword.
-        reply = verdict.reply._replace(enhanced="")
+        reply = verdict.reply
+        if reply.enhanced:
+            reply = reply._replace(enhanced="")
         if reply.code < 400 and event.verb != "HELO" and not self._settings.all_commands:
             reply = _with_keywords(reply, self._receiver.offer)
         return self._given_up(self._receiver.send(reply))
@@ -190,6 +195,8 @@ class SessionCommands:
 
     def _given_up(self, wire: bytes) -> bytes:
         """The reply to a command that ends an open transaction without a message."""
+        if not self._transaction.is_open:
+            return self._conduct.idle(wire)
         recipients = self._transaction.recipients
         self._transaction.forget_if_over()
         return self._conduct.idle(wire, 1 + (recipients - self._transaction.recipients) // _GIVEN_UP)

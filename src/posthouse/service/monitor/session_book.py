@@ -1,6 +1,7 @@
 """Session book: the sessions of receiving SMTP that are open, and the dialogues of recent ones.
 
-An open session costs the book one entry of a dictionary.  Its dialogue is recorded only where that is cheap or wanted:
+An open session costs the book a small tuple in two dictionaries; its record is made when somebody looks, or when its
+dialogue is to be recorded.  The dialogue is recorded only where that is cheap or wanted:
 
 * from its start, as long as no more than 10 sessions a second begin (100 at once);
 * while an operator looks, and for a minute afterwards, that of every session, also of those that are open already;
@@ -42,6 +43,7 @@ _KEPT_FAILURES: Final = 100
 _HOSTS: Final = 1_000  # whose mail was refused
 _HOST_FOR: Final = 3_600.0  # seconds
 _MOST_OPEN: Final = 1_000  # open sessions whose recording begins when somebody looks
+_NO_PEER: Final = Endpoint("", 0)
 
 
 class SessionLine(NamedTuple):
@@ -136,6 +138,15 @@ class SessionRecord:
         return len(self.first) + len(self.last) + self.left_out
 
 
+class _Entry(NamedTuple):
+    """An open session without a record."""
+
+    number: int
+    where: str
+    peer: Endpoint
+    began: float
+
+
 class SessionBook:
     """The book of one worker process.
 
@@ -146,8 +157,8 @@ class SessionBook:
         self._clock = clock
         self._took = took
         self._number = 0
-        self._open: dict[ServerSession, SessionRecord] = {}
-        self._by_peer: dict[Endpoint, SessionRecord] = {}
+        self._open: dict[ServerSession, _Entry | SessionRecord] = {}
+        self._by_peer: dict[Endpoint, ServerSession] = {}
         self._ended: deque[SessionRecord] = deque(maxlen=_KEPT)
         self._failures: deque[SessionRecord] = deque(maxlen=_KEPT_FAILURES)
         self._tokens, self._at = _AT_ONCE, clock.monotonic()
@@ -160,23 +171,28 @@ class SessionBook:
         """A session begins at the listener ``where``; its greeting is not said yet.  ``also`` is a transcript that
         somebody else has asked for."""
         self._number += 1
-        peer = peer_of(session) or Endpoint("", 0)
-        record = SessionRecord(self._number, where, session, peer, self._clock.time())
-        self._open[session] = self._by_peer[peer] = record
-        record.also = also
+        peer = peer_of(session) or _NO_PEER
+        self._open[session] = _Entry(self._number, where, peer, self._clock.time())
+        self._by_peer[peer] = session
         now = self._clock.monotonic()
-        if self._may_record(now) or now < self._watched_until or self._was_refused(peer.host, now):
-            self._record(record)
-        elif also is not None:
-            record_session(session, also)
+        recorded = self._may_record(now) or now < self._watched_until or self._was_refused(peer.host, now)
+        if recorded or also is not None:
+            record = self._record_of(session)
+            record.also = also
+            if recorded:
+                self._record(record)
+            else:
+                record_session(session, also)
 
     def left(self, session: ServerSession) -> None:
         """A session has ended."""
         record = self._open.pop(session, None)
         if record is None:
             return
-        if self._by_peer.get(record.peer) is record:
+        if self._by_peer.get(record.peer) is session:
             del self._by_peer[record.peer]
+        if isinstance(record, _Entry):
+            return
         record.ended = self._clock.time()
         record.tls = tls_of(session)
         record.session = None
@@ -193,9 +209,10 @@ class SessionBook:
         host, _, port = str(facts.get("source", "")).partition(" ")[2].rpartition(":")
         if host == "unix socket":
             host = ""
-        record = self._by_peer.get(Endpoint(host, int(port))) if port.isdecimal() else None
-        if record is None:
+        session = self._by_peer.get(Endpoint(host, int(port))) if port.isdecimal() else None
+        if session is None:
             return
+        record = self._record_of(session)
         command, reason = facts.get("command", ""), facts.get("reason", "")
         if not record.recorded:
             record.partial = True
@@ -216,10 +233,11 @@ class SessionBook:
     def watch(self) -> None:
         """Somebody looks: record every session for a minute, those that are open included."""
         self._watched_until = self._clock.monotonic() + _WATCHED
-        recorded = sum(record.recorded for record in self._open.values())
-        for record in self._open.values():
+        recorded = sum(isinstance(each, SessionRecord) and each.recorded for each in self._open.values())
+        for session in list(self._open):
             if recorded >= _MOST_OPEN:
                 return
+            record = self._record_of(session)
             if not record.recorded:
                 recorded += 1
                 record.partial = True
@@ -236,6 +254,13 @@ class SessionBook:
     def _was_refused(self, host: str, now: float) -> bool:
         at = self._hosts.get(host)
         return at is not None and now - at < _HOST_FOR
+
+    def _record_of(self, session: ServerSession) -> SessionRecord:
+        """The record of an open session, which is made now if there is none."""
+        found = self._open[session]
+        if isinstance(found, _Entry):
+            self._open[session] = found = SessionRecord(found.number, found.where, session, found.peer, found.began)
+        return found
 
     def _record(self, record: SessionRecord) -> None:
         session, time = record.session, self._clock.time
@@ -273,10 +298,11 @@ class SessionBook:
 
     def live(self, most: int) -> list[SessionRecord]:
         """Open sessions, the newest first."""
-        found = list(self._open.values())[-most:]
-        for record in found:
-            if record.session is not None:
-                record.tls = tls_of(record.session)
+        found = []
+        for session in list(self._open)[-most:]:
+            record = self._record_of(session)
+            record.tls = tls_of(session)
+            found.append(record)
         return found[::-1]
 
     def recent(self, most: int, *, failures: bool = False) -> list[SessionRecord]:
@@ -286,13 +312,13 @@ class SessionBook:
     def of_client(self, client: Endpoint) -> list[SessionRecord]:
         """The sessions of a client that are open or kept: its address and port are one session's until the port is used
         again."""
-        records = (*self._open.values(), *self._failures, *self._ended)
-        return [each for each in records if each.peer == client]
+        sessions = [session for session, each in self._open.items() if each.peer == client]
+        ended = [each for each in (*self._failures, *self._ended) if each.peer == client]
+        return [*map(self._record_of, sessions), *ended]
 
     def find(self, number: int) -> SessionRecord | None:
         """The session of this number, if it is open or kept."""
-        for records in (self._open.values(), self._failures, self._ended):
-            for record in records:
-                if record.number == number:
-                    return record
-        return None
+        for session, each in self._open.items():
+            if each.number == number:
+                return self._record_of(session)
+        return next((each for each in (*self._failures, *self._ended) if each.number == number), None)

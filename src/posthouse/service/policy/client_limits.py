@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from posthouse.core import Reply, Verdict
 from posthouse.net.clock import Clock
 from posthouse.service.config.limit_settings import LimitSettings
-from posthouse.service.policy.shared_counts import Cells, SharedCounts
+from posthouse.service.policy.shared_counts import Cells, Places, SharedCounts, session_places
 
 __all__ = ["ConnectionLimits", "Sending", "SendingLimits", "host_of"]
 
@@ -52,6 +52,15 @@ class _Group(NamedTuple):
     too_fast: Verdict
 
 
+class _HostCounts(NamedTuple):
+    """What the sessions of a client count for: ``keys`` with their limits, the verdict where each is reached, and the
+    groups whose new sessions are limited as well."""
+
+    keys: tuple[tuple[Places, int], ...]
+    too_many: tuple[Verdict, ...]
+    rated: tuple[_Group, ...]
+
+
 def _too_many(whose: str, setting: str, most: int) -> Verdict:
     text = f"Too many connections{whose} (limit {most}); try again later"
     return Verdict(Reply(421, "4.7.0", text), setting)
@@ -70,11 +79,9 @@ class ConnectionLimits:
         self._name = name
         self._counts = counts
         self._clock = clock
-        most = settings.max_connections
-        self._all = counts.cells(f"{name} sessions")
-        self._most = most
+        self._all = session_places(counts.cells(f"{name} sessions"))
         self._too_many = Verdict(Reply(421, "4.7.0", "Too many connections; try again later"), "max_connections")
-        self._groups: Callable[[str], tuple[_Group, ...]] = lru_cache(maxsize=4096)(self._groups_of)
+        self._counts_of: Callable[[str], _HostCounts] = lru_cache(maxsize=4096)(self._host_counts)
 
     def enter(self, host: str) -> Verdict | None:
         """Count a session in, or say why it is not welcome.
@@ -82,31 +89,32 @@ class ConnectionLimits:
         ``host`` is "" for a unix socket.  Its clients are programs of this machine and have no address of their own, so
         that only ``max_connections`` applies to them.
         """
+        keys, too_many, rated = self._counts_of(host)
         sessions = self._counts.sessions
-        if sessions.of(self._all) >= self._most:
-            return self._too_many
-        groups = self._groups(host) if host else ()
-        for group in groups:
-            if sessions.of(group.cells) >= group.most:
-                return group.too_many
-            if group.rate:
-                minute, now = self._counts.minute, self._clock.monotonic()
-                if minute.of(group.cells, now) >= group.rate:
-                    return group.too_fast
-                minute.add(group.cells, 1, now)
-        sessions.add(self._all)
-        for group in groups:
-            sessions.add(group.cells)
+        full = sessions.first_full(keys)
+        if full >= 0:
+            return too_many[full]
+        for group in rated:
+            minute, now = self._counts.minute, self._clock.monotonic()
+            if minute.of(group.cells, now) >= group.rate:
+                return group.too_fast
+            minute.add(group.cells, 1, now)
+        sessions.add(keys)
         return None
 
     def leave(self, host: str) -> None:
         """Count a session out."""
-        sessions = self._counts.sessions
-        sessions.remove(self._all)
-        for group in self._groups(host) if host else ():
-            sessions.remove(group.cells)
+        self._counts.sessions.remove(self._counts_of(host).keys)
 
-    def _groups_of(self, host: str) -> tuple[_Group, ...]:
+    def _host_counts(self, host: str) -> _HostCounts:
+        groups = self._groups(host) if host else ()
+        return _HostCounts(
+            ((self._all, self._settings.max_connections), *((session_places(each.cells), each.most) for each in groups)),
+            (self._too_many, *(each.too_many for each in groups)),
+            tuple(each for each in groups if each.rate),
+        )
+
+    def _groups(self, host: str) -> tuple[_Group, ...]:
         settings, cells = self._settings, self._counts.cells
         most, rate = settings.max_connections_per_host, settings.max_connection_rate_per_host
         own = _Group(

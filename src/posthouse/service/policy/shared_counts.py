@@ -27,7 +27,7 @@ from typing import Final
 
 from posthouse.service.monitor.tally import Tally
 
-__all__ = ["Cells", "EventCounts", "SessionCounts", "SharedCounts"]
+__all__ = ["Cells", "EventCounts", "Places", "SessionCounts", "SharedCounts", "session_places"]
 
 _ROWS: Final = 4
 _SESSION_ROWS: Final = 2
@@ -40,8 +40,17 @@ _MOST: Final = 0xFFFF_FFFF
 Cells = tuple[int, ...]
 
 
+#: Where the sessions of a key are counted, in each row.
+Places = tuple[int, int]
+
+
+def session_places(cells: Cells) -> Places:
+    """Where the sessions of a key are counted."""
+    return cells[0] % _SESSION_CELLS, cells[1] % _SESSION_CELLS + _SESSION_CELLS
+
+
 class SessionCounts:
-    """Sessions that are open now, by key."""
+    """Sessions that are open now, by the places of a key (``session_places``)."""
 
     __slots__ = ("_memory", "_own", "_slots")
 
@@ -50,27 +59,32 @@ class SessionCounts:
         self._slots = slots
         self._own = slots[own]
 
-    def of(self, cells: Cells) -> int:
-        """How many are open in all workers."""
-        memory, first, second = self._memory, cells[0] % _SESSION_CELLS, cells[1] % _SESSION_CELLS + _SESSION_CELLS
-        one = two = 0
-        for slot in self._slots:
-            one += memory[slot + first]
-            two += memory[slot + second]
-        return min(one, two)
+    def first_full(self, keys: Sequence[tuple[Places, int]]) -> int:
+        """The first of several keys, each with its limit, of which as many are open in all workers; -1 for none."""
+        memory, slots = self._memory, self._slots
+        for number, ((first, second), most) in enumerate(keys):
+            one = two = 0
+            for slot in slots:
+                one += memory[slot + first]
+                two += memory[slot + second]
+            if one >= most and two >= most:
+                return number
+        return -1
 
-    def add(self, cells: Cells) -> None:
-        """A session of this worker begins."""
+    def add(self, keys: Sequence[tuple[Places, int]]) -> None:
+        """A session of this worker begins, which counts for each of these keys."""
         memory, own = self._memory, self._own
-        memory[own + cells[0] % _SESSION_CELLS] += 1
-        memory[own + cells[1] % _SESSION_CELLS + _SESSION_CELLS] += 1
+        for (first, second), _ in keys:
+            memory[own + first] += 1
+            memory[own + second] += 1
 
-    def remove(self, cells: Cells) -> None:
+    def remove(self, keys: Sequence[tuple[Places, int]]) -> None:
         """A session of this worker has ended."""
         memory, own = self._memory, self._own
-        for place in (own + cells[0] % _SESSION_CELLS, own + cells[1] % _SESSION_CELLS + _SESSION_CELLS):
-            if count := memory[place]:
-                memory[place] = count - 1
+        for places, _ in keys:
+            for place in places:
+                if count := memory[own + place]:
+                    memory[own + place] = count - 1
 
 
 class EventCounts:

@@ -138,7 +138,7 @@ class SqliteSpool:
         self._durable = Durable() if durable is None else durable
         self._threads = Threads() if threads is None else threads
         self._private: PrivateDirectory | None = None
-        self._random = random_module.SystemRandom() if random is None else random
+        self._random = random_module.Random() if random is None else random  # ids are unique without it, and no secret
         self._time = time
         self._stopwatch = stopwatch
         self._read_only = False
