@@ -13,6 +13,8 @@ is handed on at once.  For the same reason an accepted connection queues no more
 ``pause_writing``, and its buffer in the kernel is small.
 
 ``OSError`` is translated at this border (``net.system``), once, with the cause kept.
+
+Over budget: what the handler calls and what the loop calls read and write the same fields of one connection.
 """
 
 from __future__ import annotations
@@ -48,6 +50,8 @@ _LARGE_READS_FROM = 65_536
 _QUEUED_AT_MOST = 16_384
 FLUSH_SECONDS = 60.0
 
+_ANY_ADDRESS = ("0.0.0.0", "::", "")  # listened at, so that each connection has another local end
+
 _FATAL = (KeyboardInterrupt, SystemExit)
 
 
@@ -76,6 +80,7 @@ class SocketStream(asyncio.BufferedProtocol):
         "_first",
         "_handler",
         "_large",
+        "_local",
         "_network",
         "_octets",
         "_paused",
@@ -94,8 +99,10 @@ class SocketStream(asyncio.BufferedProtocol):
         first: memoryview,
         large: memoryview,
         peer: Endpoint | None,
+        local: Endpoint | None = None,
     ) -> None:
         self._network = network
+        self._local = local  # None: the system is asked
         self._handler = handler
         self._buffer = self._first = first
         self._large = large
@@ -112,7 +119,9 @@ class SocketStream(asyncio.BufferedProtocol):
 
     @property
     def local(self) -> Endpoint:
-        """The local end; without a name once the connection has ended."""
+        """The local end; without a name once the connection has ended, if the system must be asked for it."""
+        if self._local is not None:
+            return self._local
         return endpoint_of(self._transport.get_extra_info("sockname"))
 
     def write(self, data: bytes) -> None:
@@ -370,6 +379,7 @@ class SocketNetwork:
         loop = asyncio.get_running_loop()
         buffer = self._buffer(loop)
         first = buffer[:_FIRST_READS]
+        local = None if endpoint.host in _ANY_ADDRESS else endpoint
 
         def accept() -> SocketStream:
             try:
@@ -379,7 +389,7 @@ class SocketNetwork:
             except BaseException as error:
                 self.report(error)
                 handler = _NOBODY
-            return SocketStream(self, handler, first, buffer, None)
+            return SocketStream(self, handler, first, buffer, None, local)
 
         listener = SocketListener(sock, endpoint, inode, accept, self.report)
         await listener.start(sock, backlog)

@@ -41,7 +41,7 @@ from posthouse.protocol.refusals import begins_auth, foreign_protocol, mechanism
 from posthouse.protocol.states import LAW, Input, State
 from posthouse.protocol.writers import write_reply
 
-__all__ = ["Event", "Receiver", "record_dialogue"]
+__all__ = ["Event", "Receiver"]
 
 Event = Command | Forwarding | Refused | ContentChunk | EndOfContent | EndOfChunk | AuthResponse | Pause
 
@@ -582,10 +582,11 @@ class Receiver:
                 self.esmtp = command.verb != "HELO"
         elif (self._given is _AUTH_INPUT or self._given is _AUTH_LINE_INPUT) and reply.code < 300:
             self._authenticated = True
-        if state is _READY and self.state is not _READY:
-            if self.state not in _BEFORE_MAIL or self._remarks or self._refused_rcpt:
-                self._forget_transaction()
-        self.state = state
+        before, self.state = self.state, state
+        if state is not _READY or before is _READY:
+            return
+        if before not in _BEFORE_MAIL or self._remarks or self._refused_rcpt:
+            self._forget_transaction()
 
     def close(self, reply: Reply) -> bytes:
         """Send ``reply`` (421, or the last reply of a broken dialogue) out of turn, and end the dialogue."""
@@ -594,9 +595,3 @@ class Receiver:
             self._transcript("R", wire.decode().rstrip())
         self.state, self._owed = _CLOSED, 0
         return wire
-
-
-def record_dialogue(receiver: Receiver, transcript: Transcript | None) -> None:
-    """Write the dialogue to ``transcript`` from now on, None to end that; a transcript must not call it."""
-    receiver._auth_said = receiver._auth_said or receiver.state is not _CONNECTED  # perhaps, where it was not recorded
-    receiver._transcript = transcript

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from posthouse.core import Reply, Verdict
 from posthouse.protocol import Offer
 from posthouse.protocol.proxies import XCLIENT, XFORWARD
-from posthouse.server.policy import Peer
+from posthouse.protocol.sasl.exchange import Authenticated
+from posthouse.server.policy import Answer, Peer, SecuredPolicy
 from posthouse.server.settings import Proxies, SessionSettings
 
-__all__ = ["ClientClaim", "forwarding_offer"]
+__all__ = ["ClientClaim", "forwarding_offer", "logged_in_elsewhere"]
 
 #: The host of a client whose address is not known; it is no address, so no rule for addresses holds for it.
 _UNKNOWN = "unknown"
+
+_NO_SUCH_LOGIN: Final = Verdict(
+    Reply(421, "4.7.0", "XCLIENT names an account that cannot log in here; closing connection"), "XCLIENT LOGIN"
+)
 
 
 class ClientClaim(NamedTuple):
@@ -60,3 +66,13 @@ def forwarding_offer(settings: SessionSettings, proxies: Proxies, host: str) -> 
     return settings.offer._replace(
         xclient=xclient if proxies.xclient(host) else (), xforward=XFORWARD if proxies.xforward(host) else ()
     )
+
+
+async def logged_in_elsewhere(welcome: Answer, policy: SecuredPolicy, user: str) -> Verdict:
+    """The greeting of a client that has logged in elsewhere; 421 if its account cannot log in here."""
+    verdict = welcome if isinstance(welcome, Verdict) else await welcome
+    if verdict.reply.code >= 300:
+        return verdict
+    login = policy.logged_in(Authenticated(user, "XCLIENT"))
+    allowed = login if isinstance(login, Verdict) else await login
+    return verdict if allowed.reply.code < 300 else _NO_SUCH_LOGIN

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from posthouse.net import Endpoint
 from posthouse.net.tls import TlsStream
-from posthouse.protocol import Transcript
-from posthouse.protocol.receiver import record_dialogue
+from posthouse.protocol import State, Transcript
 from posthouse.server.session import ServerSession
 
 __all__ = ["peer_of", "record", "tls_of"]
@@ -31,4 +30,7 @@ def tls_of(session: ServerSession) -> str:
 
 def record(session: ServerSession, transcript: Transcript | None) -> None:
     """Write the dialogue to ``transcript`` from now on, None to end that; a transcript must not call it."""
-    record_dialogue(session._receiver, transcript)
+    receiver = session._receiver
+    # AUTH may have been said where it was not recorded.
+    receiver._auth_said = receiver._auth_said or receiver.state is not State.CONNECTED
+    receiver._transcript = transcript

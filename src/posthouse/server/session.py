@@ -56,8 +56,7 @@ from posthouse.protocol import (
     Vrfy,
 )
 from posthouse.protocol.proxies import Forwarding
-from posthouse.protocol.sasl.exchange import Authenticated
-from posthouse.server.client_claim import ClientClaim, forwarding_offer
+from posthouse.server.client_claim import ClientClaim, forwarding_offer, logged_in_elsewhere
 from posthouse.server.conduct import Conduct
 from posthouse.server.pending_result import PendingResult
 from posthouse.server.policy import Answer, ForwardingPolicy, Peer, Policy, SecuredPolicy
@@ -74,10 +73,6 @@ _LF_END_TIMEOUT: Final = Reply(
 )
 _NO_MESSAGE: Final = Reply(421, "4.4.2", "No message came for too long; closing connection")
 _NO_ANSWER: Final = Reply(421, "4.3.0", "Something here takes too long; try again later")
-
-_NO_SUCH_LOGIN: Final = Verdict(
-    Reply(421, "4.7.0", "XCLIENT names an account that cannot log in here; closing connection"), "XCLIENT LOGIN"
-)
 
 #: Seconds that a connection which was refused at once is kept for its reply: each holds a descriptor, and no limit on
 #: sessions counts it.
@@ -502,7 +497,7 @@ class ServerSession:
         if settings.protection is not None:
             self._protect(settings.protection, stream)
         if claim.login:
-            welcome = _logged_in(welcome, cast(SecuredPolicy, self._policy), claim.login)
+            welcome = logged_in_elsewhere(welcome, cast(SecuredPolicy, self._policy), claim.login)
         return commands.welcome(welcome)
 
     # -- the end -----------------------------------------------------------------------------------------------------
@@ -563,16 +558,6 @@ class ServerSession:
         """End the channel without a reply."""
         if self._stream is not None:
             self._stream.abort()
-
-
-async def _logged_in(welcome: Answer, policy: SecuredPolicy, user: str) -> Verdict:
-    """The greeting of a client that has logged in elsewhere; 421 if its account cannot log in here."""
-    verdict = welcome if isinstance(welcome, Verdict) else await welcome
-    if verdict.reply.code >= 300:
-        return verdict
-    login = policy.logged_in(Authenticated(user, "XCLIENT"))
-    allowed = login if isinstance(login, Verdict) else await login
-    return verdict if allowed.reply.code < 300 else _NO_SUCH_LOGIN
 
 
 def _pass_on(tell: Callable[[Any, BaseException | None], object], ended: asyncio.Future[Any]) -> None:

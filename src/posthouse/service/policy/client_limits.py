@@ -109,7 +109,10 @@ class ConnectionLimits:
     def _host_counts(self, host: str) -> _HostCounts:
         groups = self._groups(host) if host else ()
         return _HostCounts(
-            ((self._all, self._settings.max_connections), *((session_places(each.cells), each.most) for each in groups)),
+            (
+                (self._all, self._settings.max_connections),
+                *((session_places(each.cells), each.most) for each in groups),
+            ),
             (self._too_many, *(each.too_many for each in groups)),
             tuple(each for each in groups if each.rate),
         )

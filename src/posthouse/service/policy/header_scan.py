@@ -85,19 +85,22 @@ class HeaderScan:
         self.message_id = ""
         self.refusal: Verdict | None = None
 
+    def begin(self, chunk: bytes, end: int, lowered: bytes) -> None:
+        """Take the first octets, with the whole header section among them, which ends at ``end``; ``lowered`` is it in
+        lower case, with a CRLF in front."""
+        self.done = True
+        self.gap = gap(chunk)
+        self.message_id = _message_id(chunk, lowered, -2)
+        self._octets = end
+        self._tally(lowered)
+        self._judge()
+
     def write(self, chunk: bytes) -> None:
         """Take the next octets."""
         if not self._kept:
             end = 0 if chunk.startswith(b"\r\n") else chunk.find(b"\r\n\r\n")
             if end >= 0:  # the common case: the whole header section is in the first piece
-                section = b"\r\n" + chunk[:end]
-                lowered = section.lower()
-                self.done = True
-                self.gap = gap(chunk)
-                self.message_id = _message_id(section, lowered)
-                self._octets = end
-                self._tally(lowered)
-                self._judge()
+                self.begin(chunk, end, b"\r\n" + chunk[:end].lower())
                 return
         if self._head is not None and self._keep(self._head, chunk):
             self.done = True
@@ -171,7 +174,7 @@ class HeaderScan:
         end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n")
         self.done = end >= 0
         section = b"\r\n" + (octets if end < 0 else octets[:end])
-        self.message_id = _message_id(section, section.lower())
+        self.message_id = _message_id(section, section.lower(), 0)
 
     def end(self) -> None:
         """The content is complete, perhaps inside its header section."""
@@ -194,14 +197,16 @@ def _has_no_more_fields(head: bytes) -> bool:
     return b"\r\n" in head[split(head).body_offset :]
 
 
-def _message_id(section: bytes, lowered: bytes) -> str:
-    """The Message-ID of a header section with its angle brackets, or "" if there is none; ``lowered`` is the section in
-    lower case, and in both each line has its CRLF in front.
+def _message_id(content: bytes, lowered: bytes, offset: int) -> str:
+    """The Message-ID of a header section with its angle brackets, or "" if there is none.
+
+    ``lowered`` is the section in lower case, with a CRLF in front of each line; what stands at a place in it stands in
+    ``content``, which may go on behind the section, at that place plus ``offset``.
 
     The search is bounded: a message whose Message-ID is not found is still found by its queue id.
     """
     at = lowered.find(b"\r\nmessage-id:", 0, HEAD_AT_MOST) + 13
     if at < 13:
         return ""
-    found = _NAME.match(section, at, at + 400)
+    found = _NAME.match(content, at + offset, min(at + 400, len(lowered)) + offset)
     return "" if found is None else found[1].decode("utf-8", "replace")

@@ -190,8 +190,12 @@ class SpoolIntake:
 
     # -- the content -------------------------------------------------------------------------------------------------
 
-    def write(self, chunk: bytes) -> Awaitable[None] | None:
-        """Take the next octets of the content."""
+    def write(self, chunk: bytes, end: int = -1, lowered: bytes = b"") -> Awaitable[None] | None:
+        """Take the next octets of the content.
+
+        A caller that knows it may say where the header section ends, if the first octets have the whole of it, and give
+        it in lower case, with a CRLF in front.
+        """
         if self._fault is not None:
             return None
         self._size += len(chunk)
@@ -201,7 +205,10 @@ class SpoolIntake:
         self._eightbit = self._eightbit or not chunk.isascii()
         scan = self._scan
         if not scan.done:
-            scan.write(chunk)
+            if end < 0:
+                scan.write(chunk)
+            else:
+                scan.begin(chunk, end, lowered)
             if scan.refusal is not None:
                 self.fail(scan.refusal)
                 return None
@@ -344,6 +351,8 @@ class SpoolIntake:
 
     def _destinations(self, envelope: Envelope) -> list[str]:
         """The destination of each recipient; asked once for each domain."""
+        if len(envelope.recipients) == 1:
+            return [self._context.destination(envelope.recipients[0].address)]
         known: dict[str, str] = {}
         names: list[str] = []
         for recipient in envelope.recipients:

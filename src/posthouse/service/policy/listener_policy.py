@@ -33,7 +33,7 @@ from posthouse.service.policy.intake import IntakeContext
 from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.shared_counts import SharedCounts
-from posthouse.service.policy.submission import with_room
+from posthouse.service.policy.submission import submission_terms, with_room
 from posthouse.service.policy.vrfy import help_pages
 from posthouse.spool.interface import Spool, Stored
 
@@ -151,7 +151,7 @@ class ListenerPolicy:
             dsn_writer=dsn_writer,
             checks=tuple(checks),
         )
-        self.submissions = with_room(self.intake)
+        self.submissions, self.nobodys_terms = with_room(self.intake), submission_terms(config.hostname, listener)
         self.report_refused, self.verified = auth.report_refused, _verified(self.intake, auth.verify)
         self._verifies_local = auth.verify is not None and auth.verify.local
         self.tally, self._connections, self.sending = _limits(listener, counts or SharedCounts(), clock)

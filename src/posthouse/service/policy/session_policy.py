@@ -31,7 +31,7 @@ from posthouse.service.policy.intake import IntakeContext, SpoolIntake
 from posthouse.service.policy.listener_policy import ListenerPolicy
 from posthouse.service.policy.recipients import foreign_verdict, recipient_verdict
 from posthouse.service.policy.session_account import SessionAccount
-from posthouse.service.policy.submission import SubmissionTerms, SubmittedIntake
+from posthouse.service.policy.submission import SubmissionTerms, SubmittedIntake, submission_terms
 from posthouse.service.policy.trace import NOT_SECURED, Secured
 from posthouse.service.policy.verdicts import TOO_LARGE, storage_verdict
 
@@ -283,26 +283,11 @@ class SessionPolicy:
             context = self._signing
         inner = self._recorded(SpoolIntake(context, self._peer, greet, envelope, envelopes, secured, sending))
         identities = () if self._account is None else self._account.identities
-        terms = self._terms
-        if terms is None or identities is not self._terms_of:
-            terms, self._terms_of = self._submission_terms(identities), identities
-            self._terms = terms
+        terms = self._terms if self._user else shared.nobodys_terms
+        if terms is None or (self._user and identities is not self._terms_of):
+            terms = submission_terms(shared.config.hostname, shared.settings, self._user, identities)
+            self._terms, self._terms_of = terms, identities
         return SubmittedIntake(terms, envelope.sender, inner, shared.clock, shared.intake.offset)
-
-    def _submission_terms(self, identities: Sequence[str]) -> SubmissionTerms:
-        shared = self._shared
-        settings = shared.settings
-        checked = settings.check_from and self._user and "*" not in identities
-        return SubmissionTerms(
-            shared.config.hostname,
-            settings.max_message_size,
-            settings.max_header_size,
-            self._user,
-            identities if checked else None,
-            bool(self._user) or settings.kind == "submission",
-            settings.complete_messages,
-            settings.hide_client,
-        )
 
     def refused(self, what: str, reply: Reply) -> None:
         """Log what the session refused by itself."""

@@ -20,12 +20,13 @@ from posthouse.message.headers import gap, received_in_lines, split
 from posthouse.message.submitted import completed, is_complete
 from posthouse.net.clock import Clock
 from posthouse.protocol.grammar import lookup_domain
+from posthouse.service.config.model import ListenerSettings
 from posthouse.service.policy.header_scan import header_too_large
 from posthouse.service.policy.intake import IntakeContext, SpoolIntake
 from posthouse.service.policy.logins import may_send_as
 from posthouse.service.policy.verdicts import TOO_LARGE
 
-__all__ = ["SubmissionTerms", "SubmittedIntake", "with_room"]
+__all__ = ["SubmissionTerms", "SubmittedIntake", "submission_terms", "with_room"]
 
 #: Octets that Date, From and Message-ID have at most.
 _ROOM: Final = 2_048
@@ -55,6 +56,23 @@ class SubmissionTerms(NamedTuple):
     original: bool
     completes: bool
     hides_client: bool
+
+
+def submission_terms(
+    hostname: str, listener: ListenerSettings, user: str = "", identities: Sequence[str] = ()
+) -> SubmissionTerms:
+    """The terms of a listener for what ``user`` submits, who may send as ``identities``; "" for one without a login."""
+    checked = listener.check_from and user and "*" not in identities
+    return SubmissionTerms(
+        hostname,
+        listener.max_message_size,
+        listener.max_header_size,
+        user,
+        identities if checked else None,
+        bool(user) or listener.kind == "submission",
+        listener.complete_messages,
+        listener.hide_client,
+    )
 
 
 class SubmittedIntake:
@@ -127,12 +145,12 @@ class SubmittedIntake:
                 self._refuse(refusal)
                 return None
         if not terms.original and received_in_lines(lowered):
-            return self._inner.write(data)
+            return self._inner.write(data, end, lowered)
         if terms.hides_client:
             self._inner.hide_client()
         has_fields = not gap(data[:_FIRST_LINE])
         if not terms.completes or (has_fields and is_complete(lowered)):
-            return self._inner.write(data)
+            return self._inner.write(data, end, lowered)
         date, name, sender = self._now(), self._message_id(), self._sender
         if end > 0 and has_fields:  # the common case
             return self._inner.write(completed(data[: end + 2], date, name, sender, lowered) + data[end + 2 :])

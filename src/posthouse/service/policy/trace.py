@@ -60,7 +60,7 @@ def trace_field(
         hostname if hostname.isascii() else lookup_domain(hostname),
         helo=helo if helo.isascii() else lookup_domain(helo),
         host="" if secured.hidden else peer.host,
-        protocol=protocol_name(greet.verb, tls=bool(secured.cipher), auth=bool(secured.user), utf8=envelope.smtputf8),
+        protocol=protocol_name(greet.verb, bool(secured.cipher), bool(secured.user), envelope.smtputf8),
         queue_id=queue_id,
         seconds=now,
         offset_minutes=offset_minutes,
