@@ -68,6 +68,7 @@ _RECIPIENTS: Final = State.RECIPIENTS
 _SENDER: Final = State.SENDER
 _SWITCHING: Final = State.SWITCHING
 
+_A: Final = ord("a")
 _BEFORE_MAIL: Final = (_CONNECTED, _GREETED)  # no transaction has begun
 _TAKES_RCPT: Final = (_RECIPIENTS, _SENDER)  # a tuple is asked by identity first; what a set asks costs more
 
@@ -263,7 +264,7 @@ class Receiver:
             self._transcript("S", shown(line, after_auth=self._auth_said))
             self._auth_said = self._auth_said or begins_auth(line)
         try:
-            if len(line) <= CACHED_LINE and line[:4].upper() != b"AUTH":
+            if 0 < len(line) <= CACHED_LINE and line[0] | 32 != _A:  # AUTH has secrets
                 command = parse_cached(line, self._accepts, self.limits)
             else:
                 command = parse_command(line, self._accepts, self.limits)

@@ -198,13 +198,14 @@ class SendingLimits:
         self._clock = clock
         self._by_host = bool(settings.max_messages_per_hour or settings.max_recipients_per_hour)
         self._by_user = bool(settings.max_login_messages_per_hour or settings.max_login_recipients_per_hour)
-        self._off = not (self._by_host or self._by_user)
+        #: No limit applies: the other methods need not be called.
+        self.off = not (self._by_host or self._by_user)
         self._of_host: Callable[[str], _Allowance] = lru_cache(maxsize=4096)(self._host_allowance)
         self._of_user: Callable[[str], _Allowance] = lru_cache(maxsize=4096)(self._user_allowance)
 
     def refuses_message(self, host: str, user: str) -> Verdict | None:
         """At MAIL: why one more message is too many, or None."""
-        if self._off:
+        if self.off:
             return None
         now = self._clock.monotonic()
         for each in self._allowances(host, user):
@@ -214,7 +215,7 @@ class SendingLimits:
 
     def refuses_recipient(self, host: str, user: str, accepted: int) -> Verdict | None:
         """At RCPT: why one more recipient is too many, or None; ``accepted`` are those of the open transaction."""
-        if self._off:
+        if self.off:
             return None
         now = self._clock.monotonic()
         for each in self._allowances(host, user):
@@ -224,7 +225,7 @@ class SendingLimits:
 
     def begin(self, host: str, user: str, recipients: int) -> Sending | Verdict | None:
         """At DATA or the first BDAT: count the message, or say why it is too many; None if no limit applies."""
-        if self._off:
+        if self.off:
             return None
         allowances = self._allowances(host, user)
         if not allowances:

@@ -185,8 +185,10 @@ class SessionPolicy:
         """Whether this recipient is ours, or may be sent to; the session limits their number."""
         shared = self._shared
         address = rcpt.address
-        if (limit := shared.sending.refuses_recipient(self._peer.host, self._user, len(accepted))) is not None:
-            return self._no("RCPT", limit, recipient=str(address))
+        if not shared.sending.off:
+            limit = shared.sending.refuses_recipient(self._peer.host, self._user, len(accepted))
+            if limit is not None:
+                return self._no("RCPT", limit, recipient=str(address))
         if shared.directory.is_foreign(address.domain):
             return self._foreign(address)
         if envelope.sender is None and shared.report_refused is not None and not (self._trusted or self._user):
@@ -206,8 +208,9 @@ class SessionPolicy:
         return self._no("RCPT", verdict, recipient=str(address))
 
     def _foreign(self, address: Address) -> Verdict:
-        relays = (self._trusted or bool(self._user)) and not self._shared.lmtp
-        return self._judged(address, foreign_verdict(relays=relays))
+        if (self._trusted or self._user) and not self._shared.lmtp:
+            return foreign_verdict(relays=True)
+        return self._no("RCPT", foreign_verdict(relays=False), recipient=str(address))
 
     async def _within_quota(self, address: Address, found: Local, size: int) -> Verdict:
         used = await self._shared.usage.of(found.mailbox)
