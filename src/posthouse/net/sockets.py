@@ -28,6 +28,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import cast
 
+from posthouse.net.drain_budget import DrainBudget
 from posthouse.net.no_handler import Nobody
 from posthouse.net.socket_listener import SocketListener
 from posthouse.net.stream import Endpoint, Handler, HandlerFactory
@@ -227,6 +228,8 @@ class SocketStream(asyncio.BufferedProtocol):
             self._octets -= nbytes
             if self._octets < 0:
                 self.abort()
+            else:
+                self._network.budget().spend(self, nbytes)
 
     def eof_received(self) -> bool:
         """The loop has read the end; True keeps the channel open."""
@@ -278,6 +281,19 @@ class SocketStream(asyncio.BufferedProtocol):
         except BaseException as fault:
             self._network.report(fault)
 
+    # -- Draining: what the budget calls --
+
+    def hold(self) -> None:
+        """Read no more for the moment."""
+        self._transport.pause_reading()
+
+    def drain_on(self) -> bool:
+        """Read and drop on."""
+        draining = self._state is _DRAINING
+        if draining:
+            self._transport.resume_reading()
+        return draining
+
     # -- inside --
 
     def _finish(self) -> None:
@@ -321,6 +337,7 @@ class SocketNetwork:
         self._on_error = on_error
         self._read_size = read_size
         self._buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = weakref.WeakKeyDictionary()
+        self._budgets: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, DrainBudget] = weakref.WeakKeyDictionary()
 
     async def connect(self, endpoint: Endpoint, handler: Handler, *, source: str = "") -> SocketStream:
         loop = asyncio.get_running_loop()
@@ -402,6 +419,13 @@ class SocketNetwork:
             return
         context = {"message": "a handler raised; its connection was closed", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)
+
+    def budget(self) -> DrainBudget:
+        """The budget of the running loop for what is dropped."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._budgets:
+            self._budgets[loop] = DrainBudget()
+        return self._budgets[loop]
 
     def _buffer(self, loop: asyncio.AbstractEventLoop) -> memoryview:
         """The one read buffer of this loop."""

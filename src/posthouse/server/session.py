@@ -173,17 +173,20 @@ class ServerSession:
         peer, local = stream.peer, stream.local
         self._registry.joined(self)
         self._begin(Peer(peer.host, peer.port, local.host, local.port))
-        welcome = self._welcome
-        return not isinstance(welcome, Verdict) or welcome.reply.code < 400
+        return not isinstance(self._welcome, Verdict) or self._welcome.reply.code < 400
 
     def connected(self, stream: Stream) -> None:
         """The channel is open, and speaks TLS if it does so from the start: greet."""
-        if self._commands is None:
+        if self._policy is None:
             self.admit(stream)
         settings, commands = self._settings, self._commands
-        assert commands is not None
-        assert self._welcome is not None
         self._stream = stream
+        assert self._welcome is not None
+        if commands is None:
+            assert isinstance(self._welcome, Verdict)
+            stream.write(self._receiver.close(self._welcome.reply))
+            stream.close_gently(_REFUSED_LINGER)
+            return
         self._is_open = True
         if settings.proxies is not None:
             self._offer = forwarding_offer(settings, settings.proxies, stream.peer.host)
@@ -192,17 +195,21 @@ class ServerSession:
         if settings.protection is not None:
             self._protect(settings.protection, stream)
         self._take(commands.connected(self._welcome))
-        if self._receiver.state is _CLOSED:
-            self._pump()
-        else:
-            self._flush()
+        self._flush()
 
     def _begin(self, who: Peer, claim: ClientClaim | None = None) -> None:
-        """Make what belongs to one client, and ask whether it is welcome; ``claim`` if XCLIENT has named it."""
+        """Ask whether a client is welcome, and make what belongs to it; ``claim`` if XCLIENT has named it.
+
+        For one that is turned away at once nothing is made: of these there may be thousands a second.
+        """
         settings, receiver = self._settings, self._receiver
+        self._policy = policy = settings.policy(who)
+        if claim is not None:
+            cast(ForwardingPolicy, policy).named(claim.by, claim.name, claim.helo, claim.protocol)
+        self._welcome = welcome = policy.connected()
+        if claim is None and type(welcome) is Verdict and welcome.reply.code == 421:
+            return
         receiver.leniency = settings.leniency(who)
-        policy = settings.policy(who)
-        self._policy = policy
         conduct = self._conduct
         if conduct is None:
             self._conduct = conduct = Conduct(receiver, policy, settings.limits)
@@ -212,9 +219,6 @@ class ServerSession:
         self._commands = commands = SessionCommands(receiver, policy, settings, transaction, conduct)
         if commands.login is not None:
             commands.login.host = who.host
-        if claim is not None:
-            cast(ForwardingPolicy, policy).named(claim.by, claim.name, claim.helo, claim.protocol)
-        self._welcome = policy.connected()
 
     def data_received(self, data: bytes) -> None:
         """Octets arrived."""

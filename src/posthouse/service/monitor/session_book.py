@@ -5,7 +5,8 @@ dialogue is to be recorded.  The dialogue is recorded only where that is cheap o
 
 * from its start, as long as no more than 10 sessions a second begin (100 at once);
 * while an operator looks, and for a minute afterwards, that of every session, also of those that are open already;
-* from its first refusal on, and then from the start for further sessions of the same client, for an hour.
+* from its first refusal on, and then from the start for further sessions of the same client, for an hour; of these too
+  no more than 10 a second (100 at once).
 
 A session that nobody looks at is recorded for 60 lines and then no longer (300 if something was refused), so that a
 client which sends thousands of messages over one session pays for the first few.  Of the sessions that have ended the
@@ -147,6 +148,23 @@ class _Entry(NamedTuple):
     began: float
 
 
+class _Bucket:
+    """Token bucket of sessions that are recorded from their start."""
+
+    __slots__ = ("_at", "_tokens")
+
+    def __init__(self, now: float) -> None:
+        self._tokens, self._at = _AT_ONCE, now
+
+    def takes(self, now: float) -> bool:
+        """Take a token, if there is one."""
+        tokens = min(_AT_ONCE, self._tokens + (now - self._at) * _A_SECOND)
+        self._at = now
+        enough = tokens >= 1.0
+        self._tokens = tokens - 1.0 if enough else tokens
+        return enough
+
+
 class SessionBook:
     """The book of one worker process.
 
@@ -161,7 +179,7 @@ class SessionBook:
         self._by_peer: dict[Endpoint, ServerSession] = {}
         self._ended: deque[SessionRecord] = deque(maxlen=_KEPT)
         self._failures: deque[SessionRecord] = deque(maxlen=_KEPT_FAILURES)
-        self._tokens, self._at = _AT_ONCE, clock.monotonic()
+        self._of_any, self._of_refused = _Bucket(clock.monotonic()), _Bucket(clock.monotonic())
         self._watched_until = -inf
         self._hosts: OrderedDict[str, float] = OrderedDict()  # whose mail was refused, and when
 
@@ -175,7 +193,7 @@ class SessionBook:
         self._open[session] = _Entry(self._number, where, peer, self._clock.time())
         self._by_peer[peer] = session
         now = self._clock.monotonic()
-        recorded = self._may_record(now) or now < self._watched_until or self._was_refused(peer.host, now)
+        recorded = self._of_any.takes(now) or now < self._watched_until or self._was_refused(peer.host, now)
         if recorded or also is not None:
             record = self._record_of(session)
             record.also = also
@@ -243,17 +261,9 @@ class SessionBook:
                 record.partial = True
                 self._record(record)
 
-    def _may_record(self, now: float) -> bool:
-        """Take a token, if there is one."""
-        tokens = min(_AT_ONCE, self._tokens + (now - self._at) * _A_SECOND)
-        self._at = now
-        enough = tokens >= 1.0
-        self._tokens = tokens - 1.0 if enough else tokens
-        return enough
-
     def _was_refused(self, host: str, now: float) -> bool:
         at = self._hosts.get(host)
-        return at is not None and now - at < _HOST_FOR
+        return at is not None and now - at < _HOST_FOR and self._of_refused.takes(now)
 
     def _record_of(self, session: ServerSession) -> SessionRecord:
         """The record of an open session, which is made now if there is none."""

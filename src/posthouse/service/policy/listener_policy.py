@@ -205,7 +205,10 @@ class ListenerPolicy:
     def refused(self, source: str, command: str, verdict: Verdict, **fields: str) -> None:
         """Count a refusal, and log it unless there are too many."""
         self.tally.refused(command, verdict.reply)
-        self._refusals.write(source=source, command=command, reply=str(verdict.reply), reason=verdict.reason, **fields)
+        if self._refusals.takes():  # nothing is made for a line that is not written
+            self.log(
+                "refused", source=source, command=command, reply=str(verdict.reply), reason=verdict.reason, **fields
+            )
 
     def refused_more(self, source: str, count: int) -> None:
         """Log the refusals of one session that were not logged one by one."""

@@ -37,14 +37,20 @@ class LogRate:
 
     def write(self, **fields: Any) -> None:
         """Write an event, or count it."""
+        if self.takes():
+            self._log(self._event, **fields)
+
+    def takes(self) -> bool:
+        """Whether an event may be written now, which the caller does then; otherwise it is counted."""
         now = self._clock.monotonic()
         self._tokens = min(float(self._burst), self._tokens + (now - self._at) * self._per_second)
         self._at = now
-        if self._tokens >= 1.0:
+        enough = self._tokens >= 1.0
+        if enough:
             self._tokens -= 1.0
-            self._log(self._event, **fields)
         else:
             self.count(1)
+        return enough
 
     def count(self, events: int) -> None:
         """Count events that are told as a number only."""
