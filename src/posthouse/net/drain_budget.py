@@ -13,7 +13,7 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol
 
-__all__ = ["EVERY", "OCTETS", "Draining", "DrainBudget"]
+__all__ = ["EVERY", "OCTETS", "DrainBudget", "Draining"]
 
 OCTETS: Final = 131_072
 EVERY: Final = 0.005
