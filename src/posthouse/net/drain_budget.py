@@ -13,7 +13,7 @@ import asyncio
 from collections import deque
 from typing import Final, Protocol
 
-__all__ = ["EVERY", "OCTETS", "DrainBudget", "Draining"]
+__all__ = ["DrainBudget", "Draining", "EVERY", "OCTETS"]
 
 OCTETS: Final = 131_072
 EVERY: Final = 0.005
