@@ -42,6 +42,8 @@ __all__ = [
     "Rset",
     "StartTls",
     "Vrfy",
+    "plain_mail",
+    "plain_rcpt",
     "write_command",
 ]
 
@@ -251,7 +253,7 @@ def write_command(command: Command) -> bytes:
         raise LocalError("this is not a command; pass one of posthouse.protocol's commands")
     try:
         if type(command) is Rcpt and command.notify is None and command.orcpt is None:
-            return _write_plain_rcpt(command.address)
+            return plain_rcpt(command.address)[1]
         if type(command) is Mail and (wire := _plain_mail(command)) is not None:
             return wire
         return _wire(write(command))
@@ -279,22 +281,40 @@ def _plain_mail(command: Mail) -> bytes | None:
         return None
     if command.auth is not None or not (body is _SEVENBIT or body is _EIGHTBIT):
         return None
-    start = _write_plain_sender(command.sender)
+    if size is not None and not (type(size) is int and 0 <= size < _LARGE):
+        return None
+    start = _plain_mail_start(command.sender)
     if size is not None:
-        if not (type(size) is int and 0 <= size < _LARGE):
-            return None
         start = b"%b SIZE=%d" % (start, size)
     return start + (b"\r\n" if body is _SEVENBIT else b" BODY=8BITMIME\r\n")
 
 
-@lru_cache(maxsize=2048)
-def _write_plain_sender(sender: Address | None) -> bytes:
-    return _wire(_write_mail(Mail(sender)))[:-2]
+def plain_mail(sender: Address | None, size: int | None, body: Body) -> tuple[Mail, bytes]:
+    """MAIL without other parameters than SIZE and BODY, and its line.  Raises ``ValueError`` if it cannot be written
+    so."""
+    if size is None and body is _SEVENBIT:
+        return _bare_mail(sender)
+    command = Mail(sender, size, body)
+    line = _plain_mail(command)
+    if line is None:
+        raise GrammarError("it needs another parameter")
+    return command, line
+
+
+@lru_cache(maxsize=4096)
+def plain_rcpt(address: Address) -> tuple[Rcpt, bytes]:
+    """RCPT without parameters, and its line.  Raises ``ValueError`` if it cannot be written."""
+    return Rcpt(address), _wire(f"RCPT TO:{_write_path(address)}")
 
 
 @lru_cache(maxsize=2048)
-def _write_plain_rcpt(address: Address) -> bytes:
-    return _wire(f"RCPT TO:{_write_path(address)}")
+def _bare_mail(sender: Address | None) -> tuple[Mail, bytes]:
+    command = Mail(sender)
+    return command, _wire(_write_mail(command))
+
+
+def _plain_mail_start(sender: Address | None) -> bytes:
+    return _bare_mail(sender)[1][:-2]
 
 
 def _write_path(address: Address) -> str:

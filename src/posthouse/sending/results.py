@@ -76,21 +76,22 @@ class SendResult:
         index: int = 0,
         message: object = None,
     ) -> None:
-        put = super().__setattr__
-        put("_seen", True)  # until all is in place: an exception above leaves nothing to warn of
-        put("_outcomes", tuple(outcomes))
-        put("queue_id", queue_id)
-        put("transcript", tuple(transcript))
-        put("index", index)
-        put("message", message)
-        put("_seen", False)
+        put = object.__setattr__
+        put(self, "_seen", True)  # until all is in place: an exception above leaves nothing to warn of
+        put(self, "_outcomes", tuple(outcomes))
+        put(self, "queue_id", queue_id)
+        put(self, "transcript", tuple(transcript))
+        put(self, "index", index)
+        put(self, "message", message)
+        put(self, "_seen", False)
 
     # -- what is asked of a result ------------------------------------------------------------------------------
 
     @property
     def ok(self) -> bool:
         """Whether every recipient's message was handed over."""
-        outcomes = self.outcomes
+        object.__setattr__(self, "_seen", True)
+        outcomes = self._outcomes
         if len(outcomes) == 1:  # a generator costs more than the question
             return outcomes[0].result is _DELIVERED
         return all(each.result is _DELIVERED for each in outcomes)

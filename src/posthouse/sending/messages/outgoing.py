@@ -45,9 +45,10 @@ def outgoing(message: object, envelope: object = None) -> Outgoing:
         OSError: A file cannot be read.
     """
     given = None if envelope is None else envelope_of(envelope)
-    made = None if type(message) is bytes else _composed(message)
+    octets = type(message) is bytes
+    made = None if octets else _composed(message)
     if made is None:
-        made = _raw(_octets_of(message), given)
+        made = _raw(_with_crlf(message) if octets else _octets_of(message), given)  # type: ignore[arg-type]
     elif given is not None:
         made = Outgoing(_merged(made.envelope, given), made.content)
     if not made.envelope.recipients:
@@ -244,10 +245,11 @@ def _raw(content: Content, given: Envelope | None) -> Outgoing:
     clean = _without_bcc(content)
     if clean is not content and isinstance(content, Bytes):
         clean = Bytes(b"".join(clean.chunks()))
+    size = len(clean.data) if type(clean) is Bytes else clean.size
     body = _BINARY if nul else _EIGHTBIT if eightbit else _SEVENBIT
     if envelope.body is not _SEVENBIT:
         body = envelope.body
-    fields = (envelope.sender, envelope.recipients, body, utf8, clean.size, *envelope[5:])
+    fields = (envelope.sender, envelope.recipients, body, utf8, size, *envelope[5:])
     return Outgoing(tuple.__new__(Envelope, fields), clean)  # half the time of the class's own __new__
 
 

@@ -143,14 +143,7 @@ class Pool(BasePool[_Connection]):
     def _results(self, source: Iterator[Any], series: SendMany) -> Iterator[SendResult]:
         with series, _closing(source):
             while series.goes_on:
-                while series.wants_more:
-                    began = time.monotonic()
-                    try:
-                        message = next(source)
-                    except StopIteration:
-                        series.source_ended()
-                    else:
-                        series.take(message, time.monotonic() - began)
+                series.gather(source)
                 self._send_burst(series.begin())
                 yield from series.results()
 

@@ -301,8 +301,9 @@ class PoolEngine(Generic[C]):
 
     def carried(self, request: PoolRequest[C]) -> None:
         """A message of the request has ended."""
-        if request._kept is not None:
-            request._kept.messages += 1
+        kept = request._kept
+        if kept is not None:
+            kept.messages += 1
 
     def give_back(self, request: PoolRequest[C], now: float, *, usable: bool) -> None:
         """The request has ended.  A usable connection is kept if it may carry more; else it is to be closed."""

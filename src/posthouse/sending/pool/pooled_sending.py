@@ -6,10 +6,10 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
+from posthouse.client.pipeline import Pipeline
 from posthouse.client.transfer import Transfer
-from posthouse.core import Content, Envelope, LocalError, Outcome
+from posthouse.core import LocalError, Outcome
 from posthouse.core._mypyc import mypyc_attr
-from posthouse.protocol import Capabilities
 from posthouse.sending.connection.failures import completed
 from posthouse.sending.messages.fitting import Fitted, fit, fits
 from posthouse.sending.pool.pool_base import PoolCall
@@ -54,48 +54,40 @@ class PooledSending(Protocol):
         ...
 
 
-class _BeginsTransfers(Protocol):
-    """The part of a session of either colour that is needed here."""
-
-    @property
-    def capabilities(self) -> Capabilities: ...
-
-    @property
-    def fault(self) -> BaseException | None: ...
-
-    peer: str
-
-    def begin(self, envelope: Envelope, content: Content) -> Transfer: ...
-
-
 class SessionSending:
-    """A message on a session."""
+    """A message on a session, behind those that are under way.  Its content is never sent along with its envelope."""
 
-    __slots__ = ("_call", "_fitted", "_session", "_transfer")
+    __slots__ = ("_call", "_channel", "_fitted", "_told", "_transfer", "done")
 
     pending = None
 
-    def __init__(self, session: _BeginsTransfers, call: PoolCall) -> None:
+    def __init__(self, channel: Pipeline, call: PoolCall) -> None:
         self._call = call
-        self._session = session
+        self._channel = channel
         envelope, content = call.message
         self._fitted: Fitted | None = None  # of a message that was not sent as it is
         self._transfer: Transfer | None = None
-        capabilities = session.capabilities
+        self._told: Callable[[], object] | None = None
+        #: Whether it has ended.
+        self.done = True
+        capabilities = channel.sender.capabilities
         if not fits(capabilities, envelope):
-            self._fitted = fitted = fit(capabilities, envelope, content, session.peer)
+            self._fitted = fitted = fit(capabilities, envelope, content, channel.peer)
             envelope, content = fitted.envelope, fitted.content
         if envelope.recipients:
-            self._transfer = session.begin(envelope, content)
+            channel.cautious = True
+            self._transfer = transfer = Transfer(channel, envelope, content)
+            if transfer.outcomes is None and transfer.error is None:
+                self.done = False
+                transfer.ended = self._over
 
-    @property
-    def done(self) -> bool:
-        transfer = self._transfer
-        return transfer is None or transfer.outcomes is not None or transfer.error is not None
+    def _over(self) -> None:
+        self.done = True
+        if self._told is not None:
+            self._told()
 
     def tell(self, ended: Callable[[], object]) -> None:
-        if self._transfer is not None:
-            self._transfer.ended = ended
+        self._told = ended
 
     def answered(self, result: SendResult | Exception) -> None:
         raise AssertionError("nothing is pending")
@@ -110,9 +102,10 @@ class SessionSending:
         if self._fitted is not None:
             given = self._fitted.join(given, self._call.message.envelope.recipients)
         elapsed = now - self._call.began
+        fault = self._channel.fault
         if len(given) == 1:
-            return Delivered((completed(given[0], elapsed),), "", self._session.fault)
-        return Delivered(tuple([completed(each, elapsed) for each in given]), "", self._session.fault)
+            return Delivered((completed(given[0], elapsed),), "", fault)
+        return Delivered(tuple([completed(each, elapsed) for each in given]), "", fault)
 
 
 class TransportSending:

@@ -81,14 +81,9 @@ class TaskTransport(TransportConnection):
 class MessageSource(Protocol):
     """The messages of a series, from an iterator of either colour."""
 
-    @property
-    def message(self) -> Any:
-        """The message that ``next`` has found."""
-        ...
-
-    async def next(self, series: SendMany) -> bool:
-        """Whether there is another message; False if there is none, or none yet while others wait to be sent, which
-        ``series`` is told then."""
+    async def gather(self, series: SendMany) -> None:
+        """Give the series messages until its burst has enough.  It is told when there is none any more, or none yet
+        while others wait to be sent."""
         ...
 
     async def aclose(self) -> None:
@@ -169,10 +164,7 @@ class TaskPool(BasePool[C]):
         with series:
             async with contextlib.aclosing(self._source(messages)) as source:
                 while series.goes_on:
-                    while series.wants_more:
-                        began = time.monotonic()
-                        if await source.next(series):
-                            series.take(source.message, time.monotonic() - began)
+                    await source.gather(series)
                     self._enter_loop()
                     await self._send_burst(series.begin())
                     for result in series.results():
