@@ -14,7 +14,6 @@ from posthouse.core import (
     LocalError,
     OriginalRecipient,
     Phase,
-    Recipient,
     Reply,
     Result,
 )
@@ -203,7 +202,11 @@ def lines_of(
     # Nearly all envelopes need no other parameters than SIZE and BODY; one recipient is asked without a loop.
     plain = not utf8 and not envelope.require_tls and (sender is None or sender.domain.isascii())
     if dsn and plain:
-        plain = envelope.ret is None and envelope.envid is None and not any(map(_has_parameters, recipients))
+        plain = envelope.ret is None and envelope.envid is None
+        if len(recipients) == 1:
+            plain = plain and recipients[0].notify is None and recipients[0].orcpt is None
+        else:
+            plain = plain and all(each.notify is None and each.orcpt is None for each in recipients)
     if plain:
         try:
             mail = plain_mail(
@@ -219,7 +222,3 @@ def lines_of(
             pass  # ``write_command`` says why
     command, others = commands_of(envelope, content.size, features, utf8)
     return (command, write_command(command)), [(each, write_command(each)) for each in others]
-
-
-def _has_parameters(recipient: Recipient) -> bool:
-    return recipient.notify is not None or recipient.orcpt is not None

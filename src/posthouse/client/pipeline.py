@@ -267,19 +267,24 @@ class Pipeline(Channel):
         if self.fault is not None or self.sender.state is _ENDED:
             transaction.connection_lost()
             return
-        self._line.append(transaction)
-        if len(self._line) == 1:
+        line = self._line
+        line.append(transaction)
+        place = len(line)
+        if place == 1:
             self._advance()
-        elif len(self._line) == 2:
+        elif place == 2:
             self.write(self.following())
 
     def following(self) -> bytes:
         line = self._line
-        while len(line) > 1 and not line[1].begun and self.sender.may_pipeline:
+        while len(line) > 1:
+            following = line[1]
+            if following.begun or not self.sender.may_pipeline:
+                return b""
             try:
-                return line[1].begin()
+                return following.begin()
             except Exception as error:
-                self._turn_away(line[1], error)
+                self._turn_away(following, error)
         return b""
 
     def leave(self, transaction: Transaction) -> None:

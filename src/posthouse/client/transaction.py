@@ -238,8 +238,7 @@ class Transaction:
         reset = sender.needs_reset
         group: list[Command] = []
         if reset or not features.pipelining:
-            rcpts = [command for command, _ in recipients]
-            group = [*([_RSET] if reset else ()), mail[0], *rcpts, *(() if data is None else (data,))]
+            group = [*([_RSET] if reset else ()), mail[0], *(each for each, _ in recipients), *([data] if data else ())]
         if not features.pipelining:
             group.reverse()
             self._commands = group
@@ -365,11 +364,11 @@ class Transaction:
         try:
             if self._accepted:
                 channel = self._channel
-                whole = None if channel.paused else in_one_piece(self.content)
+                given = self.content
+                whole = None if channel.paused else in_one_piece(given)
                 if whole is not None:
                     if self._holds is not None and self._lease_lost():
                         return
-                    given = self.content
                     held, dot = channel.sender.send_whole_content(whole, type(given) is Bytes and given.crlf)
                     self._content_sent(held, dot)
                     return
@@ -570,10 +569,11 @@ class Transaction:
     def _delivered(self, recipient: Recipient, reply: Reply) -> Outcome:
         peer = self._channel.peer
         code, enhanced, text = reply
-        plain = enhanced and text and "\n" not in text
-        reason = f"{peer} said: {code} {enhanced} {text}" if plain else f"{peer} said: {reply}"
+        said = f"{code} {enhanced} {text}" if enhanced and text and "\n" not in text else str(reply)
+        handover = _TAKEN if self._features.dsn else self._handover()
         # ``tuple.__new__`` takes half the time of the class's own.
-        return tuple.__new__(Outcome, (recipient, _DELIVERED, reply, reason, peer, self._handover(), "", _END, 0.0))
+        fields = (recipient, _DELIVERED, reply, f"{peer} said: {said}", peer, handover, "", _END, 0.0)
+        return tuple.__new__(Outcome, fields)
 
     def _handover(self) -> Handover:
         """The party that reports success from here on (RFC 3461 §5.2); LMTP without DSN is the final delivery."""

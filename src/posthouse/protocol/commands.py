@@ -279,26 +279,20 @@ def _plain_mail(command: Mail) -> bytes | None:
     body, size = command.body, command.size
     if command.smtputf8 or command.require_tls or command.ret is not None or command.envid is not None:
         return None
-    if command.auth is not None or not (body is _SEVENBIT or body is _EIGHTBIT):
+    writable = size is None or (type(size) is int and 0 <= size < _LARGE)
+    if not writable or command.auth is not None or not (body is _SEVENBIT or body is _EIGHTBIT):
         return None
-    if size is not None and not (type(size) is int and 0 <= size < _LARGE):
-        return None
-    start = _plain_mail_start(command.sender)
-    if size is not None:
-        start = b"%b SIZE=%d" % (start, size)
-    return start + (b"\r\n" if body is _SEVENBIT else b" BODY=8BITMIME\r\n")
+    start = _bare_mail(command.sender)[1][:-2]
+    end = b"\r\n" if body is _SEVENBIT else b" BODY=8BITMIME\r\n"
+    return start + end if size is None else b"%b SIZE=%d%b" % (start, size, end)
 
 
 def plain_mail(sender: Address | None, size: int | None, body: Body) -> tuple[Mail, bytes]:
-    """MAIL without other parameters than SIZE and BODY, and its line.  Raises ``ValueError`` if it cannot be written
-    so."""
+    """MAIL with SIZE and BODY alone, and its line.  Raises ``ValueError`` if it cannot be written so."""
     if size is None and body is _SEVENBIT:
         return _bare_mail(sender)
     command = Mail(sender, size, body)
-    line = _plain_mail(command)
-    if line is None:
-        raise GrammarError("it needs another parameter")
-    return command, line
+    return command, _plain_mail(command) or _wire(_write_mail(command))
 
 
 @lru_cache(maxsize=4096)
@@ -309,12 +303,7 @@ def plain_rcpt(address: Address) -> tuple[Rcpt, bytes]:
 
 @lru_cache(maxsize=2048)
 def _bare_mail(sender: Address | None) -> tuple[Mail, bytes]:
-    command = Mail(sender)
-    return command, _wire(_write_mail(command))
-
-
-def _plain_mail_start(sender: Address | None) -> bytes:
-    return _bare_mail(sender)[1][:-2]
+    return Mail(sender), _wire(_write_mail(Mail(sender)))
 
 
 def _write_path(address: Address) -> str:

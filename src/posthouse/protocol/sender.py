@@ -13,7 +13,7 @@ Over budget: the law of both directions, and beside each way of asking it the sh
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from posthouse.core import LocalError, RemoteError, Reply
@@ -64,6 +64,7 @@ class Sender:
     __slots__ = (
         "_content_size",
         "_dot",
+        "_heard_group",
         "_limits",
         "_pending",
         "_presumed",
@@ -95,6 +96,7 @@ class Sender:
         self.hidden: tuple[str, ...] = ()  # secrets of a login under way; taken out where a reply repeats one
         self._limits = limits or Limits()
         self._tap = TranscriptTap(transcript) if transcript is not None else tap
+        self._heard_group: Callable[[list[Reply]], object] | None = getattr(self._tap, "heard_group", None)
         self._replies = ReplyReader(self._limits.reply_line, self._limits.reply_lines)
         self._presumed = State.CONNECTED
         self._pending: deque[tuple[Input, Command | Sent | None]] = deque([(Input.GREETING, None)])
@@ -247,11 +249,6 @@ class Sender:
         self._content_ends()
         return wire
 
-    def _content_begins(self) -> None:
-        self._takes_content = True
-        self._content_size = 0
-        self._presumed = _CONTENT
-
     def _content_ends(self) -> None:
         self._takes_content = False
         self._dot = None
@@ -338,6 +335,8 @@ class Sender:
                 answers.append(self._answered(reply))
             return self.state is not _CLOSED
         pending, state, tap, lmtp = self._pending, self.state, self._tap, self.lmtp
+        heard_group = self._heard_group
+        group: list[Reply] = []  # that the tap has not heard yet
         for reply in several:
             if state is _CLOSED:
                 break
@@ -350,10 +349,12 @@ class Sender:
                     following = _ORDINARY.get((state, given)) if code < 300 else None
                 if following is not None:  # what mostly comes: ``_answered`` without its questions
                     pending.popleft()
-                    if tap is not None:
+                    if heard_group is not None:
+                        group.append(reply)
+                    elif tap is not None:
                         tap.heard(reply)
                     if given is _DATA:
-                        self._content_begins()
+                        self._takes_content, self._content_size, self._presumed = True, 0, _CONTENT
                     else:
                         self._recipients = self._recipients + 1 if given is _RCPT else 0
                     self.state = state = following
@@ -361,8 +362,13 @@ class Sender:
                         self._presumed = following
                     answers.append((to, reply))
                     continue
+            if heard_group is not None and group:
+                heard_group(group)
+                group = []
             answers.append(self._answered(reply))
             state = self.state
+        if heard_group is not None and group:
+            heard_group(group)
         return state is not _CLOSED
 
     def _answered(self, reply: Reply) -> Answered:
@@ -380,8 +386,8 @@ class Sender:
             self.state = self._presumed = _CLOSED
         elif given is _DATA and 300 <= code < 400:
             # Legal even where no recipient was accepted: then only the dot is sent (RFC 2920 §3.1).
-            self._content_begins()
-            self.state = _CONTENT
+            self._takes_content, self._content_size = True, 0
+            self.state = self._presumed = _CONTENT
         else:
             self._move(given, to, reply)
         return Answered(to, reply)

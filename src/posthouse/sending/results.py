@@ -124,7 +124,8 @@ class SendResult:
 
     def raise_for_failures(self) -> SendResult:
         """Return this result if it is ``ok``.  Raises ``Ambiguous`` if an outcome is ambiguous, else ``SendFailed``."""
-        if self.ok:
+        outcomes = self._outcomes
+        if (len(outcomes) == 1 and outcomes[0].result is _DELIVERED) or self.ok:
             return self
         bad = [each for each in self._outcomes if each.result is not Result.DELIVERED]
         said = "; ".join(f"{each.recipient.address} {each.result}: {each.reason}" for each in bad[:_NAMED])
@@ -191,7 +192,12 @@ class SendResult:
         raise AttributeError(f"a SendResult cannot be changed ({name})")
 
     def __del__(self) -> None:
-        if self._seen or all(each.result is Result.DELIVERED for each in self._outcomes):
+        if self._seen:
+            return
+        outcomes = self._outcomes
+        if len(outcomes) == 1 and outcomes[0].result is _DELIVERED:
+            return
+        if all(each.result is _DELIVERED for each in outcomes):
             return
         import warnings
 

@@ -177,10 +177,6 @@ class Pool(BasePool[_Connection]):
         with self._lock:
             return self._engine.another(line.request, time.monotonic(), len(line.under_way))
 
-    def carried(self, line: Line[_Connection]) -> None:
-        """A message on the connection of the line has ended.  Nothing else reads the count while the line has it."""
-        self._engine.carried(line.request)
-
     def give_back(self, line: Line[_Connection]) -> None:
         """The burst needs the connection no more."""
         connection = line.connection
@@ -277,7 +273,7 @@ class Pool(BasePool[_Connection]):
     def _give_back(self, request: PoolRequest[_Connection]) -> None:
         """A message has ended: the connection is free for the next, if it is usable."""
         with self._lock:
-            self._engine.carried(request)
+            request.carried()
             self._engine.give_back(request, time.monotonic(), usable=request.connection.usable)
         self._close_leaving()
 

@@ -93,10 +93,6 @@ class BurstPool(Protocol[C]):
         """As ``PoolEngine.another``."""
         ...
 
-    def carried(self, line: Line[C]) -> None:
-        """A message on the connection of the line has ended."""
-        ...
-
     def give_back(self, line: Line[C]) -> None:
         """The burst needs the connection no more."""
         ...
@@ -189,7 +185,7 @@ class Burst(Generic[C]):
         for line in list(self._lines):
             under_way = line.under_way
             if waiting and len(under_way) < _DEPTH:
-                connection = line.connection
+                connection = line.request.connection
             while waiting and len(under_way) < _DEPTH and connection.usable:
                 seconds = pool.another(line)
                 if seconds:
@@ -204,7 +200,7 @@ class Burst(Generic[C]):
 
     def _begin(self, line: Line[C], item: BurstItem) -> None:
         try:
-            item.sending = line.connection.begin(item.call)
+            item.sending = line.request.connection.begin(item.call)
         except Exception as error:  # of this side: content that cannot be read, an address that cannot be written
             item.error = error
             item.tried = True
@@ -252,6 +248,7 @@ class Burst(Generic[C]):
                 if sending is None or not sending.done:
                     break
                 under_way.popleft()
+                item.sending = None  # the collector of garbage has that much less to look at
                 try:
                     item.delivered = sending.end(now)
                 except Exception as error:
@@ -263,7 +260,7 @@ class Burst(Generic[C]):
                     if used and self._goes_again(item, first and not again):
                         again.append(item)
                 first = False
-                pool.carried(line)
+                line.request.carried()
                 line.deadline = pool.limit_of(under_way[0].call) if under_way else None
             if again:
                 yield from self._replace(line, again)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from posthouse.client.pipeline import Pipeline
 from posthouse.client.transfer import Transfer
-from posthouse.core import LocalError, Outcome
+from posthouse.core import LocalError, Outcome, Result
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.sending.connection.failures import completed
 from posthouse.sending.messages.fitting import Fitted, fit, fits
@@ -18,6 +18,9 @@ from posthouse.sending.transports.handing_over import begun
 from posthouse.sending.transports.schemes import Transport
 
 __all__ = ["Delivered", "PooledSending", "SessionSending", "TransportConnection", "TransportSending"]
+
+
+_DELIVERED: Final = Result.DELIVERED  # an attribute of an enumeration costs ten times a global name
 
 
 class Delivered(NamedTuple):
@@ -57,7 +60,7 @@ class PooledSending(Protocol):
 class SessionSending:
     """A message on a session, behind those that are under way.  Its content is never sent along with its envelope."""
 
-    __slots__ = ("_call", "_channel", "_fitted", "_told", "_transfer", "done")
+    __slots__ = ("_call", "_channel", "_fitted", "_on_end", "_transfer", "done")
 
     pending = None
 
@@ -67,7 +70,7 @@ class SessionSending:
         envelope, content = call.message
         self._fitted: Fitted | None = None  # of a message that was not sent as it is
         self._transfer: Transfer | None = None
-        self._told: Callable[[], object] | None = None
+        self._on_end: Callable[[], object] | None = None
         #: Whether it has ended.
         self.done = True
         capabilities = channel.sender.capabilities
@@ -83,11 +86,11 @@ class SessionSending:
 
     def _over(self) -> None:
         self.done = True
-        if self._told is not None:
-            self._told()
+        if self._on_end is not None:
+            self._on_end()
 
     def tell(self, ended: Callable[[], object]) -> None:
-        self._told = ended
+        self._on_end = ended
 
     def answered(self, result: SendResult | Exception) -> None:
         raise AssertionError("nothing is pending")
@@ -104,7 +107,12 @@ class SessionSending:
         elapsed = now - self._call.began
         fault = self._channel.fault
         if len(given) == 1:
-            return Delivered((completed(given[0], elapsed),), "", fault)
+            outcome = given[0]
+            if outcome.result is _DELIVERED:  # ``completed`` has nothing to add but the time
+                outcome = tuple.__new__(Outcome, (*outcome[:8], elapsed))
+            else:
+                outcome = completed(outcome, elapsed)
+            return tuple.__new__(Delivered, ((outcome,), "", fault))
         return Delivered(tuple([completed(each, elapsed) for each in given]), "", fault)
 
 

@@ -168,8 +168,9 @@ class SendMany:
             self._prepare(taken)
         except _SkipMessage:
             taken.skipped = True
-        self._taken.append(taken)
-        count = len(self._taken)
+        members = self._taken
+        members.append(taken)
+        count = len(members)
         if count >= self._limit or seconds > SLOW or (count >= self._usual and self._octets > _ENOUGH):
             self._full = True
 

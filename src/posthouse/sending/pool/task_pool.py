@@ -200,10 +200,6 @@ class TaskPool(BasePool[C]):
         """Whether the connection of the line may carry one more message; as ``PoolEngine.another``."""
         return self._engine.another(line.request, time.monotonic(), len(line.under_way))
 
-    def carried(self, line: Line[C]) -> None:
-        """A message on the connection of the line has ended."""
-        self._engine.carried(line.request)
-
     def give_back(self, line: Line[C]) -> None:
         """The burst needs the connection no more."""
         self._engine.give_back(line.request, time.monotonic(), usable=line.connection.usable)
@@ -278,7 +274,7 @@ class TaskPool(BasePool[C]):
 
     def _give_back(self, request: PoolRequest[C]) -> None:
         """A message has ended: the connection is free for the next, if it is usable."""
-        self._engine.carried(request)
+        request.carried()
         self._engine.give_back(request, time.monotonic(), usable=request.connection.usable)
         self._close_leaving()
 
