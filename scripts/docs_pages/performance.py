@@ -47,7 +47,8 @@ One sync serves all sessions that wait at that moment. A single session must not
 the groups must grow. The time is that of one session among the others, from MAIL to the 250."""
 
 COMPILED = """\
-Our side was a [compiled](compiled.md) build when this was measured; a table below compares it with pure Python."""
+Our side was a [compiled](compiled.md) build when this was measured, unless a note under *Method* says pure Python; a
+table below compares the two."""
 
 BUSY = """\
 **The machine was busy with other work when this was measured.** Both sides were slower for it, not equally. Do not rely

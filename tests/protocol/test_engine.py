@@ -29,6 +29,7 @@ from posthouse.protocol import (
     Sent,
     StartTls,
     State,
+    Tap,
 )
 from posthouse.protocol.parsing import CACHED_LINE, parse_cached
 from posthouse.protocol.readers import ENDLESS_LINE
@@ -259,8 +260,8 @@ def test_secrets_do_not_reach_the_transcript() -> None:
 # -- the sending end -------------------------------------------------------------------------------------------
 
 
-def ready_sender(*keywords: str, lmtp: bool = False) -> Sender:
-    sender = Sender(lmtp=lmtp)
+def ready_sender(*keywords: str, lmtp: bool = False, tap: Tap | None = None) -> Sender:
+    sender = Sender(lmtp=lmtp, tap=tap)
     sender.receive_data(b"220 hi\r\n")
     assert sender.next_event() == Answered(None, Reply(220, "", "hi"))
     sender.send(Greet("LHLO" if lmtp else "EHLO", "x"))

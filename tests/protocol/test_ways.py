@@ -78,6 +78,42 @@ def test_every_group_of_replies_is_heard_alike(lmtp: bool) -> None:
         assert (one.state, one.outstanding, one.may_pipeline) == (other.state, other.outstanding, other.may_pipeline)
 
 
+class Hearing:
+    """A tap that keeps replies."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply] = []
+
+    def said(self, wire: bytes) -> None: ...
+
+    def heard(self, reply: Reply) -> None:
+        self.replies.append(reply)
+
+
+class HearingGroups(Hearing):
+    """The same, which takes replies that come together in one call."""
+
+    groups = 0
+
+    def heard_group(self, replies: list[Reply]) -> None:
+        self.groups += 1
+        self.replies += replies
+
+
+def test_a_tap_of_groups_hears_what_a_tap_of_replies_hears() -> None:
+    groups = 0
+    for codes in product(CODES, repeat=4):
+        wire = b"".join(code + b" %d\r\n" % place for place, code in enumerate(codes))
+        one, other = HearingGroups(), Hearing()
+        for tap in (one, other):
+            sender = ready_sender("PIPELINING", tap=tap)
+            sender.send_envelope(Mail(A), [Rcpt(B), Rcpt(C)], Data())
+            short(sender, wire)
+        assert one.replies == other.replies, codes
+        groups += one.groups
+    assert groups > 100
+
+
 @given(st.lists(st.sampled_from(CODES), min_size=1, max_size=12), st.booleans())
 def test_replies_to_a_line_of_messages_are_heard_alike(codes: list[bytes], lmtp: bool) -> None:
     """Content is ended as soon as it may be, and the next envelope stands behind it."""

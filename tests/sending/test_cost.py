@@ -80,17 +80,18 @@ def counted() -> Iterator[Count]:
 
 
 def test_one_message_by_a_client_takes_few_calls() -> None:
-    """Two round trips; 144 calls before what nearly every message needs was separated from what few need."""
+    """Two round trips; 144 calls before what nearly every message needs was separated from what few need, 133 before
+    replies were noted in groups and the lines of an envelope written once."""
     with receiver() as url, posthouse.Client(url) as client:
         client.send(MESSAGE, envelope=ENVELOPE).raise_for_failures()
         with counted() as count:
             for _ in range(20):
                 client.send(MESSAGE, envelope=ENVELOPE).raise_for_failures()
-    assert count.calls / 20 < 133
+    assert count.calls / 20 < 97
 
 
 def test_one_message_of_many_takes_few_calls() -> None:
-    """165 calls before."""
+    """165 calls before, then 158."""
 
     async def run() -> float:
         async with posthouse.AsyncPool(url, size=1, messages=None) as pool:
@@ -102,11 +103,11 @@ def test_one_message_of_many_takes_few_calls() -> None:
             return count.calls / 64
 
     with receiver() as url:
-        assert asyncio.run(run()) < 158
+        assert asyncio.run(run()) < 100
 
 
 def test_a_recipient_who_is_new_takes_few_calls_more() -> None:
-    """164 calls before each new address was checked once."""
+    """164 calls before each new address was checked once, then 149."""
     number = itertools.count()
     with receiver() as url, posthouse.Client(url) as client:
         client.send(MESSAGE, envelope=ENVELOPE).raise_for_failures()
@@ -114,4 +115,4 @@ def test_a_recipient_who_is_new_takes_few_calls_more() -> None:
             for _ in range(20):
                 envelope = ("ann@a.example", [f"user{next(number)}@b.example"])
                 client.send(MESSAGE, envelope=envelope).raise_for_failures()
-    assert count.calls / 20 < 149
+    assert count.calls / 20 < 113

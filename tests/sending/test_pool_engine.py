@@ -41,7 +41,7 @@ def using(pool: PoolEngine[str], name: str, now: float = 0.0, most: int | None =
 
 
 def done(pool: PoolEngine[str], request: PoolRequest[str], now: float = 0.0, *, usable: bool = True) -> None:
-    pool.carried(request)
+    request.carried()
     pool.give_back(request, now, usable=usable)
 
 
@@ -137,7 +137,7 @@ def test_a_connection_ends_by_age_though_it_is_busy_and_the_ages_vary_by_a_tenth
     requests = [using(pool, str(each)) for each in range(40)]
     ends = []
     for request in requests:
-        pool.carried(request)
+        request.carried()
         pool.give_back(request, 50.0, usable=True)
     while (moment := pool.expires()) < math.inf:
         ends.append(moment)
@@ -415,9 +415,9 @@ class AnyOrder(RuleBasedStateMachine):
             self.pool.give_up(request, self.now)
         elif way == "another":
             if self.pool.another(request, self.now, 1) == 0:
-                self.pool.carried(request)
+                request.carried()
         else:
-            self.pool.carried(request)
+            request.carried()
             self.pool.give_back(request, self.now, usable=way == "sent")
 
     @precondition(lambda self: self.in_state(WAITING))
@@ -445,7 +445,7 @@ class AnyOrder(RuleBasedStateMachine):
                 self.open.add(self.made)
                 self.pool.opened(request, self.made, self.now)
             for request in self.in_state(USING):
-                self.pool.carried(request)
+                request.carried()
                 self.pool.give_back(request, self.now, usable=True)
             self.close_leaving()
             waiting = self.in_state(WAITING)

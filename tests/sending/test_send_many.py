@@ -385,7 +385,6 @@ def test_a_message_that_ends_while_another_connection_is_replaced_has_ended_afte
             return call
 
         def limit_of(self, call: object) -> None: ...
-        def carried(self, line: object) -> None: ...
         def give_back(self, line: object) -> None: ...
         def give_up(self, request: object) -> None: ...
 
@@ -393,7 +392,8 @@ def test_a_message_that_ends_while_another_connection_is_replaced_has_ended_afte
             return now
 
     def line_to(result: Result) -> Any:
-        return Line(SimpleNamespace(connection=FakeConnection(result), fresh=False, messages=1))  # type: ignore[arg-type]
+        connection = FakeConnection(result)
+        return Line(SimpleNamespace(connection=connection, fresh=False, messages=1, carried=lambda: None))  # type: ignore[arg-type]
 
     first, second = BurstItem("first"), BurstItem("second")  # type: ignore[arg-type]
     steps = burst(FakePool(), [first, second])  # type: ignore[arg-type]

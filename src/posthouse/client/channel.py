@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, cast
 
+from posthouse.client.content_pieces import must_stream
 from posthouse.client.model import Timeouts
 from posthouse.client.pipeline import Pipeline
 from posthouse.client.read_ahead import ReadAhead
-from posthouse.client.transaction import Transaction, must_stream
+from posthouse.client.transaction import Transaction
 from posthouse.core import AsyncContent, Closed, Content, Reply
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Clock, Stream, Timer

@@ -5,8 +5,20 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from posthouse.core import Address, Body, Envelope, LocalError, OriginalRecipient, Phase, Reply, Result
+from posthouse.core import (
+    Address,
+    AsyncContent,
+    Body,
+    Content,
+    Envelope,
+    LocalError,
+    OriginalRecipient,
+    Phase,
+    Reply,
+    Result,
+)
 from posthouse.protocol import Bdat, Capabilities, Command, Data, Mail, Rcpt, Sent, write_command
+from posthouse.protocol.commands import plain_mail, plain_rcpt
 from posthouse.protocol.grammar import GrammarError, with_ascii_domain
 from posthouse.protocol.parameters import orcpt_encode
 
@@ -17,6 +29,7 @@ __all__ = [
     "check_domain",
     "command_of",
     "commands_of",
+    "lines_of",
     "phase_awaited",
     "result_of",
     "result_of_rcpt",
@@ -148,19 +161,20 @@ def check_addresses(envelope: Envelope) -> None:
     if envelope.sender is not None:
         _check_sender(envelope.sender)
     for recipient in envelope.recipients:
-        _check_recipient(recipient.address)
+        address = recipient.address
+        domain = address.domain
+        if "_" in domain:
+            check_domain(domain)
+        try:
+            plain_rcpt(address if domain.isascii() else _for_peer(address))  # remembered, and written again soon
+        except ValueError:
+            write_command(Rcpt(_for_peer(address)))  # says it in its own words
 
 
 @lru_cache(maxsize=1024)
 def _check_sender(sender: Address) -> None:
     check_domain(sender.domain)
     write_command(Mail(_for_peer(sender), smtputf8=True))
-
-
-def _check_recipient(address: Address) -> None:
-    if "_" in address.domain:
-        check_domain(address.domain)
-    write_command(Rcpt(_for_peer(address)))  # which remembers the line, and it is written again soon
 
 
 def commands_of(envelope: Envelope, size: int, features: Features, utf8: bool) -> tuple[Mail, list[Rcpt]]:
@@ -177,3 +191,34 @@ def commands_of(envelope: Envelope, size: int, features: Features, utf8: bool) -
         return mail, [Rcpt(_for_peer(each.address), each.notify, _writable(each.orcpt)) for each in recipients]
     mail = Mail(sender, declared_size, body, utf8, require_tls=require_tls)
     return mail, [Rcpt(_for_peer(each.address)) for each in recipients]
+
+
+def lines_of(
+    envelope: Envelope, content: Content | AsyncContent, features: Features, utf8: bool
+) -> tuple[tuple[Mail, bytes], list[tuple[Rcpt, bytes]]]:
+    """``commands_of``, each with its line.  Raises ``LocalError``."""
+    sender, recipients = envelope.sender, envelope.recipients
+    declares_size, dsn = features.declares_size, features.dsn
+    # Nearly all envelopes need no other parameters than SIZE and BODY; one recipient is asked without a loop.
+    plain = not utf8 and not envelope.require_tls and (sender is None or sender.domain.isascii())
+    if dsn and plain:
+        plain = envelope.ret is None and envelope.envid is None
+        if len(recipients) == 1:
+            plain = plain and recipients[0].notify is None and recipients[0].orcpt is None
+        else:
+            plain = plain and all(each.notify is None and each.orcpt is None for each in recipients)
+    if plain:
+        try:
+            mail = plain_mail(
+                sender, content.size if declares_size else None, envelope.body if features.eightbit else _SEVENBIT
+            )
+            if len(recipients) == 1:
+                address = recipients[0].address
+                if address.domain.isascii():
+                    return mail, [plain_rcpt(address)]
+            elif all(each.address.domain.isascii() for each in recipients):
+                return mail, [plain_rcpt(each.address) for each in recipients]
+        except ValueError:
+            pass  # ``write_command`` says why
+    command, others = commands_of(envelope, content.size, features, utf8)
+    return (command, write_command(command)), [(each, write_command(each)) for each in others]

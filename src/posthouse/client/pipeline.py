@@ -134,11 +134,13 @@ class Pipeline(Channel):
             # Before the replies: nothing is written to this peer any more.
             error = self.fault = _shown(found, self.sender)
         line = self._line
-        for to, reply in answers:
+        place, count = 0, len(answers)
+        while place < count:
             if line:
-                line[0].reply_received(to, reply)
+                place = line[0].replies_received(answers, place)
             else:
-                self._answers.append(reply)
+                self._answers.append(answers[place][1])
+                place += 1
         if error is not None:
             self._fail(error)
             self.abort()
@@ -265,19 +267,24 @@ class Pipeline(Channel):
         if self.fault is not None or self.sender.state is _ENDED:
             transaction.connection_lost()
             return
-        self._line.append(transaction)
-        if len(self._line) == 1:
+        line = self._line
+        line.append(transaction)
+        place = len(line)
+        if place == 1:
             self._advance()
-        elif len(self._line) == 2:
+        elif place == 2:
             self.write(self.following())
 
     def following(self) -> bytes:
         line = self._line
-        while len(line) > 1 and not line[1].begun and self.sender.may_pipeline:
+        while len(line) > 1:
+            following = line[1]
+            if following.begun or not self.sender.may_pipeline:
+                return b""
             try:
-                return line[1].begin()
+                return following.begin()
             except Exception as error:
-                self._turn_away(line[1], error)
+                self._turn_away(following, error)
         return b""
 
     def leave(self, transaction: Transaction) -> None:
@@ -308,8 +315,9 @@ class Pipeline(Channel):
     def _advance(self) -> None:
         """Another transaction is the first in line, or none is."""
         self._deadline = _NEVER
-        while self._line and self.fault is None:
-            first = self._line[0]
+        line = self._line
+        while line and self.fault is None:
+            first = line[0]
             if first.withdrawn:
                 self.abort()
                 return
@@ -320,7 +328,7 @@ class Pipeline(Channel):
                     self._turn_away(first, error)
                     continue
                 self.write(wire)
-            if len(self._line) > 1 and (following := self.following()):
+            if len(line) > 1 and not line[1].begun and (following := self.following()):
                 self.write(following)
             self.expect(first.seconds, first.what)
             return

@@ -185,6 +185,11 @@ class Session(BaseSession):
         finally:
             channel.close("the session was ended with QUIT")
 
+    @property
+    def channel(self) -> AsyncChannel:
+        """The channel, for a caller that begins transfers itself."""
+        return self._channel
+
     def begin(self, envelope: Envelope, content: Content | AsyncContent) -> Transfer:
         """Begin to send one message, behind those that are under way; it goes on by itself, and its ``ended`` is called
         at the end."""

@@ -23,13 +23,14 @@ Over budget: the two ways share the envelope, the replies, the outcomes and the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, cast
+from typing import Any, Final
 
+from posthouse.client.content_pieces import SHORT, in_one_piece
 from posthouse.client.features import (
     PHASES,
     Features,
     command_of,
-    commands_of,
+    lines_of,
     phase_awaited,
     result_of,
     result_of_rcpt,
@@ -53,12 +54,10 @@ from posthouse.core import (
     Result,
 )
 from posthouse.core._mypyc import mypyc_attr
-from posthouse.protocol import Bdat, Command, Data, Mail, Rcpt, Rset, Sender, Sent, State, write_command
+from posthouse.protocol import Bdat, Command, Data, Mail, Rcpt, Rset, Sender, Sent, State
 
-__all__ = ["Channel", "Transaction", "must_stream"]
+__all__ = ["Channel", "Transaction"]
 
-#: Content up to this many octets travels in the same write as the envelope, where CHUNKING and PIPELINING allow it.
-_SHORT: Final = 65_536
 #: Octets of content that are read at a time for DATA.
 _READ: Final = 262_144
 #: Octets of one BDAT chunk of longer content.
@@ -135,24 +134,10 @@ class Channel:
         raise NotImplementedError
 
 
-def must_stream(content: Content | AsyncContent) -> bool:
-    """Whether an event loop must read this content by ``stream``, also if it has ``chunks`` as well."""
-    return hasattr(content, "stream")
-
-
-def _in_one_piece(content: Content | AsyncContent) -> bytes | None:
-    """Short content whole; None for longer content and for an ``AsyncContent``."""
-    if type(content) is Bytes:
-        return content.data if len(content.data) <= _SHORT else None
-    if content.size > _SHORT:
-        return None
-    return None if must_stream(content) else b"".join(cast(Content, content).chunks())
-
-
 class Transaction:
     """One transaction of a channel.
 
-    The channel calls ``begin`` once, ``reply_received`` with each reply, ``resume`` when the peer reads again, when it
+    The channel calls ``begin`` once, ``replies_received`` with replies, ``resume`` when the peer reads again, when it
     is this transaction's turn or when a chunk of its content has been read, and ``connection_lost`` if no more replies
     can come.  ``ended`` is called once, when ``outcomes`` or ``error`` (an exception of this side) is set.
 
@@ -246,18 +231,15 @@ class Transaction:
         """
         channel = self._channel
         sender, features = channel.sender, self._features
-        mail, recipients = commands_of(self.envelope, self.content.size, features, self.utf8)
+        mail, recipients = lines_of(self.envelope, self.content, features, self.utf8)
         data = None if features.chunking else _DATA
         cautious, channel.cautious = channel.cautious, False
         timeouts = channel.timeouts
-        reset = sender.behind_chunk if sender.outstanding else sender.state is not _READY
-        whole = features.pipelining and not reset
+        reset = sender.needs_reset
         group: list[Command] = []
-        if not whole:
-            group = [*([_RSET] if reset else ()), mail, *recipients, *(() if data is None else (data,))]
+        if reset or not features.pipelining:
+            group = [*([_RSET] if reset else ()), mail[0], *(each for each, _ in recipients), *([data] if data else ())]
         if not features.pipelining:
-            for command in group:
-                write_command(command)
             group.reverse()
             self._commands = group
             wire = sender.send(group[-1])
@@ -267,10 +249,10 @@ class Transaction:
             return wire
         content = None
         if data is None and not cautious and not sender.lmtp:
-            content = _in_one_piece(self.content)
+            content = in_one_piece(self.content)
             if content is not None and self._holds is not None and not self._holds():
                 content = None  # the envelope alone; behind the replies to it the message is given up
-        wire = sender.send_envelope(mail, recipients, data) if whole else sender.send_group(group)
+        wire = sender.send_group(group) if reset else sender.send_envelope_lines(mail, recipients, data)
         self._awaited = 1 + len(recipients) + (data is not None) + reset
         if content is None:
             self._envelope_sent(timeouts.command, "the envelope")
@@ -289,32 +271,38 @@ class Transaction:
 
     # -- replies -----------------------------------------------------------------------------------------------
 
-    def reply_received(self, to: Command | Sent | None, reply: Reply) -> None:
-        """Note a reply to a command of this transaction (or a 421 that answers none), and go on if it was the last of
-        those that are awaited."""
-        kind = type(to)
-        code = reply.code
-        if kind is Rcpt:
-            if code < 400:
-                self._accepted[self._next_rcpt] = len(self._accepted)
-            elif self._refused is None:
-                self._replies[self._next_rcpt] = reply
-            self._next_rcpt += 1
-        elif kind is Data:
-            if 300 <= code < 400:
-                self._may_send_content = True
-            elif self._refused is None:
-                self._refused, self._refused_at = reply, "DATA"
-        elif to is _CONTENT_END or (isinstance(to, Bdat) and to.last):
-            if self._refused is None:  # behind a refused MAIL or chunk it says nothing new
-                self._finals.append(reply)
-        elif code >= 400 and self._refused is None and (kind is Mail or kind is Bdat or to is None):
-            self._refused, self._refused_at = reply, command_of(to)
-        if code == 421 and self._refused is None and not self._finals:
-            self._refused, self._refused_at = reply, command_of(to)
-        self._awaited -= 1
-        if self._awaited <= 0 or self._stage == _CHUNKS:
-            self._step()
+    def replies_received(self, answers: list[tuple[Command | Sent | None, Reply]], place: int) -> int:
+        """Note the replies from ``answers[place]`` on, to commands of this transaction (or a 421 that answers none).
+        Goes on behind the last of those that are awaited; returns the place of the first that is not for it."""
+        count = len(answers)
+        while True:
+            to, reply = answers[place]
+            place += 1
+            kind = type(to)
+            code = reply.code
+            if kind is Rcpt:
+                if code < 400:
+                    self._accepted[self._next_rcpt] = len(self._accepted)
+                elif self._refused is None:
+                    self._replies[self._next_rcpt] = reply
+                self._next_rcpt += 1
+            elif kind is Data:
+                if 300 <= code < 400:
+                    self._may_send_content = True
+                elif self._refused is None:
+                    self._refused, self._refused_at = reply, "DATA"
+            elif to is _CONTENT_END or (isinstance(to, Bdat) and to.last):
+                if self._refused is None:  # behind a refused MAIL or chunk it says nothing new
+                    self._finals.append(reply)
+            elif code >= 400 and self._refused is None and (kind is Mail or kind is Bdat or to is None):
+                self._refused, self._refused_at = reply, command_of(to)
+            if code == 421 and self._refused is None and not self._finals:
+                self._refused, self._refused_at = reply, command_of(to)
+            self._awaited -= 1
+            if self._awaited <= 0 or self._stage == _CHUNKS:
+                self._step()
+            if place == count or self._stage == _OVER:
+                return place
 
     def _step(self) -> None:
         """Go on after the last of the awaited replies, or after a reply to one of several chunks."""
@@ -376,11 +364,11 @@ class Transaction:
         try:
             if self._accepted:
                 channel = self._channel
-                whole = None if channel.paused else _in_one_piece(self.content)
+                given = self.content
+                whole = None if channel.paused else in_one_piece(given)
                 if whole is not None:
                     if self._holds is not None and self._lease_lost():
                         return
-                    given = self.content
                     held, dot = channel.sender.send_whole_content(whole, type(given) is Bytes and given.crlf)
                     self._content_sent(held, dot)
                     return
@@ -443,7 +431,7 @@ class Transaction:
         self._stage = _FINAL
         self._completed = bool(self._accepted)
         self._awaited = max(1, len(self._accepted)) if channel.sender.lmtp else 1
-        if len(held) > _SHORT:
+        if len(held) > SHORT:
             channel.write(held)
             held = b""
         channel.write(b"".join((held, dot, channel.following())))
@@ -530,6 +518,9 @@ class Transaction:
     def _outcomes(self) -> tuple[Outcome, ...]:
         recipients = self.envelope.recipients
         if len(recipients) == 1:
+            finals = self._finals
+            if finals and finals[0].code < 300 and self._accepted:  # as nearly all end
+                return (self._delivered(recipients[0], finals[0]),)
             return (self.outcome(recipients[0], 0),)
         outcomes: list[Outcome] = []
         said: Reply | None = None
@@ -556,21 +547,15 @@ class Transaction:
                     reason = _LOST_REASON if reply is _LOST else reply.text
                     return Outcome(recipient, result_of(reply), reply, reason)
                 result = result_of_rcpt(reply) if index in self._replies else result_of(reply)
-                # The party that reports success from here on (RFC 3461 §5.2); LMTP without DSN is the final delivery.
-                if self._features.dsn:
-                    handover = _TAKEN
-                else:
-                    handover = _FINAL_DELIVERY if self._channel.sender.lmtp else _RELAYED
-                reason = f"{peer} said: {reply}"
                 if result is _DELIVERED:
-                    return Outcome(recipient, result, reply, reason, peer, handover, "", _END)
+                    return self._delivered(recipient, reply)
                 if index in self._replies:
                     command = "RCPT TO"
                 else:
                     command = self._refused_at if reply is self._refused else "the end of the message"
-                if command:
-                    reason = f"{reason} (in reply to {command})"
-                return Outcome(recipient, result, reply, reason, peer, handover, command, PHASES.get(command, ""))
+                reason = f"{peer} said: {reply} (in reply to {command})" if command else f"{peer} said: {reply}"
+                phase = PHASES.get(command, "")
+                return Outcome(recipient, result, reply, reason, peer, self._handover(), command, phase)
         fault = self._channel.fault
         why = str(fault) if fault is not None else "the session ended"
         if self._completed and not connection_lost and (index in self._accepted or index >= self._next_rcpt):
@@ -580,6 +565,21 @@ class Transaction:
             why = f"protocol error: {why}"
         phase = phase_awaited(self._channel.sender.awaited) if self.begun and not connection_lost else ""
         return Outcome(recipient, Result.DEFERRED, None, f"{why} (talking to {peer})", peer, phase=phase)
+
+    def _delivered(self, recipient: Recipient, reply: Reply) -> Outcome:
+        peer = self._channel.peer
+        code, enhanced, text = reply
+        said = f"{code} {enhanced} {text}" if enhanced and text and "\n" not in text else str(reply)
+        handover = _TAKEN if self._features.dsn else self._handover()
+        # ``tuple.__new__`` takes half the time of the class's own.
+        fields = (recipient, _DELIVERED, reply, f"{peer} said: {said}", peer, handover, "", _END, 0.0)
+        return tuple.__new__(Outcome, fields)
+
+    def _handover(self) -> Handover:
+        """The party that reports success from here on (RFC 3461 §5.2); LMTP without DSN is the final delivery."""
+        if self._features.dsn:
+            return _TAKEN
+        return _FINAL_DELIVERY if self._channel.sender.lmtp else _RELAYED
 
     def too_many(self, index: int) -> bool:
         """True if this recipient was refused at RCPT only because there were others before it."""

@@ -72,7 +72,13 @@ class Transfer:
         self._transaction: Transaction | None = None
         features = channel.features
         recipients = envelope.recipients
-        self._utf8 = utf8 = _needs_utf8(envelope)
+        single = recipients[0].address if len(recipients) == 1 else None  # nearly always, and asked without a loop
+        sender = envelope.sender
+        if single is None:
+            utf8 = _needs_utf8(envelope)
+        else:
+            utf8 = envelope.smtputf8 or not (single.local.isascii() and (sender is None or sender.local.isascii()))
+        self._utf8 = utf8
         refusal = None
         if utf8 or features.largest is not None or envelope.body is not _SEVENBIT or envelope.require_tls:
             refusal = _cannot(features, envelope, content, utf8)
@@ -84,8 +90,8 @@ class Transfer:
         most = features.most_recipients
         if not promised:
             try:
-                if envelope.sender is not None and "_" in envelope.sender.domain:
-                    check_domain(envelope.sender.domain)
+                if sender is not None and "_" in sender.domain:
+                    check_domain(sender.domain)
                 for recipient in recipients:
                     if "_" in recipient.address.domain:
                         check_domain(recipient.address.domain)
@@ -113,7 +119,7 @@ class Transfer:
 
     def _transaction_ended(self, transaction: Transaction) -> None:
         """End, or begin a transaction for the recipients that the peer did not take because there were too many."""
-        self._transaction = None  # no cycle is left for the garbage collector
+        self._transaction = None  # no cycle is left, as below
         outcomes = transaction.outcomes
         several = self._several
         if outcomes is None:
@@ -135,8 +141,9 @@ class Transfer:
                 channel.enter(self._transaction)
                 return
             self.outcomes = several.outcomes(transaction)
-        if self.ended is not None:
-            self.ended()
+        ended, self.ended = self.ended, None  # no cycle is left for the garbage collector
+        if ended is not None:
+            ended()
 
 
 class _Several:
@@ -212,10 +219,7 @@ def _needs_utf8(envelope: Envelope) -> bool:
     sender = envelope.sender
     if envelope.smtputf8 or not (sender is None or sender.local.isascii()):
         return True
-    recipients = envelope.recipients
-    if len(recipients) == 1:  # a generator costs more than the question
-        return not recipients[0].address.local.isascii()
-    return any(not recipient.address.local.isascii() for recipient in recipients)
+    return any(not recipient.address.local.isascii() for recipient in envelope.recipients)
 
 
 def _not_sent(channel: Pipeline, recipient: Recipient, reply: Reply) -> Outcome:

@@ -42,6 +42,8 @@ __all__ = [
     "Rset",
     "StartTls",
     "Vrfy",
+    "plain_mail",
+    "plain_rcpt",
     "write_command",
 ]
 
@@ -251,7 +253,7 @@ def write_command(command: Command) -> bytes:
         raise LocalError("this is not a command; pass one of posthouse.protocol's commands")
     try:
         if type(command) is Rcpt and command.notify is None and command.orcpt is None:
-            return _write_plain_rcpt(command.address)
+            return plain_rcpt(command.address)[1]
         if type(command) is Mail and (wire := _plain_mail(command)) is not None:
             return wire
         return _wire(write(command))
@@ -277,24 +279,31 @@ def _plain_mail(command: Mail) -> bytes | None:
     body, size = command.body, command.size
     if command.smtputf8 or command.require_tls or command.ret is not None or command.envid is not None:
         return None
-    if command.auth is not None or not (body is _SEVENBIT or body is _EIGHTBIT):
+    writable = size is None or (type(size) is int and 0 <= size < _LARGE)
+    if not writable or command.auth is not None or not (body is _SEVENBIT or body is _EIGHTBIT):
         return None
-    start = _write_plain_sender(command.sender)
-    if size is not None:
-        if not (type(size) is int and 0 <= size < _LARGE):
-            return None
-        start = b"%b SIZE=%d" % (start, size)
-    return start + (b"\r\n" if body is _SEVENBIT else b" BODY=8BITMIME\r\n")
+    start = _bare_mail(command.sender)[1][:-2]
+    end = b"\r\n" if body is _SEVENBIT else b" BODY=8BITMIME\r\n"
+    return start + end if size is None else b"%b SIZE=%d%b" % (start, size, end)
+
+
+def plain_mail(sender: Address | None, size: int | None, body: Body) -> tuple[Mail, bytes]:
+    """MAIL with SIZE and BODY alone, and its line.  Raises ``ValueError`` if it cannot be written so."""
+    if size is None and body is _SEVENBIT:
+        return _bare_mail(sender)
+    command = Mail(sender, size, body)
+    return command, _plain_mail(command) or _wire(_write_mail(command))
+
+
+@lru_cache(maxsize=4096)
+def plain_rcpt(address: Address) -> tuple[Rcpt, bytes]:
+    """RCPT without parameters, and its line.  Raises ``ValueError`` if it cannot be written."""
+    return Rcpt(address), _wire(f"RCPT TO:{_write_path(address)}")
 
 
 @lru_cache(maxsize=2048)
-def _write_plain_sender(sender: Address | None) -> bytes:
-    return _wire(_write_mail(Mail(sender)))[:-2]
-
-
-@lru_cache(maxsize=2048)
-def _write_plain_rcpt(address: Address) -> bytes:
-    return _wire(f"RCPT TO:{_write_path(address)}")
+def _bare_mail(sender: Address | None) -> tuple[Mail, bytes]:
+    return Mail(sender), _wire(_write_mail(Mail(sender)))
 
 
 def _write_path(address: Address) -> str:

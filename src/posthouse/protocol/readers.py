@@ -15,7 +15,7 @@ import enum
 import functools
 import re
 from io import IncrementalNewlineDecoder
-from typing import Final, cast
+from typing import Final
 
 from posthouse.core import RemoteError, Reply
 from posthouse.protocol.reply_charsets import in_other_charset
@@ -301,7 +301,7 @@ class ReplyReader:
         After None, ``reply`` gives the replies one by one.
         """
         reader = self._reader
-        if self._lines or reader.skipping:
+        if self._lines or reader._skipping:
             reader.feed(data)
             return None
         if not reader.empty:
@@ -309,7 +309,7 @@ class ReplyReader:
         if len(data) <= self._at_once and data.endswith(b"\r\n"):  # what mostly comes: those of a pipelined group
             found = list(map(_alone, data[:-2].split(b"\r\n")))
             if None not in found:
-                return cast(list[Reply], found)
+                return found  # type: ignore[return-value]  # ``cast`` is a call
         # Whole replies of one line, and the begin of another.
         end = data.rfind(b"\r\n")
         replies: list[Reply] = []

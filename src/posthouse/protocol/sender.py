@@ -6,12 +6,14 @@ from the replies; the *presumed* state, after positive replies to all outstandin
 
 Each reply is matched with its command, in order.  A reply that no receiver may send (an unexpected one, 250 to DATA, a
 recipient accepted after MAIL was refused) raises RemoteError; the connection cannot be used after it.
+
+Over budget: the law of both directions, and beside each way of asking it the short one of nearly all messages.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from posthouse.core import LocalError, RemoteError, Reply
@@ -50,6 +52,7 @@ _ORDINARY: Final[dict[tuple[State, Input], State | None]] = {
 _DATA_LINE: Final = write_command(Data())
 _CONTENT_PENDING: Final = (Input.CONTENT_END, Sent.CONTENT_END)
 _INJECTED: Final = "the peer sent more than its reply to STARTTLS before TLS was up; it may have been injected"
+_NO_CONTENT: Final = "content may be sent only after the peer answered DATA with 354, and once"
 _OVER: Final = Pause.CLOSED
 _NEED_DATA: Final = Pause.NEED_DATA
 
@@ -61,11 +64,13 @@ class Sender:
     __slots__ = (
         "_content_size",
         "_dot",
+        "_heard_group",
         "_limits",
         "_pending",
         "_presumed",
         "_recipients",
         "_replies",
+        "_takes_content",
         "_tap",
         "capabilities",
         "greeting",
@@ -91,11 +96,13 @@ class Sender:
         self.hidden: tuple[str, ...] = ()  # secrets of a login under way; taken out where a reply repeats one
         self._limits = limits or Limits()
         self._tap = TranscriptTap(transcript) if transcript is not None else tap
+        self._heard_group: Callable[[list[Reply]], object] | None = getattr(self._tap, "heard_group", None)
         self._replies = ReplyReader(self._limits.reply_line, self._limits.reply_lines)
         self._presumed = State.CONNECTED
         self._pending: deque[tuple[Input, Command | Sent | None]] = deque([(Input.GREETING, None)])
         self._recipients = 0  # accepted in this transaction
-        self._dot: DotWriter | None = None
+        self._takes_content = False  # after 354
+        self._dot: DotWriter | None = None  # of content that is sent in pieces
         self._content_size = 0
 
     # -- commands in, bytes out --------------------------------------------------------------------------------
@@ -127,10 +134,11 @@ class Sender:
         return not self._pending or self._pending[-1][0] not in _ENDS_GROUP
 
     @property
-    def behind_chunk(self) -> bool:
-        """Would the next command stand behind a last chunk that has no answer yet?  If all recipients are refused, that
-        chunk is, and the transaction stays open: only RSET lets the next begin for certain (RFC 3030 §2)."""
-        return bool(self._pending) and self._pending[-1][0] is _BDAT_LAST
+    def needs_reset(self) -> bool:
+        """Whether RSET must come before MAIL.  Behind a last chunk that has no answer yet it must: if all recipients
+        are refused, that chunk is, and the transaction stays open (RFC 3030 §2)."""
+        pending = self._pending
+        return pending[-1][0] is _BDAT_LAST if pending else self.state is not _READY
 
     def send(self, command: Command) -> bytes:
         """A command's line, to be written.  Raises LocalError if the law forbids it now."""
@@ -166,17 +174,30 @@ class Sender:
     def send_envelope(self, mail: Mail, recipients: Sequence[Rcpt], data: Data | None) -> bytes:
         """``send_group`` for MAIL, RCPT for each recipient and DATA, if it is that way, of a transaction that may begin
         now: the law is asked once and not for each line.  Raises LocalError as ``send_group``."""
+        lines = [(each, write_command(each)) for each in recipients]
+        return self.send_envelope_lines((mail, write_command(mail)), lines, data)
+
+    def send_envelope_lines(
+        self, mail: tuple[Mail, bytes], recipients: Sequence[tuple[Rcpt, bytes]], data: Data | None
+    ) -> bytes:
+        """``send_envelope`` for commands whose lines ``write_command`` has written."""
         pending = self._pending
+        command, group = mail
         if (
             self._presumed is not _READY
             or not recipients
             or "PIPELINING" not in self.capabilities.keywords
             or (pending and pending[-1][0] not in _CONTINUED)
         ):
-            return self.send_group([mail, *recipients] if data is None else [mail, *recipients, data])
-        group = write_command(mail) + b"".join([write_command(each) for each in recipients])
-        pending.append((_MAIL, mail))
-        pending.extend([(_RCPT, each) for each in recipients])
+            return self.send_group([command, *(each for each, _ in recipients), *(() if data is None else (data,))])
+        pending.append((_MAIL, command))
+        if len(recipients) == 1:
+            rcpt, line = recipients[0]
+            pending.append((_RCPT, rcpt))
+            group += line
+        else:
+            pending.extend([(_RCPT, each) for each, _ in recipients])
+            group += b"".join([line for _, line in recipients])
         if data is None:
             self._presumed = _RECIPIENTS
         else:
@@ -204,15 +225,17 @@ class Sender:
 
     def send_content(self, chunk: bytes) -> bytes:
         """The next piece of content after 354, dot-stuffed.  LocalError for a bare CR or LF in it."""
+        if not self._takes_content:
+            raise LocalError(_NO_CONTENT)
         if self._dot is None:
-            raise LocalError("content may be sent only after the peer answered DATA with 354")
+            self._dot = DotWriter()
         self._content_size += len(chunk)
         return self._dot.write(chunk)
 
     def send_whole_content(self, content: bytes, crlf: bool = False) -> tuple[bytes, bytes]:
         """``send_content`` and ``end_content`` for content that is all there; ``crlf`` as in ``write_content``."""
-        if self._dot is None or self._content_size:
-            raise LocalError("content may be sent only after the peer answered DATA with 354, and once")
+        if not self._takes_content or self._content_size:
+            raise LocalError(_NO_CONTENT)
         wire = write_content(content, crlf)
         self._content_size = len(content)
         self._content_ends()
@@ -220,13 +243,14 @@ class Sender:
 
     def end_content(self) -> bytes:
         """The octets that end the content: the final dot."""
-        if self._dot is None:
+        if not self._takes_content:
             raise LocalError("there is no content to end")
-        wire = self._dot.end()
+        wire = (self._dot or DotWriter()).end()
         self._content_ends()
         return wire
 
     def _content_ends(self) -> None:
+        self._takes_content = False
         self._dot = None
         if self._tap is not None:
             self._tap.said(b"(%d octets of content)\r\n.\r\n" % self._content_size)
@@ -311,24 +335,40 @@ class Sender:
                 answers.append(self._answered(reply))
             return self.state is not _CLOSED
         pending, state, tap, lmtp = self._pending, self.state, self._tap, self.lmtp
+        heard_group = self._heard_group
+        group: list[Reply] = []  # that the tap has not heard yet
         for reply in several:
             if state is _CLOSED:
                 break
-            if pending and not lmtp and reply.code < 300:
+            if pending and not lmtp:
                 given, to = pending[0]
-                following = _ORDINARY.get((state, given))
+                code = reply.code
+                if given is _DATA:
+                    following = _CONTENT if 300 <= code < 400 else None
+                else:
+                    following = _ORDINARY.get((state, given)) if code < 300 else None
                 if following is not None:  # what mostly comes: ``_answered`` without its questions
                     pending.popleft()
-                    if tap is not None:
+                    if heard_group is not None:
+                        group.append(reply)
+                    elif tap is not None:
                         tap.heard(reply)
+                    if given is _DATA:
+                        self._takes_content, self._content_size, self._presumed = True, 0, _CONTENT
+                    else:
+                        self._recipients = self._recipients + 1 if given is _RCPT else 0
                     self.state = state = following
-                    self._recipients = self._recipients + 1 if given is _RCPT else 0
                     if not pending:
                         self._presumed = following
                     answers.append((to, reply))
                     continue
+            if heard_group is not None and group:
+                heard_group(group)
+                group = []
             answers.append(self._answered(reply))
             state = self.state
+        if heard_group is not None and group:
+            heard_group(group)
         return state is not _CLOSED
 
     def _answered(self, reply: Reply) -> Answered:
@@ -346,8 +386,7 @@ class Sender:
             self.state = self._presumed = _CLOSED
         elif given is _DATA and 300 <= code < 400:
             # Legal even where no recipient was accepted: then only the dot is sent (RFC 2920 §3.1).
-            self._dot = DotWriter()
-            self._content_size = 0
+            self._takes_content, self._content_size = True, 0
             self.state = self._presumed = _CONTENT
         else:
             self._move(given, to, reply)
@@ -358,9 +397,9 @@ class Sender:
         if reply.code == 421:  # RFC 5321 §3.8: the peer is going away and says so
             self.state = self._presumed = _CLOSED
             return Answered(None, reply)
-        if self._dot is not None and not reply.positive:
+        if self._takes_content and not reply.positive:
             # It refuses the content before its end and will close; what it says is worth more than the rest.
-            self._dot = None
+            self._takes_content = False
             self.state = self._presumed = _CLOSED
             return Answered(_THE_CONTENT, reply)
         injected = self.state is State.SWITCHING

@@ -34,7 +34,11 @@ _SHORT: Final = 200  # characters of a reply whose lines are remembered
 
 
 class Tap(Protocol):
-    """Receiver of what the sending SMTP sends and receives, in order."""
+    """Receiver of what the sending SMTP sends and receives, in order.
+
+    A tap may have a method ``heard_group(replies)`` as well: then replies that come together are given to it in one
+    call.
+    """
 
     def said(self, wire: bytes) -> None:
         """Lines that leave together, each with its CRLF; in parentheses what stands for content and credentials."""

@@ -25,6 +25,7 @@ __all__ = ["ClientBase", "ClientBusy", "LOOKED_AFTER", "server_of", "tried_in_va
 #: ended it; if it has, the reply to MAIL tells, and the message goes to a fresh one.  A look that finds nothing is a
 #: system call and an exception: 1/25 of a message.
 LOOKED_AFTER: Final = 0.1
+_DEFERRED: Final = Result.DEFERRED  # an attribute of an enumeration costs ten times a global name
 
 
 class ClientBusy(LocalError):
@@ -107,8 +108,10 @@ class _Use:
 def tried_in_vain(outcomes: tuple[Outcome, ...]) -> bool:
     """Whether a reused connection had ended before the message reached the server: every recipient is deferred, and
     MAIL was answered with 421 or 451 4.4.2, or not at all because the connection was lost."""
+    if outcomes and outcomes[0].result is not _DEFERRED:  # as nearly always
+        return False
     return all(
-        each.result is Result.DEFERRED
+        each.result is _DEFERRED
         and each.phase == Phase.MAIL
         and (each.reply is None or each.reply.code == 421 or each.reply.enhanced == "4.4.2")
         for each in outcomes

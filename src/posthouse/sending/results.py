@@ -76,21 +76,22 @@ class SendResult:
         index: int = 0,
         message: object = None,
     ) -> None:
-        put = super().__setattr__
-        put("_seen", True)  # until all is in place: an exception above leaves nothing to warn of
-        put("_outcomes", tuple(outcomes))
-        put("queue_id", queue_id)
-        put("transcript", tuple(transcript))
-        put("index", index)
-        put("message", message)
-        put("_seen", False)
+        put = object.__setattr__
+        put(self, "_seen", True)  # until all is in place: an exception above leaves nothing to warn of
+        put(self, "_outcomes", tuple(outcomes))
+        put(self, "queue_id", queue_id)
+        put(self, "transcript", tuple(transcript))
+        put(self, "index", index)
+        put(self, "message", message)
+        put(self, "_seen", False)
 
     # -- what is asked of a result ------------------------------------------------------------------------------
 
     @property
     def ok(self) -> bool:
         """Whether every recipient's message was handed over."""
-        outcomes = self.outcomes
+        object.__setattr__(self, "_seen", True)
+        outcomes = self._outcomes
         if len(outcomes) == 1:  # a generator costs more than the question
             return outcomes[0].result is _DELIVERED
         return all(each.result is _DELIVERED for each in outcomes)
@@ -123,7 +124,8 @@ class SendResult:
 
     def raise_for_failures(self) -> SendResult:
         """Return this result if it is ``ok``.  Raises ``Ambiguous`` if an outcome is ambiguous, else ``SendFailed``."""
-        if self.ok:
+        outcomes = self._outcomes
+        if (len(outcomes) == 1 and outcomes[0].result is _DELIVERED) or self.ok:
             return self
         bad = [each for each in self._outcomes if each.result is not Result.DELIVERED]
         said = "; ".join(f"{each.recipient.address} {each.result}: {each.reason}" for each in bad[:_NAMED])
@@ -190,7 +192,12 @@ class SendResult:
         raise AttributeError(f"a SendResult cannot be changed ({name})")
 
     def __del__(self) -> None:
-        if self._seen or all(each.result is Result.DELIVERED for each in self._outcomes):
+        if self._seen:
+            return
+        outcomes = self._outcomes
+        if len(outcomes) == 1 and outcomes[0].result is _DELIVERED:
+            return
+        if all(each.result is _DELIVERED for each in outcomes):
             return
         import warnings
 

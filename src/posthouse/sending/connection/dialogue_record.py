@@ -79,6 +79,15 @@ class DialogueRecord:
             if self._also is not None:
                 self._also.heard(reply)
 
+    def heard_group(self, replies: list[Reply]) -> None:
+        """Replies arrived together."""
+        if self._more:
+            for reply in replies:
+                self.heard(reply)
+        else:
+            self._heard = replies[-1]
+            self._last.extend(replies)
+
     def _pass_on(self, what: _T, who: str, lines: Callable[[_T], Iterable[str]]) -> None:
         if self._all is not None:
             self._all.append(what)

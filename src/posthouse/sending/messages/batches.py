@@ -26,7 +26,7 @@ def transactions(message: object, envelope: object = None, by_recipient: object 
     ``by_recipient`` is ``True`` or a template, as ``verp`` takes it.  Raises ``LocalError`` for an address that cannot
     be sent, and as ``outgoing``: then nothing has been begun.
     """
-    if envelope is None or isinstance(envelope, tuple | str | bytes) or not isinstance(envelope, Sequence):
+    if envelope is None or isinstance(envelope, (tuple, str, bytes)) or not isinstance(envelope, Sequence):
         made = [outgoing(message, envelope)]
     else:
         if not envelope or not all(isinstance(each, Envelope) for each in envelope):

@@ -37,7 +37,13 @@ class Fitted(NamedTuple):
 def fits(capabilities: Capabilities, envelope: Envelope) -> bool:
     """Whether the server can carry everything that this envelope declares, so that the content need not be read."""
     keywords = capabilities.keywords
-    if "8BITMIME" not in keywords or envelope.smtputf8 or _needs_utf8(envelope):
+    sender, recipients = envelope.sender, envelope.recipients
+    if "8BITMIME" not in keywords or envelope.smtputf8 or not (sender is None or sender.local.isascii()):
+        return False
+    if len(recipients) == 1:  # a generator costs more than the question
+        if not recipients[0].address.local.isascii():
+            return False
+    elif any(not each.address.local.isascii() for each in recipients):
         return False
     return envelope.body is not _BINARY or ("BINARYMIME" in keywords and "CHUNKING" in keywords)
 
@@ -118,9 +124,7 @@ def _others(recipients: tuple[Recipient, ...], refused: Mapping[int, Outcome]) -
 
 
 def _needs_utf8(envelope: Envelope) -> bool:
-    sender, recipients = envelope.sender, envelope.recipients
+    sender = envelope.sender
     if sender is not None and not sender.local.isascii():
         return True
-    if len(recipients) == 1:  # a generator costs more than the question
-        return not recipients[0].address.local.isascii()
     return any(not each.address.local.isascii() for each in envelope.recipients)

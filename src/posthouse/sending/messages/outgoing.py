@@ -45,9 +45,10 @@ def outgoing(message: object, envelope: object = None) -> Outgoing:
         OSError: A file cannot be read.
     """
     given = None if envelope is None else envelope_of(envelope)
-    made = None if type(message) is bytes else _composed(message)
+    octets = type(message) is bytes
+    made = None if octets else _composed(message)
     if made is None:
-        made = _raw(_octets_of(message), given)
+        made = _raw(_with_crlf(message) if octets else _octets_of(message), given)  # type: ignore[arg-type]
     elif given is not None:
         made = Outgoing(_merged(made.envelope, given), made.content)
     if not made.envelope.recipients:
@@ -240,25 +241,22 @@ def _raw(content: Content, given: Envelope | None) -> Outgoing:
         needs = scanner.result()
         eightbit, utf8_headers = needs.eightbit, needs.utf8_headers
     envelope = given or _from_header(content)
-    utf8 = envelope.smtputf8 or utf8_headers or _needs_utf8(envelope)
+    sender, recipients = envelope.sender, envelope.recipients
+    utf8 = envelope.smtputf8 or utf8_headers or not (sender is None or sender.local.isascii())
+    if not utf8:
+        if len(recipients) == 1:  # a generator costs more than the question
+            utf8 = not recipients[0].address.local.isascii()
+        else:
+            utf8 = any(not each.address.local.isascii() for each in recipients)
     clean = _without_bcc(content)
     if clean is not content and isinstance(content, Bytes):
         clean = Bytes(b"".join(clean.chunks()))
+    size = len(clean.data) if type(clean) is Bytes else clean.size
     body = _BINARY if nul else _EIGHTBIT if eightbit else _SEVENBIT
     if envelope.body is not _SEVENBIT:
         body = envelope.body
-    fields = (envelope.sender, envelope.recipients, body, utf8, clean.size, *envelope[5:])
+    fields = (sender, recipients, body, utf8, size, *envelope[5:])
     return Outgoing(tuple.__new__(Envelope, fields), clean)  # half the time of the class's own __new__
-
-
-def _needs_utf8(envelope: Envelope) -> bool:
-    """Whether a local part is beyond ASCII."""
-    sender, recipients = envelope.sender, envelope.recipients
-    if sender is not None and not sender.local.isascii():
-        return True
-    if len(recipients) == 1:  # a generator costs more than the question
-        return not recipients[0].address.local.isascii()
-    return any(not each.address.local.isascii() for each in recipients)
 
 
 def _from_header(content: Content) -> Envelope:

@@ -57,7 +57,7 @@ class _AnyioConnection:
 
     @property
     def usable(self) -> bool:
-        return self.session.usable
+        return self.channel.usable
 
     @property
     def most_messages(self) -> int | None:
@@ -93,8 +93,7 @@ class _AnyioConnection:
 
     def begin(self, call: PoolCall) -> PooledSending:
         self.record.also = call.record
-        self.session.cautious = True
-        return SessionSending(self.session, call)
+        return SessionSending(self.channel, call)
 
     def expire(self, limit: Deadline) -> None:
         self.session.limit(limit)
@@ -273,18 +272,18 @@ class _AnyioSource:
     def __init__(self, messages: Any) -> None:
         self._asynchronous: AsyncIterator[Any] | None = messages.__aiter__() if hasattr(messages, "__aiter__") else None
         self._iterator: Any = iter(messages) if self._asynchronous is None else self._asynchronous
-        self.message: Any = None
 
-    async def next(self, series: SendMany) -> bool:
-        if self._asynchronous is not None and series.has_some:
-            series.gathered()
-            return False
+    async def gather(self, series: SendMany) -> None:
+        if self._asynchronous is None:
+            series.gather(self._iterator)
+            return
         try:
-            self.message = next(self._iterator) if self._asynchronous is None else await self._asynchronous.__anext__()
-        except (StopIteration, StopAsyncIteration):
+            message = await self._asynchronous.__anext__()
+        except StopAsyncIteration:
             series.source_ended()
-            return False
-        return True
+            return
+        series.take(message, 0.0)
+        series.gathered()
 
     async def aclose(self) -> None:
         with contextlib.suppress(AttributeError):

@@ -41,16 +41,17 @@ _FRESH = 1.0  # seconds without work after which the loop is given two turns to 
 class _AsyncConnection:
     """One connection of an ``AsyncPool``."""
 
-    __slots__ = ("_clock", "record", "session")
+    __slots__ = ("_channel", "_clock", "record", "session")
 
     def __init__(self, session: Session, record: DialogueRecord, clock: SystemClock) -> None:
         self.session = session
         self.record = record
+        self._channel = session.channel
         self._clock = clock
 
     @property
     def usable(self) -> bool:
-        return self.session.usable
+        return self._channel.usable
 
     @property
     def most_messages(self) -> int | None:
@@ -79,8 +80,7 @@ class _AsyncConnection:
 
     def begin(self, call: PoolCall) -> PooledSending:
         self.record.also = call.record
-        self.session.cautious = True
-        return SessionSending(self.session, call)
+        return SessionSending(self._channel, call)
 
     def expire(self, limit: Deadline) -> None:
         self.session.limit_first(limit)
@@ -217,16 +217,18 @@ class _AsyncWait:
 
     async def for_lines(self, lines: list[Line[_Connection]], seconds: float) -> None:
         """As ``BurstWait.for_lines``."""
-        loop = asyncio.get_running_loop()
-        heads: set[PooledSending] = set()
+        heads: list[PooledSending] = []
         for line in lines:
             head = line.under_way[0].sending if line.under_way else None
             if head is None or head.done:
                 return
-            heads.add(head)
-        for head in heads - self._watched:
-            head.tell(self._wake)
-        self._watched = heads
+            heads.append(head)
+        loop = asyncio.get_running_loop()
+        wake, watched = self._wake, self._watched
+        for head in heads:
+            if head not in watched:
+                head.tell(wake)
+        self._watched = set(heads)
         self._woken = woken = loop.create_future()
         timer = loop.call_later(seconds, self._wake) if seconds < math.inf else None
         try:
@@ -244,32 +246,26 @@ class _AsyncioSource:
         self._iterator: Any = messages.__aiter__() if hasattr(messages, "__aiter__") else iter(messages)
         self._waits = hasattr(self._iterator, "__anext__")
         self._pending: asyncio.Future[Any] | None = None
-        self.message: Any = None
 
-    async def next(self, series: SendMany) -> bool:
-        try:
-            if self._waits:
-                return await self._awaited(series)
-            self.message = next(self._iterator)
-        except (StopIteration, StopAsyncIteration):
-            series.source_ended()
-            return False
-        return True
-
-    async def _awaited(self, series: SendMany) -> bool:
-        if self._pending is None:
-            self._pending = asyncio.ensure_future(_found(self._iterator.__anext__()))
-        pending = self._pending
-        await asyncio.wait([pending], timeout=SLOW if series.has_some else None)
-        if not pending.done():
-            series.gathered()
-            return False
-        self._pending = None
-        found = pending.result()
-        if found is None:
-            raise StopAsyncIteration
-        self.message = found[0]
-        return True
+    async def gather(self, series: SendMany) -> None:
+        if not self._waits:
+            series.gather(self._iterator)
+            return
+        while series.wants_more:
+            began = time.monotonic()
+            if self._pending is None:
+                self._pending = asyncio.ensure_future(_found(self._iterator.__anext__()))
+            pending = self._pending
+            await asyncio.wait([pending], timeout=SLOW if series.has_some else None)
+            if not pending.done():
+                series.gathered()
+                return
+            self._pending = None
+            found = pending.result()
+            if found is None:
+                series.source_ended()
+            else:
+                series.take(found[0], time.monotonic() - began)
 
     async def aclose(self) -> None:
         pending, self._pending = self._pending, None

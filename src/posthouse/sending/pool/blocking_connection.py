@@ -28,16 +28,17 @@ _NOOP_SECONDS = 10.0
 class BlockingConnection:
     """One connection of a ``Pool``."""
 
-    __slots__ = ("_clock", "record", "session")
+    __slots__ = ("_channel", "_clock", "record", "session")
 
     def __init__(self, session: BlockingSession, record: DialogueRecord, clock: SystemClock) -> None:
         self.session = session
+        self._channel = session.channel
         self.record = record
         self._clock = clock
 
     @property
     def usable(self) -> bool:
-        return self.session.usable
+        return self._channel.usable
 
     @property
     def most_messages(self) -> int | None:
@@ -70,8 +71,7 @@ class BlockingConnection:
 
     def begin(self, call: PoolCall) -> PooledSending:
         self.record.also = call.record
-        self.session.cautious = True
-        return SessionSending(self.session, call)
+        return SessionSending(self._channel, call)
 
     def say_quit(self) -> None:
         """Say QUIT, and do not wait for the reply."""

@@ -143,14 +143,7 @@ class Pool(BasePool[_Connection]):
     def _results(self, source: Iterator[Any], series: SendMany) -> Iterator[SendResult]:
         with series, _closing(source):
             while series.goes_on:
-                while series.wants_more:
-                    began = time.monotonic()
-                    try:
-                        message = next(source)
-                    except StopIteration:
-                        series.source_ended()
-                    else:
-                        series.take(message, time.monotonic() - began)
+                series.gather(source)
                 self._send_burst(series.begin())
                 yield from series.results()
 
@@ -183,10 +176,6 @@ class Pool(BasePool[_Connection]):
         """Whether the connection of the line may carry one more message; as ``PoolEngine.another``."""
         with self._lock:
             return self._engine.another(line.request, time.monotonic(), len(line.under_way))
-
-    def carried(self, line: Line[_Connection]) -> None:
-        """A message on the connection of the line has ended.  Nothing else reads the count while the line has it."""
-        self._engine.carried(line.request)
 
     def give_back(self, line: Line[_Connection]) -> None:
         """The burst needs the connection no more."""
@@ -284,7 +273,7 @@ class Pool(BasePool[_Connection]):
     def _give_back(self, request: PoolRequest[_Connection]) -> None:
         """A message has ended: the connection is free for the next, if it is usable."""
         with self._lock:
-            self._engine.carried(request)
+            request.carried()
             self._engine.give_back(request, time.monotonic(), usable=request.connection.usable)
         self._close_leaving()
 

@@ -93,10 +93,6 @@ class BurstPool(Protocol[C]):
         """As ``PoolEngine.another``."""
         ...
 
-    def carried(self, line: Line[C]) -> None:
-        """A message on the connection of the line has ended."""
-        ...
-
     def give_back(self, line: Line[C]) -> None:
         """The burst needs the connection no more."""
         ...
@@ -166,12 +162,21 @@ class Burst(Generic[C]):
                 if self._waiting and (not self._lines or self._grows):
                     yield from self._take()
                 elif self._lines:
-                    if not all(line.ended for line in self._lines):
+                    if self._waits():
                         yield WaitStep(self._lines, pause)
                     yield from self._collect()
         finally:
             for line in self._lines:  # only after an exception
                 self._pool.give_up(line.request)
+
+    def _waits(self) -> bool:
+        """Whether a line has not ended its first message."""
+        for line in self._lines:
+            under_way = line.under_way
+            head = under_way[0].sending if under_way else None
+            if head is not None and not head.done:
+                return True
+        return False
 
     def _fill(self) -> float | None:
         """Begin as many messages as may stand in line; returns the seconds after which the rate allows another."""
@@ -180,7 +185,7 @@ class Burst(Generic[C]):
         for line in list(self._lines):
             under_way = line.under_way
             if waiting and len(under_way) < _DEPTH:
-                connection = line.connection
+                connection = line.request.connection
             while waiting and len(under_way) < _DEPTH and connection.usable:
                 seconds = pool.another(line)
                 if seconds:
@@ -195,7 +200,7 @@ class Burst(Generic[C]):
 
     def _begin(self, line: Line[C], item: BurstItem) -> None:
         try:
-            item.sending = line.connection.begin(item.call)
+            item.sending = line.request.connection.begin(item.call)
         except Exception as error:  # of this side: content that cannot be read, an address that cannot be written
             item.error = error
             item.tried = True
@@ -237,9 +242,17 @@ class Burst(Generic[C]):
             again: list[BurstItem] = []
             first = True
             under_way = line.under_way
-            while under_way and line.ended:
-                item = under_way.popleft()
-                self._ended(item, now)
+            while under_way:
+                item = under_way[0]
+                sending = item.sending
+                if sending is None or not sending.done:
+                    break
+                under_way.popleft()
+                item.sending = None  # the collector of garbage has that much less to look at
+                try:
+                    item.delivered = sending.end(now)
+                except Exception as error:
+                    item.error = error
                 delivered = item.delivered
                 # Nearly all are delivered: the other questions are asked of those that are not.
                 if delivered is not None and delivered.outcomes and delivered.outcomes[0].result is _DEFERRED:
@@ -247,18 +260,11 @@ class Burst(Generic[C]):
                     if used and self._goes_again(item, first and not again):
                         again.append(item)
                 first = False
-                pool.carried(line)
+                line.request.carried()
                 line.deadline = pool.limit_of(under_way[0].call) if under_way else None
             if again:
                 yield from self._replace(line, again)
                 now = pool.now()  # that has taken time, in which messages of other lines have ended
-
-    def _ended(self, item: BurstItem, now: float) -> None:
-        assert item.sending is not None, "a message that was begun"
-        try:
-            item.delivered = item.sending.end(now)
-        except Exception as error:
-            item.error = error
 
     def _goes_again(self, item: BurstItem, first: bool) -> bool:
         """Whether a message is tried on a fresh connection: once for the message at which the session ended, and for

@@ -92,6 +92,11 @@ class PoolRequest(Generic[C]):
         assert self._kept is not None, "a request that is USING"
         return self._kept.connection
 
+    def carried(self) -> None:
+        """A message has ended.  Only the user of the connection calls this, and reads the count while it has it."""
+        if self._kept is not None:
+            self._kept.messages += 1
+
     @property
     def messages(self) -> int:
         """Messages that the connection has carried before."""
@@ -298,11 +303,6 @@ class PoolEngine(Generic[C]):
             if not self._spend(request, now):
                 return self._sent[0] + rate.seconds - now
         return 0.0
-
-    def carried(self, request: PoolRequest[C]) -> None:
-        """A message of the request has ended."""
-        if request._kept is not None:
-            request._kept.messages += 1
 
     def give_back(self, request: PoolRequest[C], now: float, *, usable: bool) -> None:
         """The request has ended.  A usable connection is kept if it may carry more; else it is to be closed."""

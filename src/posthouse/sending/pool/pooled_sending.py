@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
+from posthouse.client.pipeline import Pipeline
 from posthouse.client.transfer import Transfer
-from posthouse.core import Content, Envelope, LocalError, Outcome
+from posthouse.core import LocalError, Outcome, Result
 from posthouse.core._mypyc import mypyc_attr
-from posthouse.protocol import Capabilities
 from posthouse.sending.connection.failures import completed
 from posthouse.sending.messages.fitting import Fitted, fit, fits
 from posthouse.sending.pool.pool_base import PoolCall
@@ -18,6 +18,9 @@ from posthouse.sending.transports.handing_over import begun
 from posthouse.sending.transports.schemes import Transport
 
 __all__ = ["Delivered", "PooledSending", "SessionSending", "TransportConnection", "TransportSending"]
+
+
+_DELIVERED: Final = Result.DELIVERED  # an attribute of an enumeration costs ten times a global name
 
 
 class Delivered(NamedTuple):
@@ -54,48 +57,40 @@ class PooledSending(Protocol):
         ...
 
 
-class _BeginsTransfers(Protocol):
-    """The part of a session of either colour that is needed here."""
-
-    @property
-    def capabilities(self) -> Capabilities: ...
-
-    @property
-    def fault(self) -> BaseException | None: ...
-
-    peer: str
-
-    def begin(self, envelope: Envelope, content: Content) -> Transfer: ...
-
-
 class SessionSending:
-    """A message on a session."""
+    """A message on a session, behind those that are under way.  Its content is never sent along with its envelope."""
 
-    __slots__ = ("_call", "_fitted", "_session", "_transfer")
+    __slots__ = ("_call", "_channel", "_fitted", "_on_end", "_transfer", "done")
 
     pending = None
 
-    def __init__(self, session: _BeginsTransfers, call: PoolCall) -> None:
+    def __init__(self, channel: Pipeline, call: PoolCall) -> None:
         self._call = call
-        self._session = session
+        self._channel = channel
         envelope, content = call.message
         self._fitted: Fitted | None = None  # of a message that was not sent as it is
         self._transfer: Transfer | None = None
-        capabilities = session.capabilities
+        self._on_end: Callable[[], object] | None = None
+        #: Whether it has ended.
+        self.done = True
+        capabilities = channel.sender.capabilities
         if not fits(capabilities, envelope):
-            self._fitted = fitted = fit(capabilities, envelope, content, session.peer)
+            self._fitted = fitted = fit(capabilities, envelope, content, channel.peer)
             envelope, content = fitted.envelope, fitted.content
         if envelope.recipients:
-            self._transfer = session.begin(envelope, content)
+            channel.cautious = True
+            self._transfer = transfer = Transfer(channel, envelope, content)
+            if transfer.outcomes is None and transfer.error is None:
+                self.done = False
+                transfer.ended = self._over
 
-    @property
-    def done(self) -> bool:
-        transfer = self._transfer
-        return transfer is None or transfer.outcomes is not None or transfer.error is not None
+    def _over(self) -> None:
+        self.done = True
+        if self._on_end is not None:
+            self._on_end()
 
     def tell(self, ended: Callable[[], object]) -> None:
-        if self._transfer is not None:
-            self._transfer.ended = ended
+        self._on_end = ended
 
     def answered(self, result: SendResult | Exception) -> None:
         raise AssertionError("nothing is pending")
@@ -110,9 +105,15 @@ class SessionSending:
         if self._fitted is not None:
             given = self._fitted.join(given, self._call.message.envelope.recipients)
         elapsed = now - self._call.began
+        fault = self._channel.fault
         if len(given) == 1:
-            return Delivered((completed(given[0], elapsed),), "", self._session.fault)
-        return Delivered(tuple([completed(each, elapsed) for each in given]), "", self._session.fault)
+            outcome = given[0]
+            if outcome.result is _DELIVERED:  # ``completed`` has nothing to add but the time
+                outcome = tuple.__new__(Outcome, (*outcome[:8], elapsed))
+            else:
+                outcome = completed(outcome, elapsed)
+            return tuple.__new__(Delivered, ((outcome,), "", fault))
+        return Delivered(tuple([completed(each, elapsed) for each in given]), "", fault)
 
 
 class TransportSending:

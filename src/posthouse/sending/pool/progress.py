@@ -53,12 +53,14 @@ class ProgressMeter:
         self.now = Progress(total=total)
         self._call = wanted if callable(wanted) else None
         self._line: TextIO | None = sys.stderr if wanted is True and _is_terminal() else None
+        #: Whether somebody sees what is counted.
+        self.shows = self._call is not None or self._line is not None
         self._began = time.monotonic()
         self._shown = 0.0
 
     def count(self, outcomes: tuple[Outcome, ...], *, skipped: bool = False) -> None:
         """One more message has ended, or was done before."""
-        if self._call is None and self._line is None:
+        if not self.shows:
             return
         now = self.now
         counts = [sum(each.result is result for each in outcomes) for result in Result]

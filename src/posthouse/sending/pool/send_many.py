@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict
 
-from posthouse.core import Address, Envelope, LocalError, Outcome, Recipient, Reply, Result
+from posthouse.core import Address, Bytes, Envelope, LocalError, Outcome, Recipient, Reply, Result
 from posthouse.sending.argument_types import check_path, wrong_type
 from posthouse.sending.pool.burst import BurstItem
 from posthouse.sending.pool.journal import Journal, results_of
@@ -148,6 +148,18 @@ class SendMany:
         """There are no more messages."""
         self._over = True
 
+    def gather(self, source: Iterator[Any]) -> None:
+        """Take messages of a source that is not asynchronous until the burst has enough."""
+        now = time.monotonic
+        while not self._full:
+            began = now()
+            try:
+                message = next(source)
+            except StopIteration:
+                self._over = True
+                return
+            self.take(message, now() - began)
+
     def take(self, message: Any, seconds: float) -> None:
         """Add a message, which the source has given after so many seconds."""
         taken = _Member(self._count, message)
@@ -156,8 +168,9 @@ class SendMany:
             self._prepare(taken)
         except _SkipMessage:
             taken.skipped = True
-        self._taken.append(taken)
-        count = len(self._taken)
+        members = self._taken
+        members.append(taken)
+        count = len(members)
         if count >= self._limit or seconds > SLOW or (count >= self._usual and self._octets > _ENOUGH):
             self._full = True
 
@@ -182,7 +195,8 @@ class SendMany:
             return
         if self._journal is not None:
             call = self._by_journal(self._journal, taken, call)
-        self._octets += call.message.content.size
+        content = call.message.content
+        self._octets += len(content.data) if type(content) is Bytes else content.size
         taken.item = BurstItem(call)
 
     def _by_journal(self, journal: Journal, taken: _Member, call: PoolCall) -> PoolCall:
@@ -229,11 +243,18 @@ class SendMany:
             untried.append(taken.pop())
             self._over = True
         self._settle(taken, untried)
+        meter = self._meter if self._meter.shows else None
         for each in taken:
-            outcomes = _outcomes(each)
-            self._meter.count(outcomes, skipped=each.skipped)
+            item = each.item
+            delivered = None if item is None else item.delivered
+            queue_id = ""
+            if delivered is None or each.earlier:
+                outcomes = _outcomes(each)
+            else:
+                outcomes, queue_id = delivered.outcomes, delivered.queue_id
+            if meter is not None:
+                meter.count(outcomes, skipped=each.skipped)
             if outcomes or not each.skipped:
-                queue_id = each.item.delivered.queue_id if each.item is not None and each.item.delivered else ""
                 yield SendResult(outcomes, queue_id=queue_id, index=each.index, message=each.message)
         if failure is not None:
             raise failure

@@ -81,14 +81,9 @@ class TaskTransport(TransportConnection):
 class MessageSource(Protocol):
     """The messages of a series, from an iterator of either colour."""
 
-    @property
-    def message(self) -> Any:
-        """The message that ``next`` has found."""
-        ...
-
-    async def next(self, series: SendMany) -> bool:
-        """Whether there is another message; False if there is none, or none yet while others wait to be sent, which
-        ``series`` is told then."""
+    async def gather(self, series: SendMany) -> None:
+        """Give the series messages until its burst has enough.  It is told when there is none any more, or none yet
+        while others wait to be sent."""
         ...
 
     async def aclose(self) -> None:
@@ -169,10 +164,7 @@ class TaskPool(BasePool[C]):
         with series:
             async with contextlib.aclosing(self._source(messages)) as source:
                 while series.goes_on:
-                    while series.wants_more:
-                        began = time.monotonic()
-                        if await source.next(series):
-                            series.take(source.message, time.monotonic() - began)
+                    await source.gather(series)
                     self._enter_loop()
                     await self._send_burst(series.begin())
                     for result in series.results():
@@ -207,10 +199,6 @@ class TaskPool(BasePool[C]):
     def another(self, line: Line[C]) -> float:
         """Whether the connection of the line may carry one more message; as ``PoolEngine.another``."""
         return self._engine.another(line.request, time.monotonic(), len(line.under_way))
-
-    def carried(self, line: Line[C]) -> None:
-        """A message on the connection of the line has ended."""
-        self._engine.carried(line.request)
 
     def give_back(self, line: Line[C]) -> None:
         """The burst needs the connection no more."""
@@ -286,7 +274,7 @@ class TaskPool(BasePool[C]):
 
     def _give_back(self, request: PoolRequest[C]) -> None:
         """A message has ended: the connection is free for the next, if it is usable."""
-        self._engine.carried(request)
+        request.carried()
         self._engine.give_back(request, time.monotonic(), usable=request.connection.usable)
         self._close_leaving()
 
