@@ -85,7 +85,9 @@ class Zone:
 
     def look_up(self, question: Question) -> Answer:
         """The answer to one question, aliases followed.  Records are as ``Answer.records`` documents."""
-        name = _plain(question.name)
+        name = question.name
+        if name not in self._names:
+            name = _plain(name)
         for _ in range(_MAX_ALIASES):
             found = self._found(name)
             if isinstance(found, Answer):

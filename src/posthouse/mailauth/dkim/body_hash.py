@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from posthouse.mailauth.dkim.canonical import BodyCanonicalizer, Canonicalization
+from posthouse.mailauth.dkim.canonical import BodyCanonicalizer, Canonicalization, is_canonical
 from posthouse.mailauth.dkim.header_section import HeaderSection
 from posthouse.message.headers import HEADER_LIMIT, Split, split
 
@@ -58,16 +58,28 @@ class _Lengths:
 
 
 class BodyHashes:
-    """The hashes of one body, for each of the forms that are wanted; each canonical form is made once."""
+    """The hashes of one body, for each of the forms that are wanted; each canonical form is made once.
 
-    __slots__ = ("_canonicalizers", "_hashes")
+    The first octets of the body are held until others follow.  A body that came as a whole and that is its own
+    canonical form, as most of what is no longer than one chunk, is hashed as it stands.
+    """
+
+    __slots__ = ("_canonicalizers", "_digest", "_first", "_hashes", "_total", "_wanted")
 
     def __init__(self, wanted: Iterable[BodyForm]) -> None:
+        self._wanted = tuple(wanted)
+        self._first = b""
+        self._digest: bytes | None = None  # of a body that is its own canonical form
+        self._total = 0  # its octets
         # A form is found by its place in two lists: there are two at most, and an enum is slow as a key.
-        self._canonicalizers: list[BodyCanonicalizer] = []
+        self._canonicalizers: list[BodyCanonicalizer] | None = None
         self._hashes: list[dict[int | None, hashlib._Hash]] = []
-        for canonicalization, length in wanted:
-            for made, hashes in zip(self._canonicalizers, self._hashes, strict=True):
+
+    def _begin(self) -> list[BodyCanonicalizer]:
+        """Set the canonicalizers up, and give them what is held."""
+        canonicalizers: list[BodyCanonicalizer] = []
+        for canonicalization, length in self._wanted:
+            for made, hashes in zip(canonicalizers, self._hashes, strict=True):
                 if made.canonicalization is canonicalization:
                     if length not in hashes:
                         hashes[length] = hashlib.sha256()
@@ -78,22 +90,49 @@ class BodyHashes:
                 hashes = {length: digest}
                 self._hashes.append(hashes)
                 emit = digest.update if length is None else _Lengths(hashes).take
-                self._canonicalizers.append(BodyCanonicalizer(canonicalization, emit))
+                canonicalizers.append(BodyCanonicalizer(canonicalization, emit))
+        for canonicalizer in canonicalizers:
+            canonicalizer.write(self._first)
+        self._canonicalizers, self._first = canonicalizers, b""
+        return canonicalizers
 
     def write(self, chunk: bytes) -> None:
         """Take the next octets of the body."""
-        for canonicalizer in self._canonicalizers:
+        canonicalizers = self._canonicalizers
+        if canonicalizers is None:
+            if not self._first:
+                self._first = bytes(chunk)  # a copy only of what its owner may change
+                return
+            canonicalizers = self._begin()
+        for canonicalizer in canonicalizers:
             canonicalizer.write(chunk)
 
     def finish(self) -> None:
         """The body has ended."""
-        for canonicalizer in self._canonicalizers:
+        canonicalizers = self._canonicalizers
+        if canonicalizers is None:
+            first = self._first
+            for canonicalization, length in self._wanted:
+                if length is not None or not is_canonical(first, canonicalization):
+                    break
+            else:
+                self._total = len(first)
+                self._digest = hashlib.sha256(first).digest()
+                self._first = b""
+                return
+            canonicalizers = self._begin()
+        for canonicalizer in canonicalizers:
             canonicalizer.finish()
 
     def of(self, form: BodyForm) -> BodyHash:
         """The hash of a form that was wanted, after ``finish()``.  Raises ``KeyError`` for another."""
+        canonicalizers = self._canonicalizers
+        if canonicalizers is None:
+            if self._digest is None or form not in self._wanted:
+                raise KeyError(form)
+            return BodyHash(self._digest, self._total, self._total)
         canonicalization, length = form
-        for made, hashes in zip(self._canonicalizers, self._hashes, strict=True):
+        for made, hashes in zip(canonicalizers, self._hashes, strict=True):
             if made.canonicalization is canonicalization:
                 total = made.total
                 return BodyHash(hashes[length].digest(), total if length is None else min(length, total), total)

@@ -221,13 +221,16 @@ class HeaderSection:
             lines.append(canonical_field(without_signature(signature), canonicalization)[:-2])
         elif own is not None:
             # Whether b= is taken out before or after the relaxed form is made: the result is the same.
-            line = self.canonical(own, canonicalization)
+            if canonicalization is Canonicalization.RELAXED:
+                line = self._keys[own] + self.value(own)
+            else:
+                line = self.fields[own].raw.removesuffix(b"\r\n")
             start = line.find(b"; b=")  # as signers write it; a list that can be read has no other b=
             if start < 0:
                 lines.append(without_signature(line))
             else:
                 end = line.find(b";", start + 4)
-                lines.append(line[: start + 4] + (b"" if end < 0 else line[end:-2]))
+                lines.append(line[: start + 4] + (b"" if end < 0 else line[end:]))
         else:
             lines.append(b"")
         return b"\r\n".join(lines)

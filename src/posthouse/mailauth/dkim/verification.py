@@ -137,16 +137,10 @@ class DkimVerifier:
         signed = header.signed_octets(content.fields, content.header, own=signature.place)
         verdict: SignatureResult | None = None
         for record, key in keys:
-            try:
-                self._check_key(content, record, key, body, signed)
-            except SignatureFault as wrong:
-                found, reason = wrong.result, wrong.reason
-            else:
-                found, reason = "pass", _praise(content, record, key, body)
-            unsigned = body.total - body.hashed
-            verdict = _verdict(signature, content, found, reason, key.bits, record.testing, unsigned)
+            found, reason = self._with_key(content, record, key, body, signed)
+            verdict = _verdict(signature, content, found, reason, key.bits, "y" in record.flags, body.total - body.hashed)
             if found == "pass":
-                break
+                return verdict
         assert verdict is not None, "there is at least one key"
         return verdict
 
@@ -163,32 +157,35 @@ class DkimVerifier:
                 "fail", f"the signature was made {content.time - self._now} s in the future (t={content.time})"
             )
 
-    def _check_key(
+    def _with_key(
         self, content: SignatureTags, record: KeyRecord, key: PublicKey, body: BodyHash, signed: bytes
-    ) -> None:
-        """Raises ``SignatureFault`` unless the signature passes with this key."""
-        if record.strict and content.identity.rpartition("@")[2] != content.domain:
-            raise SignatureFault("permerror", "the key allows no subdomain of d= in i= (t=s)")
+    ) -> tuple[str, str]:
+        """The result of one signature with one key, and the reason."""
+        flags = record.flags
+        if flags and record.strict and content.identity.rpartition("@")[2] != content.domain:
+            return "permerror", "the key allows no subdomain of d= in i= (t=s)"
+        digest, hashed, total = body
         length = content.body.length
-        if length is not None and length > body.total:
-            raise SignatureFault("permerror", f"l={length} is more than the {body.total} octets of the canonical body")
-        if body.digest != content.body_hash:
-            raise SignatureFault("fail", "the body hash did not verify: the body is not the one that was signed")
+        if length is not None and length > total:
+            return "permerror", f"l={length} is more than the {total} octets of the canonical body"
+        if digest != content.body_hash:
+            return "fail", "the body hash did not verify: the body is not the one that was signed"
         if not key.verifies(content.signature, signed):
-            raise SignatureFault(
-                "fail", "the signature did not verify: signed header fields were changed, or the key is another"
-            )
-        if body.total > body.hashed and not self._policy.partial_body:
-            raise SignatureFault(
-                "policy", f"the last {body.total - body.hashed} octets of the body are not signed (l=)"
-            )
+            return "fail", "the signature did not verify: signed header fields were changed, or the key is another"
+        text = f"signed by {content.domain} with a {key.bits}-bit {'RSA' if key.kind == 'rsa' else 'Ed25519'} key"
+        if total > hashed:
+            if not self._policy.partial_body:
+                return "policy", f"the last {total - hashed} octets of the body are not signed (l=)"
+            text += f", but for the last {total - hashed} octets of the body (l={length})"
+        return "pass", f"{text}; the domain is testing DKIM (t=y)" if flags and record.testing else text
 
 
 def _read(header: HeaderSection, place: int) -> _Signature:
     value = header.value(place)
     usual = usual_signature(value)
     if usual is not None:
-        return _Signature(place, *usual)
+        content, text = usual
+        return _Signature(place, content, text)
     tags: TagList = {}
     try:
         tags = tags_of_value(value)
@@ -232,25 +229,19 @@ def _clipped(tags: TagList, name: str) -> str:
     return tags.get(name, "")[:253]
 
 
-def _praise(content: SignatureTags, record: KeyRecord, key: PublicKey, body: BodyHash) -> str:
-    text = f"signed by {content.domain} with a {key.bits}-bit {'RSA' if key.kind == 'rsa' else 'Ed25519'} key"
-    if body.total > body.hashed:
-        text += f", but for the last {body.total - body.hashed} octets of the body (l={content.body.length})"
-    return f"{text}; the domain is testing DKIM (t=y)" if record.testing else text
-
-
 def _joined(results: tuple[SignatureResult, ...], skipped: int) -> DkimResult:
     if skipped and not results:
         return DkimResult("policy", f"the message has {skipped} signatures, and none may be looked at", (), skipped)
     if not results:
         return DkimResult("none", "the message has no DKIM signature")
     deciding = results[0]
-    for each in results:
-        if each.result == "pass":
-            deciding = each
-            break
-        if each.result == "temperror" != deciding.result:
-            deciding = each
+    if deciding.result != "pass":
+        for each in results:
+            if each.result == "pass":
+                deciding = each
+                break
+            if each.result == "temperror" != deciding.result:
+                deciding = each
     where = "" if deciding.result == "pass" or not deciding.domain else f"{deciding.domain}: "
     return DkimResult(deciding.result, where + deciding.reason, results, skipped)
 
