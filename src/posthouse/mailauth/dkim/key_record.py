@@ -66,8 +66,8 @@ class PublicKey(NamedTuple):
                 # What the signature signs is compared as a whole, as RFC 8017 §8.2.2 has it.  verify() does the same,
                 # but sets up a hash and its context for each call, which takes 1/12 more time.
                 signed = key.recover_data_from_signature(signature, _PADDING, None)  # type: ignore[union-attr]
-                return signed == _SHA256_INFO + digest  # type: ignore[no-any-return]
-            key.verify(signature, digest)  # type: ignore[union-attr, call-arg, arg-type]
+                return signed == _SHA256_INFO + digest
+            key.verify(signature, digest)  # type: ignore[call-arg]
         except InvalidSignature:
             return False
         return True

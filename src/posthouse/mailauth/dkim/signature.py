@@ -201,7 +201,8 @@ def usual_signature(value: bytes) -> tuple[SignatureTags, str] | None:
         return None
     time = end = None
     if at_time >= 0:
-        time = _digits(own[at_time])
+        digits = own[at_time]
+        time = int(digits) if digits.isdigit() and len(digits) <= 12 else _digits(digits)
     if at_end >= 0:
         end = _digits(own[at_end])
         if end == -1 or (time is not None and end <= time):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
+from time import time
 from typing import Final, NamedTuple
 
 from posthouse.core import Question
@@ -80,7 +81,7 @@ class DkimVerifier:
     __slots__ = ("_now", "_policy", "_signatures", "_skipped")
 
     def __init__(self, now: float | None = None, policy: DkimPolicy = DkimPolicy()) -> None:  # noqa: B008 — frozen
-        self._now = seconds_now(now)
+        self._now = int(time()) if now is None else seconds_now(now)
         self._policy = policy
         self._signatures: list[_Signature] = []
         self._skipped = 0
@@ -92,10 +93,21 @@ class DkimVerifier:
         if len(places) > most:
             self._skipped = len(places) - most
             places = _most_wanted(header, places, most)
-        self._signatures = [_read(header, place) for place in places]
-        if not header.complete:
-            return []
-        return [each.content.body for each in self._signatures if each.content is not None]
+        signatures = self._signatures = []
+        forms: list[BodyForm] = []
+        for place in places:
+            value = header.value(place)
+            usual = usual_signature(value)
+            if usual is None:
+                found = _read(place, value)
+                signatures.append(found)
+                if found.content is not None:
+                    forms.append(found.content.body)
+            else:
+                content, text = usual
+                signatures.append(_Signature(place, content, text))
+                forms.append(content.body)
+        return forms if header.complete else []
 
     @property
     def questions(self) -> list[Question]:
@@ -107,6 +119,7 @@ class DkimVerifier:
         """The check of all signatures; ``hasher`` has had the plan and the whole message."""
         header = hasher.header
         assert header is not None, "the message has not ended: call finish() first"
+        now = self._now
         results: list[SignatureResult] = []
         for each in self._signatures:
             content = each.content
@@ -115,12 +128,14 @@ class DkimVerifier:
                 results.append(each.unread)
                 continue
             try:
-                self._check_field(content, header)
+                time = content.time
+                if (time is not None and time > now) or content.expires is not None or not header.complete:
+                    self._check_field(content, header)
                 question = key_question(content.domain, content.selector)
                 answer = yield question
                 keys = usable_keys(answer, question.name, content.algorithm, self._policy.min_rsa_bits)
             except SignatureFault as fault:
-                results.append(_verdict(each, content, fault.result, fault.reason, fault.key_bits))
+                results.append(_failed(each, content, fault))
             else:
                 results.append(self._judged(each, content, header, hasher.body_hash(content.body), keys))
         return _joined(tuple(results), self._skipped)
@@ -138,9 +153,24 @@ class DkimVerifier:
         verdict: SignatureResult | None = None
         for record, key in keys:
             found, reason = self._with_key(content, record, key, body, signed)
-            verdict = _verdict(signature, content, found, reason, key.bits, "y" in record.flags, body.total - body.hashed)
+            verdict = SignatureResult(
+                found,
+                reason,
+                content.domain,
+                content.selector,
+                content.identity,
+                content.algorithm,
+                key.bits,
+                "y" in record.flags,
+                content.fields,
+                content.body.length,
+                body.total - body.hashed,
+                content.time,
+                content.expires,
+                signature.text,
+            )
             if found == "pass":
-                return verdict
+                break
         assert verdict is not None, "there is at least one key"
         return verdict
 
@@ -180,12 +210,8 @@ class DkimVerifier:
         return "pass", f"{text}; the domain is testing DKIM (t=y)" if flags and record.testing else text
 
 
-def _read(header: HeaderSection, place: int) -> _Signature:
-    value = header.value(place)
-    usual = usual_signature(value)
-    if usual is not None:
-        content, text = usual
-        return _Signature(place, content, text)
+def _read(place: int, value: bytes) -> _Signature:
+    """The signature in the value of the field at ``place``, read in full."""
     tags: TagList = {}
     try:
         tags = tags_of_value(value)
@@ -197,30 +223,21 @@ def _read(header: HeaderSection, place: int) -> _Signature:
         return _Signature(place, None, "", verdict)
 
 
-def _verdict(
-    signature: _Signature,
-    content: SignatureTags,
-    result: str,
-    reason: str,
-    key_bits: int,
-    testing: bool = False,
-    unsigned_octets: int = 0,
-) -> SignatureResult:
+def _failed(signature: _Signature, content: SignatureTags, fault: SignatureFault) -> SignatureResult:
+    """The verdict on a signature that no key was tried for."""
     return SignatureResult(
-        result,
-        reason,
+        fault.result,
+        fault.reason,
         content.domain,
         content.selector,
         content.identity,
         content.algorithm,
-        key_bits,
-        testing,
-        content.fields,
-        content.body.length,
-        unsigned_octets,
-        content.time,
-        content.expires,
-        signature.text,
+        fault.key_bits,
+        fields=content.fields,
+        signed_octets=content.body.length,
+        time=content.time,
+        expires=content.expires,
+        signature=signature.text,
     )
 
 
