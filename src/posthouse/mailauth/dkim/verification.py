@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from time import time
 from typing import Final, NamedTuple
 
 from posthouse.core import Question
@@ -81,7 +80,7 @@ class DkimVerifier:
     __slots__ = ("_now", "_policy", "_signatures", "_skipped")
 
     def __init__(self, now: float | None = None, policy: DkimPolicy = DkimPolicy()) -> None:  # noqa: B008 — frozen
-        self._now = int(time()) if now is None else seconds_now(now)
+        self._now = seconds_now(now)
         self._policy = policy
         self._signatures: list[_Signature] = []
         self._skipped = 0
