@@ -89,6 +89,17 @@ def test_without_a_host_dkim_and_dmarc_are_checked(checks: Checks) -> None:
     assert found["dmarc"]["result"] == "pass"
 
 
+def test_without_a_host_nothing_is_said_to_be_refused(checks: Checks) -> None:
+    out = checks.message(code=0).out
+    assert "warning: Whether the message passes DMARC is not known: no signature passed" in out
+    assert "give the host and the sender with --ip and --from" in out
+    assert "Receivers refuse it" not in out
+    zh = checks.message("--lang", "zh", code=0).out
+    assert "不知道邮件能否通过 DMARC：没有与 example.org 对齐的签名通过，而 SPF 没有检查。" in zh
+    assert "用 --ip 和 --from 给出发送主机和发件人" in zh
+    assert "Receivers refuse it" in checks.message("--ip", "192.0.2.9", "--from", "x@bounces.test", code=1).out
+
+
 def test_what_another_method_makes_good_is_a_warning(checks: Checks) -> None:
     content = sign_dkim(checks.content, KEY) + checks.content
     options = ("--ip", "192.0.2.9", "--from", "ann@example.org")

@@ -82,6 +82,15 @@ def test_what_cannot_be_sent_to() -> None:
     assert "too long" in found.reason
 
 
+@pytest.mark.parametrize("local", ["x" * 65, "%C3%BC", "%FF"])
+def test_an_address_that_not_every_server_can_send_to(local: str) -> None:
+    (found,) = find(f"rua=mailto:{local}@example.com", ORGANIZATION)
+    assert found.addresses == ()
+    assert "not every server" in found.reason
+    named = ORGANIZATION | {NAME: txt(f"v=DMARC1; rua=mailto:{local}@red.example.net,mailto:new@red.example.net")}
+    assert addresses(find("rua=mailto:reports@red.example.net", named)) == ["new@red.example.net"]
+
+
 def test_a_public_suffix_gets_no_failure_reports() -> None:
     record = "ruf=mailto:a@example.com; rua=mailto:b@example.com; psd="
     assert addresses(find(record + "y", ORGANIZATION, "example.com", "ruf")) == []

@@ -55,6 +55,7 @@ class ReportHarness:
         self.sent: list[Composed] = []
         self.faults: list[str] = []
         self.full = False
+        self.refused = "-"
         self.reports = AggregateReports(
             config, resolver, self.clock, self._submit if sends else None, self.faults.append
         )
@@ -65,6 +66,8 @@ class ReportHarness:
     async def _submit(self, message: Composed) -> None:
         if self.full:
             raise StorageError("the disk is full")
+        if any(each.address.domain == self.refused for each in message.envelope.recipients):
+            raise StorageError("552 too large")
         self.sent.append(message)
 
     def take(self, content: bytes = MESSAGE, sender: str = "ann@bank.test", host: str = "192.0.2.1") -> int:
@@ -136,7 +139,36 @@ def test_a_failure_lets_a_report_wait_and_loses_nothing(tmp_path: Path) -> None:
     assert "the disk is full" in host.faults[-1]
     host.full = False
     host.after(60)
+    assert not host.sent
+    host.after(3_600)
     assert host.read[0].messages == 1
+
+
+@pytest.mark.parametrize("local", ["a" * 65, "%C3%BC", "%FF"])
+def test_an_address_that_nothing_can_be_sent_to_keeps_no_report_waiting(tmp_path: Path, local: str) -> None:
+    host = ReportHarness(tmp_path)
+    host.dns.zone["_dmarc.aaa.test"] = {"TXT": [f"v=DMARC1; p=none; rua=mailto:{local}@aaa.test"]}
+    assert host.take(MESSAGE.replace(b"bank", b"aaa")) == host.take() == 250
+    host.after(60)
+    host.after(DAY + SPREAD)
+    assert [each.policy.domain for each in host.read] == ["bank.test"]
+    assert host.store.reports(1 << 40) == []
+    assert not host.faults
+
+
+def test_a_report_that_is_refused_keeps_no_other_waiting_and_is_given_up(tmp_path: Path) -> None:
+    host = ReportHarness(tmp_path)
+    host.dns.zone["_dmarc.aaa.test"] = {"TXT": ["v=DMARC1; p=none; rua=mailto:a@aaa.test"]}
+    host.refused = "aaa.test"
+    assert host.take(MESSAGE.replace(b"bank", b"aaa")) == host.take() == 250
+    host.after(60)
+    host.after(DAY + SPREAD)
+    assert [each.policy.domain for each in host.read] == ["bank.test"]
+    assert host.faults == ["the aggregate report to aaa.test could not be sent: 552 too large"]
+    host.after(60)
+    assert len(host.faults) == 1
+    host.after(GIVE_UP)
+    assert host.store.reports(1 << 40) == []
 
 
 @pytest.mark.parametrize("gone", ["_dmarc.bank.test"])

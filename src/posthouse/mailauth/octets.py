@@ -28,6 +28,9 @@ def message_chunks(message: MessageOctets) -> tuple[Iterable[bytes], bytes]:
     if isinstance(message, str):
         raise TypeError("a message is bytes, not str: what is signed are its octets; encode it first")
     if isinstance(message, bytes) and len(message) <= _AT_MOST:
+        at = message.find(b"\n")
+        if message[at - 1 : at] == b"\r":
+            return (message,), b"\r\n"
         return _with_line_end(message, (message,))
     chunks: Iterator[bytes]
     if isinstance(message, (bytes, bytearray, memoryview)):

@@ -58,15 +58,15 @@ def answer(check: Check[_Result], zone: Mapping[str, object] | Zone) -> _Result:
         TypeError: The zone is no mapping.
         ValueError: The check has been run before.
     """
-    records = zone if isinstance(zone, Zone) else Zone(zone)
+    look_up = zone.look_up if isinstance(zone, Zone) else Zone(zone).look_up
     asked = False
     try:
         question = next(check)
+        asked = True
         while True:  # without a memory: a zone answers an equal question alike, and as fast
-            asked = True
-            question = check.send(records.look_up(question))
+            question = check.send(look_up(question))
     except StopIteration as end:
-        result: _Result = _value(end, asked)
+        result: _Result = end.value if asked else _value(end, asked)
         return result
 
 

@@ -68,7 +68,7 @@ class Zone:
         TypeError: ``names`` is no mapping.
     """
 
-    __slots__ = ("_existing", "_names")
+    __slots__ = ("_answers", "_existing", "_names")
 
     def __init__(self, names: Mapping[str, object]) -> None:
         if not isinstance(names, Mapping):
@@ -81,10 +81,14 @@ class Zone:
                     f"the name {plain!r} stands twice in the zone", remedy="join its records under one name"
                 )
             self._names[plain] = _records_of(plain, records)
+        self._answers: dict[Question, Answer] = {}  # of records that stand at the name itself, once asked for
         self._existing = {above for name in self._names if self._names[name] != _ABSENT for above in _upwards(name)}
 
     def look_up(self, question: Question) -> Answer:
         """The answer to one question, aliases followed.  Records are as ``Answer.records`` documents."""
+        known = self._answers.get(question)
+        if known is not None:
+            return known
         name = _plain(question.name)
         for _ in range(_MAX_ALIASES):
             found = self._found(name)
@@ -94,7 +98,10 @@ class Zone:
             if isinstance(records, str):
                 return _failure(name, records)
             if records:
-                return Answer(Status.OK, records, _TTL)
+                given = Answer(Status.OK, records, _TTL)
+                if question.name in self._names:
+                    self._answers[question] = given
+                return given
             alias = found.get(Kind.CNAME, ())
             if isinstance(alias, str):
                 return _failure(name, alias)

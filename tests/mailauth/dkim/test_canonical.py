@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -134,6 +135,41 @@ def test_each_length_is_the_hash_of_so_many_octets(body: bytes, cuts: list[int],
         assert found.total == len(whole)
         assert found.digest == hashlib.sha256(whole[: form.length]).digest()
         assert found.hashed == (len(whole) if form.length is None else min(form.length, len(whole)))
+
+
+@given(bodies, st.lists(st.sampled_from(Canonicalization), max_size=2))
+@example(b"a b\r\n", [SIMPLE, RELAXED])
+@example(b"a\tb\r\n", [SIMPLE, RELAXED])
+@example(b"a\r\n\r\n", [SIMPLE])
+@example(b"a\r", [RELAXED])
+def test_a_body_that_comes_as_a_whole(body: bytes, forms: list[Canonicalization]) -> None:
+    wanted = [BodyForm(each) for each in forms]
+    hasher = MessageHasher(lambda header: wanted)
+    hasher.write(b"Subject: x\r\n\r\n" + body)
+    hasher.finish()
+    for each in Canonicalization:
+        if each in forms:
+            whole = by_the_rules(body, each)
+            expected = hashlib.sha256(whole).digest(), len(whole), len(whole)
+            assert hasher.body_hash(BodyForm(each)) == expected
+        else:
+            with pytest.raises(KeyError):
+                hasher.body_hash(BodyForm(each))
+
+
+@pytest.mark.parametrize("first", [b"Subject: x\r\n\r\na b\r\n", b"Subject: x\r\n", b"\r\n"])
+def test_octets_may_change_once_they_are_written(first: bytes) -> None:
+    """A buffer that is used again for each chunk."""
+    hasher = MessageHasher(lambda header: [BodyForm(SIMPLE)])
+    buffer: Any = bytearray(first)
+    hasher.write(buffer)
+    buffer[:] = b"\r\n.\r\n"
+    hasher.write(buffer)
+    buffer[:] = b"other\r\n"
+    hasher.finish()
+    body = split(first + b"\r\n.\r\n")
+    expected = (first + b"\r\n.\r\n")[body.body_offset :]
+    assert hasher.body_hash(BodyForm(SIMPLE)).digest == hashlib.sha256(expected).digest()
 
 
 def test_many_empty_lines_are_held_as_a_number() -> None:

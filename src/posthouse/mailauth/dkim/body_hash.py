@@ -7,10 +7,10 @@ header section is held.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from posthouse.mailauth.dkim.canonical import BodyCanonicalizer, Canonicalization
+from posthouse.mailauth.dkim.canonical import BodyCanonicalizer, Canonicalization, is_canonical
 from posthouse.mailauth.dkim.header_section import HeaderSection
 from posthouse.message.headers import HEADER_LIMIT, Split, split
 
@@ -100,7 +100,7 @@ class BodyHashes:
         raise KeyError(form)
 
 
-Plan = Callable[[HeaderSection], Iterable[BodyForm]]
+Plan = Callable[[HeaderSection], Sequence[BodyForm]]
 """What a reader of signatures wants hashed, once it knows the header section."""
 
 
@@ -110,6 +110,9 @@ class MessageHasher:
     Verification, signing and ARC share one: each gives a function that is called when the header section is complete,
     and returns the forms of the body that it wants hashed.
 
+    The first octets of the body are held until others follow.  A body that came with them as a whole, and that is its
+    own canonical form, is hashed as it stands: most bodies that are no longer than one chunk.
+
     Args:
         plans: These functions.
         limit: Octets of the longest header section that is read.
@@ -118,19 +121,26 @@ class MessageHasher:
         header: The header section; None until it has passed.
     """
 
-    __slots__ = ("_bodies", "_head", "_limit", "_plans", "header")
+    __slots__ = ("_bodies", "_digest", "_first", "_head", "_limit", "_plans", "_total", "_wanted", "header")
 
     def __init__(self, *plans: Plan, limit: int = HEADER_LIMIT) -> None:
         self._plans = plans
         self._limit = limit
         self._head: bytearray | None = None  # the beginning of a header section that no chunk has as a whole
+        self._wanted: Sequence[BodyForm] = ()
+        self._first: bytes | None = None  # the beginning of the body, as long as nothing has followed
         self._bodies: BodyHashes | None = None
+        self._digest = b""  # of a body that is its own canonical form
+        self._total = 0  # the octets of that body
         self.header: HeaderSection | None = None
 
     def write(self, chunk: bytes) -> None:
         """Take the next octets of the message, with CRLF line ends and without dot-stuffing."""
         if self._bodies is not None:
             self._bodies.write(chunk)
+            return
+        if self._first is not None:
+            self._begin_hashes(self._first).write(chunk)
             return
         head = self._head
         if head is None:
@@ -146,13 +156,27 @@ class MessageHasher:
 
     def finish(self) -> None:
         """The message has ended."""
-        if self._bodies is None:
-            self._end_head()
-        assert self._bodies is not None
-        self._bodies.finish()
+        bodies = self._bodies
+        if bodies is None:
+            if self._first is None:
+                self._end_head()
+            first, self._first = self._first, None
+            assert first is not None
+            for form, length in self._wanted:
+                if length is not None or not is_canonical(first, form):
+                    bodies = self._begin_hashes(first)
+                    break
+            else:
+                if self._wanted:
+                    self._digest = hashlib.sha256(first).digest()
+                    self._total = len(first)
+                return
+        bodies.finish()
 
     def body_hash(self, form: BodyForm) -> BodyHash:
         """The hash of a form that a plan wanted, after ``finish()``.  Raises ``KeyError`` for another."""
+        if self._digest and form in self._wanted:
+            return BodyHash(self._digest, self._total, self._total)
         if self._bodies is None:
             raise KeyError(form)
         return self._bodies.of(form)
@@ -166,6 +190,12 @@ class MessageHasher:
     def _begin_body(self, data: bytes, found: Split) -> None:
         header = self.header = HeaderSection(found)
         plans = self._plans
-        wanted = plans[0](header) if len(plans) == 1 else [form for plan in plans for form in plan(header)]
-        bodies = self._bodies = BodyHashes(wanted)
-        bodies.write(data[found.body_offset :])
+        self._wanted = plans[0](header) if len(plans) == 1 else [form for plan in plans for form in plan(header)]
+        self._first = bytes(data[found.body_offset :])  # no copy, but of octets that their owner may change
+
+    def _begin_hashes(self, first: bytes) -> BodyHashes:
+        """Hash the body as it comes."""
+        bodies = self._bodies = BodyHashes(self._wanted)
+        self._first = None
+        bodies.write(first)
+        return bodies

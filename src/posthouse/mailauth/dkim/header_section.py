@@ -69,7 +69,7 @@ class _Wanted(NamedTuple):
 
 
 def _wanted_fields(names: Iterable[bytes] | Iterable[str]) -> _Wanted:
-    listed = tuple(names)
+    listed = names if isinstance(names, tuple) else tuple(names)
     return _wanted(listed) if len(listed) <= 64 else _wanted.__wrapped__(listed)
 
 
@@ -104,7 +104,8 @@ class HeaderSection:
         self._fields: Sequence[Field] | None = None
         # Unfolding before the section is cut into lines is 6 times as fast as doing it field by field; rsplit() and
         # join() do it in half the time of replace().
-        lines = reduced(b" ".join(found.headers.replace(b"\t", b" ").rsplit(b"\r\n "))).rsplit(b"\r\n")
+        unfolded = b" ".join(found.headers.replace(b"\t", b" ").rsplit(b"\r\n "))
+        lines = (unfolded if unfolded.rfind(b"  ") < 0 else reduced(unfolded)).rsplit(b"\r\n")
         if not lines[-1]:
             lines.pop()
         self._keys: list[bytes] = []
@@ -152,7 +153,10 @@ class HeaderSection:
 
     def places(self, name: bytes) -> Sequence[int]:
         """Where the fields of that name stand, from the top; compared without case."""
-        return self._places(name.lower() + b":")
+        key = name.lower() + b":"
+        if self._repeated is None:
+            return (self._keys.index(key),) if key in self._lowest else ()
+        return self._repeated.get(key, ())
 
     def _places(self, key: bytes) -> Sequence[int]:
         if self._repeated is not None:
@@ -176,16 +180,6 @@ class HeaderSection:
             if count <= len(found):
                 chosen.append(found[-count])
         return chosen
-
-    def _relaxed(self, names: Iterable[bytes] | Iterable[str], own: int | None) -> list[bytes]:
-        """The selected fields in relaxed form, without their CRLF."""
-        wanted = _wanted_fields(names)
-        if own is None or self._keys[own] not in wanted.keys:
-            lowest, repeated = self._lowest, self._repeated
-            if repeated is None or all(len(repeated.get(key, ())) < 2 for key in wanted.repeated):
-                # Of each name one field at most is chosen, the lowest.
-                return [key + value.strip(b" ") for key in wanted.keys if (value := lowest.get(key)) is not None]
-        return [self._keys[place] + self.value(place) for place in self.select(names, own)]
 
     def value(self, place: int) -> bytes:
         """The value of the field at ``place`` on one line, each run of white space in it one space."""
@@ -213,21 +207,31 @@ class HeaderSection:
                 ``own``.
             own: The place of that field in the message, if it stands there.
         """
-        if canonicalization is Canonicalization.RELAXED:
-            lines = self._relaxed(names, own)
-        else:
+        if canonicalization is Canonicalization.SIMPLE:
             lines = [self.canonical(place, canonicalization)[:-2] for place in self.select(names, own)]
+        else:
+            wanted = _wanted(names) if isinstance(names, tuple) and len(names) <= 64 else _wanted_fields(names)
+            lowest, repeated = self._lowest, self._repeated
+            if (own is None or self._keys[own] not in wanted.keys) and (
+                repeated is None or all(len(repeated.get(key, ())) < 2 for key in wanted.repeated)
+            ):  # of each name one field at most is chosen, the lowest
+                lines = [key + value.strip(b" ") for key in wanted.keys if (value := lowest.get(key)) is not None]
+            else:
+                lines = [self._keys[place] + self.value(place) for place in self.select(names, own)]
         if signature is not None:
             lines.append(canonical_field(without_signature(signature), canonicalization)[:-2])
         elif own is not None:
             # Whether b= is taken out before or after the relaxed form is made: the result is the same.
-            line = self.canonical(own, canonicalization)
+            if canonicalization is Canonicalization.RELAXED:
+                line = self._keys[own] + self._lines[own].partition(b":")[2].strip(b" ")
+            else:
+                line = self.fields[own].raw.removesuffix(b"\r\n")
             start = line.find(b"; b=")  # as signers write it; a list that can be read has no other b=
             if start < 0:
                 lines.append(without_signature(line))
             else:
                 end = line.find(b";", start + 4)
-                lines.append(line[: start + 4] + (b"" if end < 0 else line[end:-2]))
+                lines.append(line[: start + 4] + (b"" if end < 0 else line[end:]))
         else:
             lines.append(b"")
         return b"\r\n".join(lines)

@@ -7,8 +7,9 @@ most 1,024 of them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -58,14 +59,15 @@ class PublicKey(NamedTuple):
 
     def verifies(self, signature: bytes, octets: bytes) -> bool:
         """Whether ``signature`` is this key's over the SHA-256 hash of ``octets`` (RFC 6376 §3.3.2, RFC 8463 §3)."""
+        kind, _, key = self
         digest = hashlib.sha256(octets).digest()
         try:
-            if self.kind == "rsa":  # isinstance() takes as long here as a look-up of the key
+            if kind == "rsa":  # isinstance() takes as long here as a look-up of the key
                 # What the signature signs is compared as a whole, as RFC 8017 §8.2.2 has it.  verify() does the same,
                 # but sets up a hash and its context for each call, which takes 1/12 more time.
-                signed = cast(RSAPublicKey, self.key).recover_data_from_signature(signature, _PADDING, None)
+                signed = key.recover_data_from_signature(signature, _PADDING, None)  # type: ignore[union-attr]
                 return signed == _SHA256_INFO + digest
-            cast(Ed25519PublicKey, self.key).verify(signature, digest)
+            key.verify(signature, digest)  # type: ignore[call-arg]
         except InvalidSignature:
             return False
         return True
@@ -173,6 +175,7 @@ def _public_key(kind: str, octets: bytes) -> PublicKey:
     return PublicKey(kind, key.key_size, key)
 
 
+@lru_cache(maxsize=2048)
 def key_question(domain: str, selector: str) -> Question:
     """The DNS question for a key (RFC 6376 §3.6.2.1); both names are in A-labels."""
     return Question(f"{selector}._domainkey.{domain}", Kind.TXT)
@@ -180,7 +183,7 @@ def key_question(domain: str, selector: str) -> Question:
 
 def find_keys(
     domain: str, selector: str, algorithm: str, min_rsa_bits: int = MIN_RSA_BITS
-) -> Check[list[tuple[KeyRecord, PublicKey]]]:
+) -> Check[Sequence[tuple[KeyRecord, PublicKey]]]:
     """Check that fetches the keys that may verify a signature, at least one (RFC 6376 §6.1.2); DKIM's and ARC's.
 
     Args:
@@ -199,14 +202,16 @@ def find_keys(
 
 def usable_keys(
     answer: Answer, name: str, algorithm: str, min_rsa_bits: int = MIN_RSA_BITS
-) -> list[tuple[KeyRecord, PublicKey]]:
+) -> Sequence[tuple[KeyRecord, PublicKey]]:
     """The keys in the answer to ``key_question``, whose name is ``name``; arguments and faults of ``find_keys``."""
+    if min_rsa_bits < MIN_RSA_BITS:
+        min_rsa_bits = MIN_RSA_BITS
+    records = answer.records
+    if len(records) == 1 and isinstance(text := records[0], bytes) and len(text) <= RECORD_LIMIT:
+        good = _usual(text, algorithm, min_rsa_bits)
+        if good is not None and answer.status is not Status.FAILED:
+            return good
     texts = _texts(answer, name)
-    min_rsa_bits = max(min_rsa_bits, MIN_RSA_BITS)
-    if len(texts) == 1 and len(texts[0]) <= RECORD_LIMIT:
-        good = _usual(texts[0], algorithm, min_rsa_bits)
-        if good is not None:
-            return [good]
     found: list[tuple[KeyRecord, PublicKey]] = []
     fault: SignatureFault | None = None
     for text in texts[:_MOST_RECORDS]:
@@ -227,11 +232,11 @@ def usable_keys(
 
 
 @lru_cache(maxsize=1024)
-def _usual(text: bytes, algorithm: str, min_rsa_bits: int) -> tuple[KeyRecord, PublicKey] | None:
+def _usual(text: bytes, algorithm: str, min_rsa_bits: int) -> tuple[tuple[KeyRecord, PublicKey]] | None:
     """The key of a record that may verify a signature; None where something is wrong with it."""
     try:
         record = _read(text)
-        return record, _suitable(record, algorithm, "", min_rsa_bits)
+        return ((record, _suitable(record, algorithm, "", min_rsa_bits)),)
     except (TagFault, SignatureFault):
         return None
 

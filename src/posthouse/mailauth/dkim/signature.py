@@ -184,28 +184,34 @@ def usual_signature(value: bytes) -> tuple[SignatureTags, str] | None:
     """
     pieces = _OWN_TAGS.split(value)
     own = pieces[2::3]
-    del pieces[2::3]
-    if len(value) - sum(map(len, own)) > _SHORT:
+    if len(value) > _SHORT and len(value) - sum(map(len, own)) > _SHORT:
         return None
+    del pieces[2::3]
     template = _template(tuple(pieces))
     if template is None:
         return None
-    terms, signature, body_hash, time, expires = template
-    packed = own[signature].replace(b" ", b"")
+    terms, at_signature, at_hash, at_time, at_end = template
+    packed = own[at_signature].replace(b" ", b"")
     try:
-        octets = a2b_base64(packed, strict_mode=True)
-        digest = a2b_base64(own[body_hash].replace(b" ", b""), strict_mode=True)
+        signature = a2b_base64(packed, strict_mode=True)
+        digest = a2b_base64(own[at_hash].replace(b" ", b""), strict_mode=True)
     except ValueError:  # binascii.Error is one
         return None
-    made = None if time < 0 else _digits(own[time])
-    end = None if expires < 0 else _digits(own[expires])
-    if not octets or len(digest) != 32 or made == -1 or end == -1:
+    if len(digest) != 32 or not signature:
         return None
-    if made is not None and end is not None and end <= made:
+    time = end = None
+    if at_time >= 0:
+        digits = own[at_time]
+        time = int(digits) if digits.isdigit() and len(digits) <= 12 else _digits(digits)
+    if at_end >= 0:
+        end = _digits(own[at_end])
+        if end == -1 or (time is not None and end <= time):
+            return None
+    if time == -1:
         return None
     algorithm, header, body, domain, selector, fields, identity = terms
     return (
-        SignatureTags(algorithm, octets, digest, header, body, domain, selector, fields, made, end, identity),
+        SignatureTags(algorithm, signature, digest, header, body, domain, selector, fields, time, end, identity),
         packed.decode(),
     )
 

@@ -92,10 +92,21 @@ class DkimVerifier:
         if len(places) > most:
             self._skipped = len(places) - most
             places = _most_wanted(header, places, most)
-        self._signatures = [_read(header, place) for place in places]
-        if not header.complete:
-            return []
-        return [each.content.body for each in self._signatures if each.content is not None]
+        signatures = self._signatures = []
+        forms: list[BodyForm] = []
+        for place in places:
+            value = header.value(place)
+            usual = usual_signature(value)
+            if usual is None:
+                found = _read(place, value)
+                signatures.append(found)
+                if found.content is not None:
+                    forms.append(found.content.body)
+            else:
+                content, text = usual
+                signatures.append(_Signature(place, content, text))
+                forms.append(content.body)
+        return forms if header.complete else []
 
     @property
     def questions(self) -> list[Question]:
@@ -107,6 +118,7 @@ class DkimVerifier:
         """The check of all signatures; ``hasher`` has had the plan and the whole message."""
         header = hasher.header
         assert header is not None, "the message has not ended: call finish() first"
+        now = self._now
         results: list[SignatureResult] = []
         for each in self._signatures:
             content = each.content
@@ -115,12 +127,14 @@ class DkimVerifier:
                 results.append(each.unread)
                 continue
             try:
-                self._check_field(content, header)
+                time = content.time
+                if (time is not None and time > now) or content.expires is not None or not header.complete:
+                    self._check_field(content, header)
                 question = key_question(content.domain, content.selector)
                 answer = yield question
                 keys = usable_keys(answer, question.name, content.algorithm, self._policy.min_rsa_bits)
             except SignatureFault as fault:
-                results.append(_verdict(each, content, fault.result, fault.reason, fault.key_bits))
+                results.append(_failed(each, content, fault))
             else:
                 results.append(self._judged(each, content, header, hasher.body_hash(content.body), keys))
         return _joined(tuple(results), self._skipped)
@@ -137,14 +151,23 @@ class DkimVerifier:
         signed = header.signed_octets(content.fields, content.header, own=signature.place)
         verdict: SignatureResult | None = None
         for record, key in keys:
-            try:
-                self._check_key(content, record, key, body, signed)
-            except SignatureFault as wrong:
-                found, reason = wrong.result, wrong.reason
-            else:
-                found, reason = "pass", _praise(content, record, key, body)
-            unsigned = body.total - body.hashed
-            verdict = _verdict(signature, content, found, reason, key.bits, record.testing, unsigned)
+            found, reason = self._with_key(content, record, key, body, signed)
+            verdict = SignatureResult(
+                found,
+                reason,
+                content.domain,
+                content.selector,
+                content.identity,
+                content.algorithm,
+                key.bits,
+                "y" in record.flags,
+                content.fields,
+                content.body.length,
+                body.total - body.hashed,
+                content.time,
+                content.expires,
+                signature.text,
+            )
             if found == "pass":
                 break
         assert verdict is not None, "there is at least one key"
@@ -163,32 +186,31 @@ class DkimVerifier:
                 "fail", f"the signature was made {content.time - self._now} s in the future (t={content.time})"
             )
 
-    def _check_key(
+    def _with_key(
         self, content: SignatureTags, record: KeyRecord, key: PublicKey, body: BodyHash, signed: bytes
-    ) -> None:
-        """Raises ``SignatureFault`` unless the signature passes with this key."""
-        if record.strict and content.identity.rpartition("@")[2] != content.domain:
-            raise SignatureFault("permerror", "the key allows no subdomain of d= in i= (t=s)")
+    ) -> tuple[str, str]:
+        """The result of one signature with one key, and the reason."""
+        flags = record.flags
+        if flags and record.strict and content.identity.rpartition("@")[2] != content.domain:
+            return "permerror", "the key allows no subdomain of d= in i= (t=s)"
+        digest, hashed, total = body
         length = content.body.length
-        if length is not None and length > body.total:
-            raise SignatureFault("permerror", f"l={length} is more than the {body.total} octets of the canonical body")
-        if body.digest != content.body_hash:
-            raise SignatureFault("fail", "the body hash did not verify: the body is not the one that was signed")
+        if length is not None and length > total:
+            return "permerror", f"l={length} is more than the {total} octets of the canonical body"
+        if digest != content.body_hash:
+            return "fail", "the body hash did not verify: the body is not the one that was signed"
         if not key.verifies(content.signature, signed):
-            raise SignatureFault(
-                "fail", "the signature did not verify: signed header fields were changed, or the key is another"
-            )
-        if body.total > body.hashed and not self._policy.partial_body:
-            raise SignatureFault(
-                "policy", f"the last {body.total - body.hashed} octets of the body are not signed (l=)"
-            )
+            return "fail", "the signature did not verify: signed header fields were changed, or the key is another"
+        text = f"signed by {content.domain} with a {key.bits}-bit {'RSA' if key.kind == 'rsa' else 'Ed25519'} key"
+        if total > hashed:
+            if not self._policy.partial_body:
+                return "policy", f"the last {total - hashed} octets of the body are not signed (l=)"
+            text += f", but for the last {total - hashed} octets of the body (l={length})"
+        return "pass", f"{text}; the domain is testing DKIM (t=y)" if flags and record.testing else text
 
 
-def _read(header: HeaderSection, place: int) -> _Signature:
-    value = header.value(place)
-    usual = usual_signature(value)
-    if usual is not None:
-        return _Signature(place, *usual)
+def _read(place: int, value: bytes) -> _Signature:
+    """The signature in the value of the field at ``place``, read in full."""
     tags: TagList = {}
     try:
         tags = tags_of_value(value)
@@ -200,30 +222,21 @@ def _read(header: HeaderSection, place: int) -> _Signature:
         return _Signature(place, None, "", verdict)
 
 
-def _verdict(
-    signature: _Signature,
-    content: SignatureTags,
-    result: str,
-    reason: str,
-    key_bits: int,
-    testing: bool = False,
-    unsigned_octets: int = 0,
-) -> SignatureResult:
+def _failed(signature: _Signature, content: SignatureTags, fault: SignatureFault) -> SignatureResult:
+    """The verdict on a signature that no key was tried for."""
     return SignatureResult(
-        result,
-        reason,
+        fault.result,
+        fault.reason,
         content.domain,
         content.selector,
         content.identity,
         content.algorithm,
-        key_bits,
-        testing,
-        content.fields,
-        content.body.length,
-        unsigned_octets,
-        content.time,
-        content.expires,
-        signature.text,
+        fault.key_bits,
+        fields=content.fields,
+        signed_octets=content.body.length,
+        time=content.time,
+        expires=content.expires,
+        signature=signature.text,
     )
 
 
@@ -232,25 +245,19 @@ def _clipped(tags: TagList, name: str) -> str:
     return tags.get(name, "")[:253]
 
 
-def _praise(content: SignatureTags, record: KeyRecord, key: PublicKey, body: BodyHash) -> str:
-    text = f"signed by {content.domain} with a {key.bits}-bit {'RSA' if key.kind == 'rsa' else 'Ed25519'} key"
-    if body.total > body.hashed:
-        text += f", but for the last {body.total - body.hashed} octets of the body (l={content.body.length})"
-    return f"{text}; the domain is testing DKIM (t=y)" if record.testing else text
-
-
 def _joined(results: tuple[SignatureResult, ...], skipped: int) -> DkimResult:
     if skipped and not results:
         return DkimResult("policy", f"the message has {skipped} signatures, and none may be looked at", (), skipped)
     if not results:
         return DkimResult("none", "the message has no DKIM signature")
     deciding = results[0]
-    for each in results:
-        if each.result == "pass":
-            deciding = each
-            break
-        if each.result == "temperror" != deciding.result:
-            deciding = each
+    if deciding.result != "pass":
+        for each in results:
+            if each.result == "pass":
+                deciding = each
+                break
+            if each.result == "temperror" != deciding.result:
+                deciding = each
     where = "" if deciding.result == "pass" or not deciding.domain else f"{deciding.domain}: "
     return DkimResult(deciding.result, where + deciding.reason, results, skipped)
 

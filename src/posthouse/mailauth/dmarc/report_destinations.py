@@ -18,6 +18,9 @@ __all__ = ["ReportDestination", "find_destinations"]
 
 _LONGEST_NAME: Final = 253
 _MOST_TEXTS: Final = 100
+#: Octets of the longest local part, and of the longest address (RFC 5321 §4.5.3.1).
+_LONGEST_LOCAL: Final = 64
+_LONGEST_ADDRESS: Final = 254
 
 
 class ReportDestination(NamedTuple):
@@ -64,6 +67,8 @@ def find_destinations(
 def _find(domain: str, uri: ReportUri, kind: Literal["rua", "ruf"]) -> Check[ReportDestination]:
     if uri.address is None:
         return ReportDestination(uri, reason=f"{uri.uri:.80} is no mailto: address, and nothing else is supported")
+    if not _can_be_sent_to(uri.address):
+        return ReportDestination(uri, reason=f"{uri.uri:.80} is an address that not every server can send to")
     host = uri.address.domain
     if host == domain:
         return ReportDestination(uri, (uri.address,), reason=f"{host} is the domain itself")
@@ -89,5 +94,11 @@ def _find(domain: str, uri: ReportUri, kind: Literal["rua", "ruf"]) -> Check[Rep
     if any(each.address is None or each.address.domain != host for each in wanted):
         reason = f"{host} wants the reports to go to another host, which is not allowed"
         return ReportDestination(uri, external=True, reason=reason)
-    addresses = tuple(dict.fromkeys(each.address for each in wanted if each.address is not None)) or (uri.address,)
+    given = dict.fromkeys(each.address for each in wanted if each.address is not None) or (uri.address,)
+    addresses = tuple(each for each in given if _can_be_sent_to(each))
     return ReportDestination(uri, addresses[:10], external=True, reason=f"{name} allows it")
+
+
+def _can_be_sent_to(address: Address) -> bool:
+    """Whether every server can send to an address: no report waits for one that some cannot."""
+    return address.is_ascii and len(address.local) <= _LONGEST_LOCAL and len(str(address)) <= _LONGEST_ADDRESS

@@ -2,8 +2,8 @@
 
 A report about a day is sent in the ``SPREAD`` seconds after its end, at a moment that depends on the domain: so the
 owner of a large domain does not get the reports of all receivers at midnight.  It goes to the addresses that the record
-names then and that may get it (``find_destinations``); a failure of the DNS lets it wait for an hour, and after
-``GIVE_UP`` seconds it is dropped.
+names then and that may get it (``find_destinations``).  A failure lets it wait for an hour, and no other report with
+it; ``GIVE_UP`` seconds after the day it is dropped.
 
 Reports cause no reports: their reverse-path is null, and messages whose subject is that of a report are not counted.
 
@@ -199,12 +199,25 @@ class AggregateReports:
         if self._submit is None:
             return
         now = self._clock.time()
+        failed: list[tuple[StoredReport, PosthouseError]] = []
         try:
             for report in await asyncio.to_thread(self._store.reports, int(now) // _DAY):
-                if now >= max(_due(report, self._hostname), self._waits.get(report, 0.0)):
+                if now < max(_due(report, self._hostname), self._waits.get(report, 0.0)):
+                    continue
+                try:
                     await self._send(report, now, self._submit)
+                except PosthouseError as error:
+                    failed.append((report, error))
+                    self._waits[report] = now + _AGAIN
+            for report, _ in failed:
+                if now >= (report.day + 1) * _DAY + GIVE_UP:
+                    await self._forget(report)
         except PosthouseError as error:
             self._fault(f"aggregate reports wait: {error}")
+        if failed:  # in one line, however many they are: a full disk stops all of them
+            report, why = failed[0]
+            others = f", and {len(failed) - 1} others" if len(failed) > 1 else ""
+            self._fault(f"the aggregate report to {report.policy.domain}{others} could not be sent: {why}")
 
     async def _send(self, report: StoredReport, now: float, submit: Callable[[Composed], Awaitable[None]]) -> None:
         end = (report.day + 1) * _DAY
@@ -231,6 +244,9 @@ class AggregateReports:
                 message_id=f"{metadata.report_id}.{report.policy.domain}@{self._hostname}",
             )
             await submit(message)
+        await self._forget(report)
+
+    async def _forget(self, report: StoredReport) -> None:
         await asyncio.to_thread(self._store.remove, report)
         self._waits.pop(report, None)
 

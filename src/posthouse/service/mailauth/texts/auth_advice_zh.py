@@ -293,6 +293,14 @@ _TEXTS: Final = tuple(
             "{1} 的 DMARC 结果为 {0}：{2}。接收SMTP会把它隔离。",
         ),
         (r"DMARC is (\S+) for (\S+): (.*)\.", "{1} 的 DMARC 结果为 {0}：{2}。"),
+        (
+            r"Whether the message passes DMARC is not known: no .* aligned with (\S+), and SPF was not checked\.",
+            "不知道邮件能否通过 DMARC：没有与 {0} 对齐的签名通过，而 SPF 没有检查。",
+        ),
+        (
+            r"Sign with d=(\S+), or give the host and the sender with --ip and --from\.",
+            "请用 d={0} 签名，或用 --ip 和 --from 给出发送主机和发件人。",
+        ),
         (r"Publish a policy\.", "请发布策略。"),
         (r"Write one From field with one address\.", "请只写一个 From 字段，其中只有一个地址。"),
         (
