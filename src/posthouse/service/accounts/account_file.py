@@ -40,8 +40,8 @@ SCRAM_ITERATIONS: Final = 10_000
 VERSION: Final = 1
 #: The content of the note that stays beside the file.
 _NOTE: Final = (
-    "Accounts were made in accounts.sqlite3. While that file is missing, logins are answered 454, and no account can be\n"
-    "made. To begin without accounts, remove this note too.\n"
+    "Accounts were made in accounts.sqlite3. While that file is missing, logins are answered 454,\n"
+    "and no account can be made. To begin without accounts, remove this note too.\n"
 )
 _SCHEMA: Final = """
 CREATE TABLE account (
