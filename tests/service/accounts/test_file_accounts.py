@@ -153,6 +153,7 @@ def test_a_file_that_was_made_without_a_note_is_noted(tmp_path: Path) -> None:
         note.unlink()
         noted()
         assert "accounts.sqlite3" in note.read_text()
+        assert note.stat().st_mode & 0o777 == 0o600
 
 
 def test_an_empty_file_that_never_held_an_account_is_none(tmp_path: Path) -> None:

@@ -99,9 +99,11 @@ class AccountFile:
         """Note beside the file that it has been made, so that a process that is started while it is missing knows
         that there are accounts.  A directory that this user may not write stays as it is."""
         if not os.path.exists(self._note) and _has_octets(self.path):
-            with contextlib.suppress(OSError), open(self._note, "x", encoding="utf-8") as file:
-                leave_to_owner(str(self._note), file.fileno())
-                file.write(_NOTE)
+            with contextlib.suppress(OSError):
+                descriptor = os.open(self._note, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+                leave_to_owner(str(self._note), descriptor)
+                with open(descriptor, "w", encoding="utf-8") as file:
+                    file.write(_NOTE)
 
     def loss(self) -> str:
         """The sentence about a file that was there once and is missing or empty now; "" otherwise, also for a file
