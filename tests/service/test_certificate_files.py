@@ -162,7 +162,9 @@ def test_the_log_names_a_file_of_accounts_that_is_lost(authority: trustme.CA, tm
     accounts.path.rename(tmp_path / "aside")
     made.look()
     assert [each for each in said if "accounts" in each] == [f"fault no login is possible: {accounts.loss()}"]
-    assert any("is missing, and accounts were made in it" in each for each in surroundings(config, {}))
+    (tmp_path / "check.toml").write_text(f'data_dir = "{tmp_path}"\n' + settings(files) + SINA)
+    report = asyncio.run(OPERATIONS["check config"].run(None, path=str(tmp_path / "check.toml")))
+    assert f"accounts: {accounts.loss()}. No login is possible until then." in report.advice
 
 
 def test_of_several_workers_one_speaks(authority: trustme.CA, tmp_path: Path) -> None:

@@ -86,17 +86,8 @@ def surroundings(config: Config, table: Mapping[str, Any], *, starting: bool = T
         *_certificates(config, starting),
         *_routes(config, starting),
         *_directories(config, table, starting),
-        *_account_file(config),
         *_modules(config),
     ]
-
-
-def _account_file(config: Config) -> Iterator[str]:
-    """A file of accounts that was there once and is lost."""
-    from posthouse.service.accounts import AccountFile
-
-    if config.accounts.kind == "file" and (lost := AccountFile(config.data_dir).loss()):
-        yield f"accounts: {lost}. No login is possible until then."
 
 
 def _refused_client_cas(config: Config) -> Iterator[SettingError]:
