@@ -106,7 +106,10 @@ def meant_for(claims: dict[str, Any], audience: str) -> bool:
 
 def json_object(text: str) -> dict[str, Any]:
     """A JSON object in base64url.  Raises ``ValueError`` for anything else."""
-    found: Any = json.loads(decoded(text))
+    try:
+        found: Any = json.loads(decoded(text))
+    except RecursionError as error:  # anybody can send thousands of brackets: a wrong token, and no fault of the store
+        raise ValueError("this is nested too deeply") from error
     if not isinstance(found, dict):
         raise ValueError("this is no JSON object")
     return cast("dict[str, Any]", found)

@@ -176,7 +176,7 @@ def over_asyncio(port: int, jobs: list[Job], together: bool, **settings: Any) ->
 
 def over_a_blocking_socket(port: int, jobs: list[Job], together: bool, **settings: Any) -> Seen:
     lines: list[str] = []
-    threads = threading.active_count()
+    threads = set(threading.enumerate())
     with open_blocking(
         [Endpoint("127.0.0.1", port)],
         hostname="client.example",
@@ -187,7 +187,7 @@ def over_a_blocking_socket(port: int, jobs: list[Job], together: bool, **setting
             outcomes = [found for _, found in session.deliver_each(jobs)]
         else:
             outcomes = [session.deliver(*job) for job in jobs]
-        assert threading.active_count() == threads, "a hidden thread"
+        assert threads.issuperset(threading.enumerate()), "a hidden thread"
     with pytest.raises(RuntimeError):
         asyncio.get_running_loop()
     return Seen([], lines, outcomes)
@@ -360,6 +360,26 @@ def socket_of_a_deaf_peer() -> Iterator[int]:
         finally:
             over.set()
             thread.join(20)
+
+
+def test_a_thread_of_others_that_ends_meanwhile_is_no_hidden_thread() -> None:
+    """One that trio keeps for 10 s after another test, for example."""
+    end = threading.Event()
+    other = threading.Thread(target=end.wait)
+    other.start()
+
+    class Ending:
+        size = SHORT.size
+
+        def chunks(self, at_most: int = 65_536) -> Iterator[bytes]:
+            end.set()
+            other.join()
+            return SHORT.chunks(at_most)
+
+    with Servers(sink()) as servers:
+        found = over_a_blocking_socket(servers.port, [(envelope(), Ending())], False, timeouts=LIMITS)
+    assert ends(found) == ["delivered"]
+    assert not other.is_alive()
 
 
 def test_content_that_may_not_be_sent_is_the_same() -> None:

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 import posthouse.console
 from posthouse.console.problem_sentences import problem_sentence
 from posthouse.console.texts import text
+from posthouse.service.accounts import AccountFile
 from posthouse.service.operations.filter_language import fields_help
 
 CONSOLE = Path(posthouse.console.__file__).parent
@@ -138,6 +139,20 @@ def _text(node: ast.expr) -> str:
     if isinstance(node, ast.JoinedStr):
         return "".join(str(each.value) if isinstance(each, ast.Constant) else "7" for each in node.values)
     return str(node.value) if isinstance(node, ast.Constant) else "7"
+
+
+@pytest.mark.parametrize(("how", "words"), [("missing", "不见了"), ("empty", "是空的")])
+def test_a_lost_file_of_accounts_is_told_in_chinese(tmp_path: Path, how: str, words: str) -> None:
+    file = AccountFile(tmp_path)
+    file.add("ann@x.test", "pw", (), 0.0)
+    if how == "missing":
+        file.path.unlink()
+    else:
+        file.path.write_bytes(b"")
+    sentence, language = problem_sentence(file.loss(), "zh")
+    assert language == "zh"
+    assert sentence.startswith(f"账户文件 {file.path} {words}；")
+    assert "accounts.made" in sentence
 
 
 def test_other_errors_are_marked_as_english(client: TestClient) -> None:

@@ -176,6 +176,24 @@ def test_a_reply_line_without_an_end_is_refused_at_the_limit() -> None:
         reader.reply()
 
 
+@pytest.mark.parametrize("size", [1, 7, 20_000])
+def test_a_challenge_may_be_longer_than_other_replies(size: int) -> None:
+    """RFC 4954 §4: 12,288 octets; also behind another reply, and a reply that is no challenge keeps its limit."""
+    data = b"250 ok\r\n334 " + b"A" * 12_282 + b"\r\n235 ok\r\n"
+    reader, got = ReplyReader(2_048, 16), []
+    for start in range(0, len(data), size):
+        reader.feed(data[start : start + size])
+        while (found := reader.reply()) is not None:
+            got.append(found)
+    assert [each.code for each in got] == [250, 334, 235]
+    assert got[1].text == "A" * 12_282
+    for line, limit in ((b"334 " + b"A" * 12_284, 12_288), (b"250 " + b"A" * 2_044, 2_048)):
+        reader = ReplyReader(2_048, 16)
+        reader.feed(line + b"\r")
+        with pytest.raises(RemoteError, match=f"more than {limit} octets"):
+            reader.reply()
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_lines_ended_by_lf_alone_are_read_if_the_server_began_so(end: bytes) -> None:
     for size in (1, 3, 100):
@@ -249,6 +267,11 @@ def test_long_text_is_continued_within_512_octets() -> None:
     assert all(len(line) + 2 <= 512 for line in got)
     assert all(line.startswith(b"550-5.7.1 ") for line in got[:-1])
     assert got[-1].startswith(b"550 5.7.1 ")
+
+
+def test_a_challenge_is_one_line_however_long_it_is() -> None:
+    """A client computes its answer from it; a reply of several lines is none (RFC 4954 §4)."""
+    assert write_reply(Reply(334, "", "A" * 9_000)) == b"334 " + b"A" * 9_000 + b"\r\n"
 
 
 @pytest.mark.parametrize("code", [0, 99, 100, 199, 600, 1000])

@@ -21,6 +21,7 @@ from posthouse.core import SettingError
 from posthouse.core.event_sink import CallbackSink
 from posthouse.net.certificates import SELF_SIGNED
 from posthouse.service import OPERATIONS, Daemon, parse
+from posthouse.service.accounts import AccountFile
 from posthouse.service.config.advice import surroundings
 from posthouse.service.config_file import table_of
 from posthouse.service.daemon.protection import Protections
@@ -145,6 +146,25 @@ def test_the_log_warns_once_a_day_from_21_days_before_the_end(authority: trustme
     clock.now += 30 * DAY
     of_the_daemon.look()
     assert said[2:] == [f"tls the certificate {files.certificate} has expired; put a new one in its place"]
+
+
+def test_the_log_names_a_file_of_accounts_that_is_lost(authority: trustme.CA, tmp_path: Path) -> None:
+    files = issue(authority, tmp_path, "mx.example.net")
+    os.chmod(files.key, 0o600)
+    said: list[str] = []
+    config = parse(f'data_dir = "{tmp_path}"\n' + settings(files) + 'auth = "required"\n' + SINA)
+    accounts = AccountFile(tmp_path)
+    accounts.add("ann@x.test", "pw", (), 0.0)
+    log = CallbackSink(lambda event, /, **facts: said.append(f"{event} {facts.get('reason')}"))
+    clock: Any = Moment()
+    made = Protections(config, clock=clock, log=log)
+    made.of(config.listener[0])
+    accounts.path.rename(tmp_path / "aside")
+    made.look()
+    assert [each for each in said if "accounts" in each] == [f"fault no login is possible: {accounts.loss()}"]
+    (tmp_path / "check.toml").write_text(f'data_dir = "{tmp_path}"\n' + settings(files) + SINA)
+    report = asyncio.run(OPERATIONS["check config"].run(None, path=str(tmp_path / "check.toml")))
+    assert f"accounts: {accounts.loss()}. No login is possible until then." in report.advice
 
 
 def test_of_several_workers_one_speaks(authority: trustme.CA, tmp_path: Path) -> None:

@@ -6,12 +6,14 @@ import asyncio
 import base64
 import contextlib
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 import trustme
 
+from posthouse.net.certificates import make_self_signed
 from posthouse.service import Daemon, parse
 from posthouse.service.accounts import AccountFile
 
@@ -208,3 +210,39 @@ def test_a_certificate_of_a_proxy_is_not_that_of_the_client_it_names(tmp_path: P
 
     world.run(scenario)
     assert not world.log.of("login")
+
+
+@pytest.mark.parametrize("kind", ["self-signed", "of another authority"])
+def test_a_certificate_of_a_client_that_is_refused_is_told_with_the_setting_of_the_listener(
+    tmp_path: Path, kind: str
+) -> None:
+    """The client is the one that is not trusted: what to do where a client does not trust ours is no help."""
+    ours, theirs = trustme.CA(), trustme.CA()
+    ours.cert_pem.write_to_path(tmp_path / "ca.pem")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if kind == "self-signed":
+        pair, _ = make_self_signed(["client.test"], tmp_path / "client", time.time())
+        context.load_cert_chain(pair.certificate)
+    else:
+        theirs.issue_cert(ACCOUNT).configure_cert(context)
+    log = Log()
+    listener = f'[[listener]]\nbind = "127.0.0.1:0"\ntls = "implicit"\ntls_client_ca = "{tmp_path}/ca.pem"\n'
+
+    async def scenario() -> None:
+        async with asyncio.timeout(60):
+            daemon = Daemon(parse(f'hostname = "daemon.test"\ndata_dir = "{tmp_path}/data"\n{listener}'), log=log)
+            await daemon.start()
+            (endpoint,) = daemon.endpoints.values()
+            with contextlib.suppress(OSError):  # in TLS 1.3 the client's handshake is over before
+                reader, writer = await asyncio.open_connection(*endpoint, ssl=context)
+                await reader.read()
+                writer.close()
+            while not [each for each in log.of("tls") if "source" in each]:
+                await asyncio.sleep(0.01)
+            await daemon.drain(0.5)
+
+    asyncio.run(scenario())
+    (line,) = [each for each in log.of("tls") if "source" in each]
+    assert "if it is the right one, put it" in line["reason"]
+    assert line["reason"].endswith("into the file or folder that tls_client_ca names")

@@ -170,6 +170,26 @@ def test_a_module_that_does_not_come_to_its_end_is_advice(
     assert report.advice == ["accounts: idle:x has not been imported after 3 s; see what it waits for."]
 
 
+def test_the_process_of_the_check_ends_by_itself(
+    tmp_path: Path, modules: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal to a child that is ending lets asyncio warn of an unknown child, on the command's standard error."""
+    signalled: list[int] = []
+    kill = asyncio.subprocess.Process.kill
+
+    def seen(process: asyncio.subprocess.Process) -> None:
+        signalled.append(process.pid)
+        kill(process)
+
+    monkeypatch.setattr(asyncio.subprocess.Process, "kill", seen)
+    assert checked(tmp_path, MX + SINA).usable
+    assert not checked(tmp_path, f'accounts = "python:dying:x"\n{SUBMISSION}').usable
+    assert signalled == []
+    monkeypatch.setattr(start_problems, "_SECONDS", 1.0)
+    checked(tmp_path, f'accounts = "python:idle:x"\n{SUBMISSION}{SINA}')
+    assert len(signalled) == 1
+
+
 def test_what_only_may_keep_the_daemon_from_starting_is_advice(
     tmp_path: Path, modules: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -115,6 +115,7 @@ def test_what_the_issuer_did_not_sign(check: Any) -> None:
         signed(CLAIMS, "RS256", crit=["x"]),
         good[:-4],
         good + ".x",
+        f"{url64(b'[' * 3_000)}.{claims}.{signature}",
         "x",
         "...",
         "",

@@ -107,12 +107,12 @@ def log_in(channel: Pipeline, login: LoginSettings, info: TlsInfo | None) -> Gen
     binding = _binding(info, offered)
     last: Reply | None = None
     why: LocalError | None = None
-    tried = 0
+    tried: list[str] = []
     try:
         for mechanism in _usable(channel, login, credentials, offered, info, binding):
             if last is not None and last.code == _TRANSITION and mechanism.name != "PLAIN":
                 continue
-            tried += 1
+            tried.append(mechanism.name)
             try:
                 refused = yield from _attempt(channel, mechanism, credentials, binding, offered)
                 if refused is not None and source is not None and fetched and _is_about_token(refused):
@@ -136,7 +136,7 @@ def log_in(channel: Pipeline, login: LoginSettings, info: TlsInfo | None) -> Gen
         sender.hidden = ()
     if last is None and why is not None:
         raise why
-    said = f"{channel.peer} accepted none of the {tried} mechanisms that these credentials allow"
+    said = f"{channel.peer} accepted no mechanism that these credentials allow here ({', '.join(tried)})"
     raise NoMechanism(f"{said}; it said {last}" if last is not None else said, last)
 
 

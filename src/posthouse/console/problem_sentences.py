@@ -237,6 +237,15 @@ _ROWS: Final = (
     (r"there is no session (.*) any more; .*", "会话 {0} 已不在：早已结束，或属于另一个守护进程。"),
     (r'"(.*)" is no session; .*', "“{0}”不是会话；会话的名称形如 in0.17。"),
     (r'"(.*)" names no client; .*', "“{0}”不是客户端；请照邮件中的来源写，例如 mx 192.0.2.1:40000。"),
+    (
+        r"(.*) is missing, and accounts were made in it; .* remove (\S+) beside it .*",
+        "账户文件 {0} 不见了；请放回原处，或从备份恢复。若要从没有账户开始，请删除同一目录下的 {1}，再重启守护进程。",
+    ),
+    (
+        r"(.*) is empty, and accounts were made in it; .* remove (\S+) beside it .*",
+        "账户文件 {0} 是空的；请从备份放回原来的文件。若要从没有账户开始，请删除同一目录下的 {1}，再重启守护进程。",
+    ),
+    (r"(.*) is not a file of accounts; put the right one back", "{0} 不是账户文件；请放回正确的文件。"),
     # Requests
     (
         r"the form is too old or is not from this console; load its page again",

@@ -136,10 +136,17 @@ def faults_of(certificate: PeerCertificate, name: str, now: datetime | None = No
 
 
 def refusal(
-    error: ssl.SSLCertVerificationError, certificate: PeerCertificate | None, peer: str, name: str
+    error: ssl.SSLCertVerificationError,
+    certificate: PeerCertificate | None,
+    peer: str,
+    name: str,
+    *,
+    of_client: bool = False,
 ) -> tuple[str, tuple[str, ...]]:
-    """The sentence about a certificate that OpenSSL has refused, with the way out; and each reason."""
+    """The sentence about a certificate that OpenSSL has refused, with the way out; and each reason.  ``of_client``: a
+    listener judges it, by its setting ``tls_client_ca``."""
     code = error.verify_code
+    trusted = "tls_client_ca" if of_client else "ca"
     issuer = certificate.issuer if certificate is not None else "an issuer"
     reasons = faults_of(certificate, name) if certificate is not None else []
     remedies = []
@@ -167,13 +174,16 @@ def refusal(
         reasons.append("or one that issued it has been revoked")
     elif code in _LISTS:
         reasons.append(f"cannot be judged, because the revocation list of an issuer {_LISTS[code]}")
-        remedies.append("put the newest list of each issuer into the file or folder that ca names")
+        remedies.append(f"put the newest list of each issuer into the file or folder that {trusted} names")
     elif code not in (*_NAMES, *_DATES):
         reasons.append(f"or one that issued it breaks a rule ({error.verify_message.rstrip('.')})")
         remedies.append("its operator must have it issued again")
     if code == _SELF_SIGNED or code in _UNTRUSTED:
         what = "it" if code == _SELF_SIGNED else "its issuer"
-        remedies.append(f"if it is the right one, trust {what} with ca=FILE (on the command line, --ca FILE)")
+        way = f"put {what} into the file or folder that {trusted} names"
+        if not of_client:
+            way = f"trust {what} with ca=FILE (on the command line, --ca FILE)"
+        remedies.append(f"if it is the right one, {way}")
     sentence = "; it ".join(reasons)
     if code not in _UNTRUSTED and code != _SELF_SIGNED and certificate is not None:
         sentence += f"; issued by {issuer}"

@@ -139,13 +139,13 @@ class TlsEngine:
             self.state = TlsState.CLOSED
             if isinstance(error, ssl.SSLCertVerificationError):
                 name = self._server_name if self._tls.context.check_hostname else ""
-                raise CertificateRefused(*refusal(error, peer_certificate(self._tls), self._peer, name)) from error
+                shown, of_client = peer_certificate(self._tls), self._server_side
+                raise CertificateRefused(*refusal(error, shown, self._peer, name, of_client=of_client)) from error
             raise handshake_failed(error, self._peer, server_side=self._server_side, hello=self._hello) from error
         self.state = TlsState.OPEN
         cipher = self._tls.cipher() or ("", "", 0)
         certificate = self._tls.getpeercert(binary_form=True)
-        shown = self._tls.getpeercert() if self._server_side and certificate is not None else None
-        client = _client_names(shown)
+        client = _client_names(self._tls.getpeercert() if self._server_side and certificate is not None else None)
         self.info = TlsInfo(
             version=self._tls.version() or "",
             cipher=cipher[0],

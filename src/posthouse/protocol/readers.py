@@ -85,6 +85,10 @@ class LineReader:
         """True while a line that is too long is read to its end."""
         return self._skipping
 
+    def begins_with(self, octets: bytes) -> bool:
+        """Whether the next line begins with these octets, as far as it is here."""
+        return self._buffer.startswith(octets, self._position)
+
     def __len__(self) -> int:
         """Octets not consumed."""
         return len(self._buffer) - self._position
@@ -250,6 +254,7 @@ class ChunkReader:
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 # Lines no longer than this are remembered with what they are.
 _COMMON_LINE = 512
+_CHALLENGE = 12_288
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)")
 _CONTROL = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 
@@ -329,7 +334,8 @@ class ReplyReader:
     def reply(self) -> Reply | None:
         """The next complete reply, or None.  Raises RemoteError for a malformed one."""
         reader, lf_ends = self._reader, self._lf_ends
-        while (line := reader.line(self._limit, lf_ends=lf_ends)) is not None:
+        limit = self._limit_of_line()
+        while (line := reader.line(limit, lf_ends=lf_ends)) is not None:
             if isinstance(line, InputFault):
                 raise RemoteError(f"the peer's reply has {line.value}")
             match = _REPLY_LINE.fullmatch(line)
@@ -346,9 +352,13 @@ class ReplyReader:
             self._code = code
             if len(self._lines) >= self._lines_limit:
                 raise RemoteError(f"the peer's reply has more than {self._lines_limit} lines")
+            limit = self._limit_of_line()
         if reader.skipping:
-            raise RemoteError(f"the peer's reply has a line of more than {self._limit} octets")
+            raise RemoteError(f"the peer's reply has a line of more than {limit} octets")
         return None
+
+    def _limit_of_line(self) -> int:  # RFC 4954 §4 for a challenge of AUTH
+        return max(self._limit, _CHALLENGE) if self._reader.begins_with(b"334") else self._limit
 
 
 @functools.lru_cache(maxsize=1024)

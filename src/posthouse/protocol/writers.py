@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 
 from posthouse.core import LocalError, Reply
 from posthouse.protocol.readers import only_crlf
@@ -41,13 +42,14 @@ def write_reply(reply: Reply, utf8: bool = False) -> bytes:
     """A reply's lines (RFC 5321 §4.2.1), the enhanced code on each (RFC 2034 §4).
 
     Text that is not printable is escaped, so that text quoted from a peer cannot start a line of its own.
-    ``utf8`` lets UTF-8 through, for VRFY and EXPN with SMTPUTF8 (RFC 6531 §3.7.4.2).  Long lines are continued.
+    ``utf8`` lets UTF-8 through, for VRFY and EXPN with SMTPUTF8 (RFC 6531 §3.7.4.2).  Long lines are continued, except
+    a challenge of AUTH: that is one line, however long it is (RFC 4954 §4).
     """
     if not 200 <= reply.code <= 599:
         raise LocalError(f"{reply.code} is no reply code")
     unsafe = _UNSAFE_UTF8 if utf8 else _UNSAFE
     prefix = reply.enhanced + " " if reply.enhanced else ""
-    room = _LINE - 2 - 4 - len(prefix)
+    room = (sys.maxsize if reply.code == 334 else _LINE) - 2 - 4 - len(prefix)
     if len(reply.text) <= room and reply.text.isascii() and reply.text.isprintable():  # one line, as nearly all are
         return f"{reply.code} {prefix}{reply.text}\r\n".encode()
     lines = [piece for line in reply.text.split("\n") for piece in _cut(_printable(line, unsafe), room)]

@@ -40,8 +40,8 @@ def test_a_file_in_the_place_of_another_is_seen_at_once(tmp_path: Path) -> None:
     assert known(store, ANN, BOB) == [True, False]
     os.replace(other.path, file.path)
     assert known(store, ANN, BOB) == [False, True]
-    file.path.unlink()
-    made(tmp_path, ANN)
+    third = made(tmp_path / "third", ANN)
+    os.replace(third.path, file.path)
     assert known(store, ANN, BOB) == [True, False]
 
 
@@ -104,7 +104,7 @@ def test_a_file_that_is_missing_is_a_fault_of_storage_once_it_was_there(tmp_path
     made(tmp_path, ANN)
     assert known(store, ANN) == [True]
     file.path.rename(tmp_path / "aside")
-    with pytest.raises(StorageError, match=r"accounts\.sqlite3 is missing; put it back"):
+    with pytest.raises(StorageError, match=r"accounts\.sqlite3 is missing, and accounts were made in it; put it back"):
         known(store, ANN)
     (tmp_path / "aside").rename(file.path)
     assert known(store, ANN) == [True]
@@ -115,9 +115,71 @@ def test_a_file_that_is_missing_at_the_first_look_was_there_at_the_start(tmp_pat
     made(tmp_path, ANN)
     store = FileAccounts(AccountFile(tmp_path))
     (tmp_path / "accounts.sqlite3").rename(tmp_path / "aside")
-    with pytest.raises(StorageError, match=r"accounts\.sqlite3 is missing; put it back"):
+    with pytest.raises(StorageError, match=r"accounts\.sqlite3 is missing, and accounts were made in it; put it back"):
         known(store, ANN)
-    assert known(FileAccounts(AccountFile(tmp_path)), ANN) == [False], "a start without accounts"
+
+
+@pytest.mark.parametrize("how", ["missing", "empty"])
+def test_a_process_that_is_started_without_the_file_knows_that_it_was_there(tmp_path: Path, how: str) -> None:
+    """A worker that replaces another, or the daemon after a restart: 535 would return mail that can be kept."""
+    file = made(tmp_path, ANN)
+    lose(file, how)
+    for each in (file, AccountFile(tmp_path)):
+        with pytest.raises(StorageError, match=f"is {how}, and accounts were made in it; put it back"):
+            known(FileAccounts(each), ANN)
+        assert f"is {how}" in each.loss()
+    file.path.with_name("accounts.made").unlink()
+    assert known(FileAccounts(AccountFile(tmp_path)), ANN) == [False], "to begin without accounts was asked for"
+    assert AccountFile(tmp_path).loss() == ""
+
+
+@pytest.mark.parametrize("how", ["missing", "empty"])
+def test_no_account_is_made_in_the_place_of_those_that_are_lost(tmp_path: Path, how: str) -> None:
+    file = made(tmp_path, ANN)
+    lose(file, how)
+    with pytest.raises(StorageError, match=f"is {how}, and accounts were made in it; put it back"):
+        made(tmp_path, BOB)
+    with pytest.raises(StorageError, match=f"is {how}"):
+        AccountFile(tmp_path).accounts()
+    file.path.with_name("accounts.made").unlink()
+    assert [each.name for each in made(tmp_path, BOB).accounts()] == [BOB]
+
+
+def test_a_file_that_was_made_without_a_note_is_noted(tmp_path: Path) -> None:
+    """By the daemon at its start, or by the next command."""
+    file = made(tmp_path, ANN)
+    note = file.path.with_name("accounts.made")
+    for noted in (AccountFile(tmp_path).note, AccountFile(tmp_path).accounts):
+        note.unlink()
+        noted()
+        assert "accounts.sqlite3" in note.read_text()
+        assert note.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_empty_file_that_never_held_an_account_is_none(tmp_path: Path) -> None:
+    """A crash while the first account was made leaves one."""
+    file = AccountFile(tmp_path)
+    file.path.touch()
+    assert known(FileAccounts(file), ANN) == [False]
+    assert file.accounts() == []
+    assert file.loss() == ""
+    assert [each.name for each in made(tmp_path, ANN).accounts()] == [ANN]
+
+
+def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    file = AccountFile(tmp_path)
+    with contextlib.closing(sqlite3.connect(file.path)) as database:
+        database.execute("CREATE TABLE other (value)")
+    for act in (file.accounts, lambda: made(tmp_path, ANN)):
+        with pytest.raises(StorageError, match="is not a file of accounts; put the right one back"):
+            act()
+
+
+def lose(file: AccountFile, how: str) -> None:
+    if how == "missing":
+        file.path.rename(file.path.with_name("aside"))
+    else:
+        os.truncate(file.path, 0)
 
 
 def test_a_closed_store_opens_its_file_again(tmp_path: Path) -> None:

@@ -61,7 +61,9 @@ def accounts_of(config: Config) -> AccountStore:
             raise ConfigError([error]) from None
     if kind == "any":
         return AnyAccounts()
-    return FileAccounts(AccountFile(config.data_dir))
+    file = AccountFile(config.data_dir)
+    file.note()  # for a file that a version without notes has made
+    return FileAccounts(file)
 
 
 def self_signed_file(config: Config) -> str:
@@ -198,6 +200,9 @@ class Protections:
         if not self.speaks or now - self._warned < _DAY:
             return
         self._warned = now
+        asked = self._store is not None and self._config.accounts.kind == "file"
+        if asked and (lost := AccountFile(self._config.data_dir).loss()):
+            self._log("fault", reason=f"no login is possible: {lost}")
         named = set()
         for certificates in self._certificates.values():
             for pair, facts in certificates.facts():

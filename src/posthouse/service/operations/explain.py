@@ -25,6 +25,7 @@ from posthouse.service.operations.results import (
     SettingText,
     filled,
 )
+from posthouse.service.operations.setup.findings import lost_accounts
 from posthouse.service.operations.setup.start_problems import start_problems
 from posthouse.service.operations.spelling import other_spelling
 from posthouse.spool.history import MessageSummary
@@ -228,7 +229,7 @@ async def _check_config(context: Context | None, path: str) -> ConfigReport:
     machine = surroundings(config, load_table(path), starting=False)
     if any(each.startswith(_ACCOUNTS) for each in problems):
         machine = [each for each in machine if not each.startswith(_ACCOUNTS)]
-    sentences = [*advice(config), *possible, *machine, *keys]
+    sentences = [*advice(config), *possible, *machine, *lost_accounts(config), *keys]
     return ConfigReport(path=path, usable=not problems, problems=problems, advice=sentences)
 
 

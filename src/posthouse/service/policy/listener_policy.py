@@ -218,9 +218,9 @@ class ListenerPolicy:
     def tls_failed(self, source: str, reason: str) -> None:
         """Log why a handshake failed.  Some programs that do not trust a certificate say so (RFC 8446 §6.2), others end
         the connection without a word; both are told the way out."""
-        if self.untrusted and "ended the connection" in reason:
-            reason += "; perhaps it does not trust the certificate"
-        if self.untrusted and "trust" in reason:
+        silent = "ended the connection" in reason
+        if self.untrusted and (silent or "does not trust our certificate" in reason):
+            reason += "; perhaps it does not trust the certificate" if silent else ""
             reason += f": {self.untrusted}"
         self._tls_failures.write(source=source, reason=reason)
 

@@ -9,9 +9,10 @@ from typing import Any, Final
 from msgspec import Struct
 
 from posthouse.core import SettingError
+from posthouse.service.config.model import Config
 from posthouse.service.operations.base import Context, Operation
 
-__all__ = ["CHECK_FINDINGS", "ConfigFindings"]
+__all__ = ["CHECK_FINDINGS", "ConfigFindings", "lost_accounts"]
 
 
 class ConfigFindings(Struct, frozen=True):
@@ -37,7 +38,16 @@ def _of(context: Context) -> ConfigFindings:
         except SettingError as error:
             return ConfigFindings(advice(context.config), [str(error)])
     keys = unusable_keys(directory_of(context.config.data_dir, context.config.mailauth.keys))
-    return ConfigFindings(advice(context.config), [*surroundings(context.config, table), *keys])
+    machine = [*surroundings(context.config, table), *lost_accounts(context.config), *keys]
+    return ConfigFindings(advice(context.config), machine)
+
+
+def lost_accounts(config: Config) -> list[str]:
+    """The sentence about a file of accounts that was made once and is missing or empty, if it is."""
+    from posthouse.service.accounts import AccountFile
+
+    lost = AccountFile(config.data_dir).loss() if config.accounts.kind == "file" else ""
+    return [f"accounts: {lost}. No login is possible until then."] if lost else []
 
 
 CHECK_FINDINGS: Final = Operation(
