@@ -199,8 +199,8 @@ class SessionBook:
         if record.recorded:
             record.recorded = False
             last = record.last[-1] if record.last else record.first[-1] if record.first else None
-            if not record.problem and (last is None or last.text[:3] != "221"):
-                record.problem = "the client ended the connection without QUIT" if last else "no line came"
+            if not record.problem and last is not None and last.text[:3] != "221":
+                record.problem = "the client ended the connection without QUIT"
         if record.first:
             (self._failures if record.problem else self._ended).append(record)
 
