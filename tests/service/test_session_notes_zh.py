@@ -115,6 +115,8 @@ def test_a_reply_of_this_side_is_chinese_and_that_of_a_host_is_not() -> None:
     assert chinese_reason(tried) == "已尝试配置指定的主机：127.0.0.1:1 拒绝连接：451 4.4.1 没有主机应答"
     said = "mx.far.test[192.0.2.7]:25 said: 451 4.4.1 no host answered (in reply to RCPT TO)"
     assert "no host answered" in chinese_reason(said)
+    said = "tried MX of x.test: a.test said: 451 4.3.0 Failing on demand; try again; b.test stopped answering"
+    assert chinese_reason(said).endswith("451 4.3.0 Failing on demand; try again；b.test 不再应答")
 
 
 def test_each_reply_of_this_side_is_chinese() -> None:

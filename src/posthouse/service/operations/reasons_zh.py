@@ -50,7 +50,8 @@ _OWN: Final = {
     "discarded": "已丢弃",
 }
 _OWN_REPLY: Final = rf"[245]\d\d [245]\.\d+\.\d+ (?:{'|'.join(map(re.escape, _OWN))})"
-_REPLY: Final = re.compile(r"([245]\d\d(?: [245]\.\d+\.\d+)?) (.*)", re.DOTALL)
+#: A reply; 500 ms, and other spans, are none.
+_REPLY: Final = re.compile(r"([245]\d\d(?: [245]\.\d+\.\d+)?) (?!(?:ms|seconds|minutes|hours|days)\b)(.*)", re.DOTALL)
 #: A reason with the reply of this side behind it, as the queue keeps both; what a host *said* is its own.
 _WITH_REPLY: Final = re.compile(rf"(.+)(?<! said): ({_OWN_REPLY})", re.DOTALL)
 
@@ -305,6 +306,8 @@ def chinese_reason(reason: str) -> str:
     """The reason in Chinese; a reason that no row matches is given back unchanged."""
     if (both := _WITH_REPLY.fullmatch(reason)) is not None:
         return f"{chinese_reason(both[1])}：{chinese_own_reply(both[2])}"
+    if _REPLY.fullmatch(reason) is not None:
+        return _behind_reply(reason)
     for pattern, text in _REASONS:
         found = pattern.fullmatch(reason)
         if found is not None:
@@ -316,3 +319,13 @@ def chinese_own_reply(reply: str) -> str:
     """A reply of this side, which no host has given, with its text in Chinese."""
     found = _REPLY.fullmatch(reply)
     return reply if found is None else f"{found[1]} {_OWN.get(found[2]) or chinese_reason(found[2])}"
+
+
+def _behind_reply(reply: str) -> str:
+    """What a host has said, unchanged, with the reasons behind it, about other hosts, in Chinese."""
+    pieces = reply.split("; ")
+    told: list[str] = []
+    while len(pieces) > 1 and (words := chinese_reason(pieces[-1])) != pieces[-1]:
+        told.insert(0, words)
+        pieces.pop()
+    return "；".join(["; ".join(pieces), *told])
