@@ -263,6 +263,8 @@ def test_a_release_goes_to_allowed_addresses_and_shows_the_answer() -> None:
             report = await desk.do("inbox release", number=1, to="me@real.test")
             assert [(each.recipient, each.accepted) for each in report.recipients] == [("me@real.test", True)]
             assert report.recipients[0].reply.startswith("250")
+            (released,) = sandbox.messages
+            assert released.session.helo == "mx.here.test"  # as the daemon calls itself everywhere
             for to, error in (("me@other.test", "nothing may be released"), ("", "no recipient"), ("x", "no address")):
                 with pytest.raises(SettingError, match=error):
                     await desk.do("inbox release", number=1, to=to)
