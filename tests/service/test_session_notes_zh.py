@@ -16,8 +16,8 @@ from posthouse.protocol.readers import InputFault
 from posthouse.service.config.advice_zh import chinese_advice
 from posthouse.service.monitor.attempt_book import AttemptRecord
 from posthouse.service.operations.checks.lint_zh import DEFECTS_ZH, chinese_defect
+from posthouse.service.operations.monitor.session_notes_zh import chinese_note
 from posthouse.service.operations.reasons_zh import chinese_own_reply, chinese_reason
-from posthouse.service.operations.session_notes_zh import chinese_note
 from posthouse.testing import ManualClock
 
 SOURCE = Path(posthouse.__file__).parent

@@ -25,7 +25,7 @@ from posthouse.console.assets import Assets
 from posthouse.console.page_request import PageRequest
 from posthouse.console.problem_sentences import problem_sentence
 from posthouse.core.units import size_in_words
-from posthouse.service.operations.session_notes_zh import chinese_note
+from posthouse.service.operations.monitor.session_notes_zh import chinese_note
 
 __all__ = ["duration", "environment", "moment", "page_context"]
 

@@ -98,7 +98,7 @@ async def _delete_found(request: Request, mail: StoredMail) -> Response:
 
 
 async def _delete(request: Request, mail: StoredMail) -> Response:
-    names = words(await body_of(request, "IDs"), "IDs")
+    names = words(await body_of(request, "IDs", only=True), "IDs")
     if not names:
         await mail.page.run("inbox delete", all=True)
     elif found := [each.number for each in await mail.entries(names)]:
@@ -107,7 +107,7 @@ async def _delete(request: Request, mail: StoredMail) -> Response:
 
 
 async def _mark(request: Request, mail: StoredMail) -> Response:
-    body = await body_of(request, "IDs", "Read", "Search")
+    body = await body_of(request, "IDs", "Read", "Search", only=True)
     names, search, read = words(body, "IDs"), body.get("Search") or "", body.get("Read", False)
     if isinstance(search, list):  # of a form
         search = " ".join(map(str, search))

@@ -86,17 +86,19 @@ def of_another_site(request: Request) -> bool:
     return request.headers.get("sec-fetch-site", "") not in ("", "none", "same-origin")
 
 
-async def body_of(request: Request, *names: str) -> NamedValues:
+async def body_of(request: Request, *names: str, only: bool = False) -> NamedValues:
     """The JSON object of a body, whatever its type says: curl calls it a form.  Where ``names`` are given, a form with
     such fields too, whose values are lists.  Nothing for an empty body.
 
-    Raises ``SettingError`` if it is anything else, or has a name beside ``names``: nothing may be taken for "all".
+    Raises ``SettingError`` if it is anything else, or has a name beside ``names`` and is a form, or no other name is
+    allowed (``only``): nothing may be taken for "all".
     """
     octets = await request.body()
     if not octets.strip():
         return NamedValues({})
     kind = request.headers.get("content-type", "").partition(";")[0].strip()
     if names and kind == "application/x-www-form-urlencoded" and octets.strip()[:1] not in (b"{", b"["):
+        only = True
         form = await request.form(max_fields=20_000)
         found = NamedValues({name: list(form.getlist(name)) for name in form})
         if not found:
@@ -104,9 +106,9 @@ async def body_of(request: Request, *names: str) -> NamedValues:
     else:
         found = _object_in(octets)
     known = {name.lower() for name in names}
-    stranger = next((name for name in found if name not in known), None) if names else None
-    if stranger is not None:
-        raise SettingError(f'"{stranger[:40]}" is no name of this call', remedy=f"the names are {', '.join(names)}")
+    unknown = next((name for name in found if name not in known), None) if only else None
+    if unknown is not None:
+        raise SettingError(f'"{unknown[:40]}" is no name of this call', remedy=f"the names are {', '.join(names)}")
     return found
 
 

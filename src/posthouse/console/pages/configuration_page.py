@@ -36,8 +36,10 @@ def _help(lang: str, setting: SettingValue) -> str:
 
 async def _findings(page: PageRequest) -> Shown:
     found = await page.run("check findings")
-    told = [chinese_advice(each) if page.language == "zh" else each for each in (*found.machine, *found.advice)]
-    return Shown("configuration_findings.html", found, {"told": told}, title=page.text("configuration.findings"))
+    sentences = [chinese_advice(each) if page.language == "zh" else each for each in (*found.machine, *found.advice)]
+    return Shown(
+        "configuration_findings.html", found, {"sentences": sentences}, title=page.text("configuration.findings")
+    )
 
 
 async def _accounts(page: PageRequest) -> Shown:

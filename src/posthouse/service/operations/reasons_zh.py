@@ -324,8 +324,8 @@ def chinese_own_reply(reply: str) -> str:
 def _behind_reply(reply: str) -> str:
     """What a host has said, unchanged, with the reasons behind it, about other hosts, in Chinese."""
     pieces = reply.split("; ")
-    told: list[str] = []
+    reasons: list[str] = []
     while len(pieces) > 1 and (words := chinese_reason(pieces[-1])) != pieces[-1]:
-        told.insert(0, words)
+        reasons.insert(0, words)
         pieces.pop()
-    return "；".join(["; ".join(pieces), *told])
+    return "；".join(["; ".join(pieces), *reasons])
