@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,19 @@ def test_findings_name_what_is_wrong_with_certificates(harness: ConsoleHarness, 
         page = harness.client.get("/configuration/findings").text
         assert f"{tmp_path}/gone.pem" in page
         assert 'href="/configuration/findings"' in harness.client.get("/configuration").text
+        chinese = harness.client.get("/configuration/findings?lang=zh").text
+        assert "照此，守护进程不能启动。" in chinese
+        assert "as it is, the daemon would not start" not in chinese
+
+
+def test_settings_are_explained_in_the_language_of_the_reader(harness: ConsoleHarness) -> None:
+    with harness:
+        settings = harness.client.get("/configuration.json").json()["settings"]
+        page = harness.client.get("/configuration?lang=zh").text
+        titles = re.findall(r'<code title="([^"]*)">', page)
+        assert len(titles) == len(settings) > 50
+        assert [each for each in titles if each.isascii()] == []
+        assert settings[0]["help"] in harness.client.get("/configuration?lang=en").text.replace("&#39;", "'")
 
 
 def test_accounts_tokens_and_addresses_stand_on_one_page(harness: ConsoleHarness, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from posthouse.console.assets import Assets
 from posthouse.console.mail_html import is_remote, safe_document
 from posthouse.console.mail_parts import INLINE_TYPES, attachment_header, part_response
 from posthouse.console.pages.message_page import segments
-from posthouse.core import Address, Bytes, Envelope, Recipient
+from posthouse.core import Address, Bytes, Envelope, Recipient, Remark
 from posthouse.message import parse_mailboxes
 from posthouse.message.reading import read_octets
 from posthouse.spool import SqliteSpool
@@ -126,8 +126,10 @@ class Mailbox:
         self.harness = harness
         self.client: TestClient = harness.client
 
-    def keep(self, octets: bytes, inbox: str = "bob@x.test", source: str = "") -> None:
-        """Put a message into an inbox; with a source, it has been accepted from there."""
+    def keep(
+        self, octets: bytes, inbox: str = "bob@x.test", source: str = "", remarks: tuple[Remark, ...] = ()
+    ) -> None:
+        """Put a message into an inbox; with a source, it has been accepted from there, and ``remarks`` were made."""
 
         async def put() -> None:
             incoming = self.harness.spool.receive()
@@ -135,7 +137,8 @@ class Mailbox:
             now = self.harness.clock.time()
             if source:
                 incoming.write(octets)
-                await incoming.commit(envelope, ["x.test"], received=now, due=now, source=source, arrival=Origin(""))
+                arrival = Origin("", remarks=remarks)
+                await incoming.commit(envelope, ["x.test"], received=now, due=now, source=source, arrival=arrival)
             else:
                 incoming.abort()
             message = StoredMessage(incoming.id, envelope, now, len(octets))
@@ -241,6 +244,27 @@ def test_every_tab_of_a_message(mailbox: Mailbox) -> None:
         assert part in mailbox.page(f"/message/1?tab={tab}"), tab
         assert mailbox.page(f"/message/1?tab={tab}&lang=zh")
     assert "frame-phone" in mailbox.page("/message/1?width=phone&dark=1&remote=1")
+
+
+def test_what_is_wrong_with_a_message_is_told_once_and_in_the_language_of_the_reader(mailbox: Mailbox) -> None:
+    types = b"Content-Type: text/plain; charset=utf-8\r\nContent-Type: text/html\r\n"
+    mailbox.keep(b"From: x@y.test\r\n" + types + b"no field\r\n\r\nhello\r\n")
+    english = mailbox.page("/message/1?tab=check")
+    assert english.count("is no header field, and is left out") == 1  # a finding, and not a defect of the reader too
+    assert english.count("a part has two fields Content-Type; the first counts") == 1  # no finding says it
+    chinese = mailbox.page("/message/1?tab=check&lang=zh")
+    (told,) = re.findall(r'<ul class="findings">(.*?)</ul>', chinese, re.DOTALL)
+    assert "邮件头中有一行不是字段。" in told
+    assert "有一个部分有两个 Content-Type 字段，以第一个为准。" in told
+    assert not re.search(r"[a-z]{2,} [a-z]{2,}", re.sub(r"<[^>]*>", " ", told).replace("no-recipient-field", ""))
+
+
+def test_what_was_tolerated_is_told_in_the_language_of_the_reader(mailbox: Mailbox) -> None:
+    mailbox.keep(RICH, source="mx 192.0.2.1:40000", remarks=(Remark("8bit", "554 5.6.1", 3),))
+    assert "encode the text as" in mailbox.page("/message/1")
+    chinese = mailbox.page("/message/1?lang=zh")
+    assert "encode the text as" not in chinese
+    assert "改正方法：" in chinese
 
 
 def test_a_message_leads_to_its_session_where_a_client_brought_it(mailbox: Mailbox) -> None:

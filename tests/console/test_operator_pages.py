@@ -369,3 +369,58 @@ def test_a_chinese_page_has_chinese_durations(filled: Filled) -> None:
     page = filled.client.get("/queue?lang=zh").text
     assert re.search(r"\d (秒|分钟|小时|天)", page)
     assert not re.search(r">\s*[<+]?\s*\d+ (s|min|h|d|ms)\b", page)
+
+
+def test_notes_of_a_session_are_chinese_on_a_chinese_page(harness: ConsoleHarness) -> None:
+    book = harness.daemon.monitor.sessions
+    made = Server(lambda peer: None, network=None, clock=harness.clock, hostname="x")  # type: ignore[arg-type,return-value]
+    sessions = [made.session(), made.session()]
+    for session in sessions:
+        book.joined("mx", session)  # type: ignore[arg-type]
+    gone, refused = book.find(1), book.find(2)
+    assert gone is not None
+    assert refused is not None
+    for record in (gone, refused):
+        record.take(harness.clock.time(), "R", "220 mx.here.test ESMTP")
+    refused.take(harness.clock.time(), "R", "550 5.1.1 Mailbox does not exist")
+    refused.take(harness.clock.time(), "N", "RCPT: no such name in a domain of ours")
+    for session in sessions:
+        book.left(session)  # type: ignore[arg-type]
+    listed = harness.client.get("/sessions?lang=zh").text
+    assert "客户端没有发出 QUIT 就断开了连接</td>" in listed
+    (title,) = re.findall(
+        r'class="problem" title="([^"]+)"><span lang="en">550 5.1.1 Mailbox does not exist</span>', listed
+    )
+    assert not title.isascii()
+    one = harness.client.get("/sessions/in0.2?lang=zh").text
+    assert '<p class="note">RCPT：该域由本机负责，但没有这个邮箱</p>' in one
+    assert "without QUIT</td>" in harness.client.get("/sessions?lang=en").text
+    assert harness.client.get("/sessions/in0.1.json").json()["session"]["problem"].endswith("without QUIT")
+
+
+def test_the_last_result_of_waiting_mail_is_chinese_on_a_chinese_page(filled: Filled) -> None:
+    async def refused() -> None:
+        now = filled.harness.clock.time()
+        reason = "tried the configured host: 192.0.2.1:25 refused the connection"
+        reply = Reply(451, "4.4.1", "no host answered")
+        trace = AttemptTrace(now - 1, "far.test", "far.test", "MX", ())
+        for lease in await filled.harness.spool.lease("w", now, now + 60, limit=100, wanted=["far.test"]):
+            (each,) = lease.recipients
+            outcome = Outcome(each.recipient, Result.DEFERRED, reply, reason)
+            end = Settlement(each.key, RecipientState.WAITING, now + 900, outcome, "the schedule")
+            await filled.harness.spool.record(lease, [end], trace=trace)
+
+    filled.harness.run(refused)
+    page = filled.client.get("/queue?lang=zh").text
+    assert "已尝试配置指定的主机：192.0.2.1:25 拒绝连接：451 4.4.1 没有主机应答" in page
+    assert "refused the connection" not in page
+    history = filled.client.get(f"/history/{filled.ids['far.test']}?lang=zh").text
+    assert "451 4.4.1 没有主机应答（已尝试配置指定的主机：192.0.2.1:25 拒绝连接）" in history
+
+
+def test_the_audit_log_names_actions_as_the_buttons_do(filled: Filled) -> None:
+    filled.client.post("/queue/act", json={"act": "retry", "filter": "all", "confirm": True})
+    filled.post("/queue/undo", number="1")
+    for language, words in (("en", ["Undone: Try now", "Try now"]), ("zh", ["撤销：立即重试", "立即重试"])):
+        page = filled.client.get(f"/queue/audit?lang={language}").text
+        assert re.findall(r'<th scope="row">([^<]+)</th>', page) == words

@@ -11,6 +11,7 @@ import click
 from posthouse.cli import exit_codes, language
 from posthouse.cli.context import DaemonOptions, not_empty, operate, with_daemon
 from posthouse.cli.inboxes.mail_changes import again, deletions, import_, mark, rebuild, release, send, tag, undo
+from posthouse.cli.inboxes.mail_octets import source_octets, source_pieces
 from posthouse.cli.inboxes.mail_search import (
     check,
     count,
@@ -45,8 +46,16 @@ _LABELS = {
     "zh": {"from": "发件人", "to": "收件人", "cc": "抄送", "date": "日期", "subject": "主题"},
 }
 _TEXTS = {
-    "en": ("Attachments (--save DIR writes them to files)", "Remarks: a strict receiver would not have accepted this"),
-    "zh": ("附件（用 --save DIR 存成文件）", "提示：严格的接收SMTP 不会接受这封邮件"),
+    "en": (
+        "Attachments (--save DIR writes them to files)",
+        "Remarks: a strict receiver would not have accepted this",
+        "The text is longer than what is shown; --raw prints all of the message.",
+    ),
+    "zh": (
+        "附件（用 --save DIR 存成文件）",
+        "提示：严格的接收SMTP 不会接受这封邮件",
+        "文本比显示的更长；用 --raw 输出整封邮件。",
+    ),
 }
 
 
@@ -147,16 +156,18 @@ def show(
     """Show one message: header fields and text decoded (HTML as text), and its attachments.
 
     --raw prints it as it was delivered, octet by octet. --save writes the attachments to files; no file is replaced.
+    With --json, text and raw are the first 8 MiB of a larger message, and cut is true.
     """
-    found = operate("inbox show", DaemonOptions(config_file, data_dir), number=number)
-    saved = _save(found, save) if save is not None else []
+    options = DaemonOptions(config_file, data_dir)
+    saved = _save(options, number, save) if save is not None else []
     if as_json:
-        print_json(found)
+        print_json(operate("inbox show", options, number=number))
     elif raw:
-        sys.stdout.buffer.write(_octets(found))
+        for piece in source_pieces(options, number):
+            sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
     elif save is None:
-        _show(found, language(lang))
+        _show(operate("inbox show", options, number=number), language(lang))
     else:
         for path, size in saved:
             click.echo(f"{safe(path)}  {size_in_words(size)}")
@@ -164,19 +175,18 @@ def show(
             click.echo("There are no attachments.")
 
 
-def _octets(found: InboxContent) -> bytes:
-    return found.raw if found.raw is not None else found.text.encode()
-
-
 def _show(found: InboxContent, lang: str) -> None:
     from posthouse.service.operations.remarks import remark_sentence
 
-    labels, (attachments, remarks) = _LABELS[lang], _TEXTS[lang]
+    labels, (attachments, remarks, longer) = _LABELS[lang], _TEXTS[lang]
     colon = "：" if lang == "zh" else ": "
     for name, label in labels.items():
         if name in found.fields:
             say(f"{label}{colon}{safe(found.fields[name])}", "bold" if name == "subject" else "")
     click.echo(f"\n{safe(found.body)}" if found.fields else safe(found.body))
+    if any(part.shown and part.size > _whole_text(part.type) for part in found.parts):
+        click.echo()
+        say(longer, "bold yellow")
     others = [part for part in found.parts if not part.shown]
     if others:
         click.echo()
@@ -190,8 +200,13 @@ def _show(found: InboxContent, lang: str) -> None:
             click.echo(f"  {safe(remark_sentence(each, lang))}")
 
 
-def _save(found: InboxContent, directory: str) -> list[tuple[str, int]]:
-    """Write the attachments; returns the path and size of each."""
+def _whole_text(kind: str) -> int:
+    """Octets of a text that are shown at least."""
+    return 512 << 10 if kind == "text/html" else 8 << 20
+
+
+def _save(options: DaemonOptions, number: int, directory: str) -> list[tuple[str, int]]:
+    """Write the attachments, one after the other; returns the path and size of each."""
     from posthouse.message.message_view import view
 
     if not directory:
@@ -199,11 +214,11 @@ def _save(found: InboxContent, directory: str) -> list[tuple[str, int]]:
     saved = []
     try:
         os.makedirs(directory, exist_ok=True)
-        for part in view(_octets(found)).attachments:
-            path = _new_file(directory, part.name)
+        for part in view(source_octets(options, number), most=1 << 10).attachments:
+            path, content = _new_file(directory, part.name), part.content
             with open(path, "xb") as file:
-                file.write(part.content)
-            saved.append((path, len(part.content)))
+                file.write(content)
+            saved.append((path, len(content)))
     except OSError as error:
         place = error.filename or directory
         cause = f"{place} cannot be written: {error.strerror}; name another directory"

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from posthouse.codes import Live
 
-__all__ = ["DiagramLine", "diagram"]
+__all__ = ["DiagramLine", "diagram", "meaning_of"]
 
 _REPLY: Final = re.compile(r"([2-5])[0-9]{2}(?:[ -]|$)")
 _SLOW: Final = 1.0  # seconds between two lines that are worth a look
@@ -59,3 +59,8 @@ def diagram(lines: Iterable[tuple[float | None, str, str]], lang: str, *, tls: s
             inside = begins = True
             asked = False
     return found
+
+
+def meaning_of(reply: str, lang: str) -> str:
+    """What a reply means, in a sentence; "" for what is no reply."""
+    return Live(lang)("R", reply).explanation if _REPLY.match(reply) else ""

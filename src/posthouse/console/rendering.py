@@ -1,15 +1,17 @@
 """Templates: Jinja with autoescape everywhere, and what every template finds.
 
 Beside the data of its page a template finds ``t(key)`` for texts, ``url(path)`` and ``same_page(name=value)`` for
-addresses, ``csrf()`` for the hidden field of a form that posts, ``in_words(sentence)`` for an error, ``when(seconds)``
-for a moment, ``asset(name)`` for the address of a file of ``console/static``, ``inline(name)`` for its text, ``style``
-for the style sheets, and ``page``, the ``PageRequest``.  Filters: ``size`` (octets), ``number``, ``duration``.
+addresses, ``csrf()`` for the hidden field of a form that posts, ``in_words(sentence)`` for an error, ``note(text)`` for
+a reason or a note of the daemon, ``when(seconds)`` for a moment, ``asset(name)`` for the address of a file of
+``console/static``, ``inline(name)`` for its text, ``style`` for the style sheets, and ``page``, the ``PageRequest``.
+Filters: ``size`` (octets), ``number``, ``duration``.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from collections.abc import Mapping
 from functools import cache, partial
@@ -23,9 +25,12 @@ from posthouse.console.assets import Assets
 from posthouse.console.page_request import PageRequest
 from posthouse.console.problem_sentences import problem_sentence
 from posthouse.core.units import size_in_words
+from posthouse.service.operations.monitor.session_notes_zh import chinese_note
 
 __all__ = ["duration", "environment", "moment", "page_context"]
 
+#: Words of English, and not only names and numbers.
+_WORDS = re.compile(r"[A-Za-z]{2,} [A-Za-z]{2,}")
 _UNITS = {"en": ("ms", "s", "min", "h", "d"), "zh": ("毫秒", "秒", "分钟", "小时", "天")}
 _HERE = os.path.join(os.path.dirname(__file__), "templates")
 
@@ -57,6 +62,7 @@ def page_context(page: PageRequest, assets: Assets) -> Mapping[str, Any]:
         "same_page": page.same_page,
         "csrf": partial(_csrf, page),
         "in_words": partial(_in_words, page),
+        "note": partial(_note, page),
         "when": moment,
         "asset": lambda name: page.url(assets.path(name)),
         "inline": assets.inline,
@@ -72,6 +78,16 @@ def _in_words(page: PageRequest, sentence: str) -> Markup:
     """The sentence of an error in the reader's language, or marked as English."""
     words, language = problem_sentence(sentence, page.language)
     return escape(words) if language == page.language else Markup('<span lang="{}">{}</span>').format(language, words)
+
+
+def _note(page: PageRequest, text: str, most: int = 100_000) -> Markup:
+    """A reason or a note of the daemon in the reader's language, cut behind ``most`` characters; what another program
+    has said is marked as English."""
+    words = chinese_note(text) if page.language == "zh" else text
+    shown = words if len(words) <= most else f"{words[:most]}…"
+    if page.language != "zh" or words != text or not _WORDS.search(text):
+        return escape(shown)
+    return Markup('<span lang="en">{}</span>').format(shown)
 
 
 def moment(seconds: float | None) -> Markup:

@@ -19,15 +19,23 @@ _MOST_PARTS: Final = 1000
 _LONGEST_FIELD: Final = 2000
 
 
-class MessagePart(NamedTuple):
+class MessagePart:
     """One part that is no multipart: ``number`` counts from 1, ``name`` is safe as a file name; ``shown`` if its text
-    is in the view's ``text``."""
+    is in the view's ``text``.  Its content is decoded each time that it is asked for, and not kept if it is large."""
 
-    number: int
-    type: str
-    name: str
-    content: bytes
-    shown: bool
+    __slots__ = ("_part", "name", "number", "shown", "type")
+
+    def __init__(self, number: int, part: ReadPart, *, shown: bool) -> None:
+        self.number = number
+        self.type = part.type
+        self.name = part.safe_name(number)
+        self.shown = shown
+        self._part = part
+
+    @property
+    def content(self) -> bytes:
+        """Its body with the transfer encoding undone."""
+        return self._part.content
 
 
 class MessageView(NamedTuple):
@@ -81,10 +89,7 @@ def view(octets: bytes, *, most: int | None = None) -> MessageView:
         if any(field.name.lower() == name.lower() for field in message.headers)
     )
     texts = {part.number for part in message.text_parts}
-    parts = tuple(
-        MessagePart(n, part.type, part.safe_name(n), part.content, part.number in texts)
-        for n, part in enumerate(_leaves(message.root), 1)
-    )
+    parts = tuple(MessagePart(n, part, shown=part.number in texts) for n, part in enumerate(_leaves(message.root), 1))
     text = message.text if most is None else text_within(message, most)
     return MessageView(fields, text.strip("\n"), parts)
 

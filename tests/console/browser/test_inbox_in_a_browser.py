@@ -64,10 +64,13 @@ def test_keys_walk_choose_open_and_delete(page: Page, live: LiveConsole) -> None
     shown(page, "first")
     page.keyboard.press("Escape")
     expect(page.get_by_test_id("mail-row")).to_have_count(3)
-    page.wait_for_load_state("load")
-    page.locator("body").press("j")
+    focused = page.locator(".mail-link:focus")
+    expect(focused).to_contain_text("first")  # the message that was open
+    page.keyboard.press("k")
+    expect(focused).to_contain_text("second")
     page.keyboard.press("#")
     expect(page.get_by_test_id("mail-row")).to_have_count(2)
+    expect(focused).to_contain_text("first")  # the one behind what was deleted
     page.get_by_test_id("inbox-undo").click()
     page.goto("/inbox?view=keys@x.test")
     expect(page.get_by_test_id("mail-row")).to_have_count(3)

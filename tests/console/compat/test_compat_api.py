@@ -36,6 +36,10 @@ class TestDeleting:
             (b'{"IDs": [1]}', "application/json"),
             (b'{"IDs": ["x"]', "application/json"),
             (b"--x\r\n\r\n--x--", "multipart/form-data; boundary=x"),
+            (b"a=b", "application/x-www-form-urlencoded"),
+            (b"ID=x&IDs=y", "application/x-www-form-urlencoded"),
+            (b'{"ID": ["x"]}', "application/json"),
+            (b'{"IDs": ["x"]', "application/x-www-form-urlencoded"),
         ],
     )
     def test_a_body_that_is_not_understood_deletes_nothing(
@@ -46,6 +50,38 @@ class TestDeleting:
         assert answer.status_code == 400
         assert answer.headers["content-type"].startswith("text/plain")
         assert catcher.run("inbox count").messages == 1
+
+    def test_json_is_json_whatever_its_type_says_and_names_are_read_in_any_case(
+        self, http: httpx.Client, catcher: ServedCatcher
+    ) -> None:
+        """curl says that what -d sends is a form: taken for one without IDs, it deleted everything."""
+        kept, gone, form = (catcher.send(written(name), "ann@a.example") for name in ("Kept", "Gone", "Form"))
+        curl = {"content-type": "application/x-www-form-urlencoded"}
+        body = json.dumps({"ids": [gone]}).encode()
+        assert http.request("DELETE", "/api/v1/messages", content=body, headers=curl).content == b"ok"
+        assert {each["ID"] for each in http.get("/api/v1/messages").json()["messages"]} == {kept, form}
+        assert http.request("DELETE", "/api/v1/messages", data={"IDs": form}).content == b"ok"
+        assert [each["ID"] for each in http.get("/api/v1/messages").json()["messages"]] == [kept]
+        assert http.request("DELETE", "/api/v1/messages", content=b'{"IDs": []}', headers=curl).content == b"ok"
+        assert http.get("/api/v1/messages").json()["total"] == 0
+
+    def test_marks_are_read_in_any_case_and_nothing_else_is_taken_for_all(
+        self, http: httpx.Client, catcher: ServedCatcher
+    ) -> None:
+        first, _ = (catcher.send(written(name), "ann@a.example") for name in ("One", "Two"))
+        curl = {"content-type": "application/x-www-form-urlencoded"}
+
+        def read() -> list[str]:
+            return [each["Subject"] for each in http.get("/api/v1/messages").json()["messages"] if each["Read"]]
+
+        body = json.dumps({"ids": [first], "read": True}).encode()
+        assert http.put("/api/v1/messages", content=body, headers=curl).content == b"ok"
+        assert read() == ["One"]
+        assert http.put("/api/v1/messages", json={"read": True, "search": "subject:Two"}).content == b"ok"
+        assert read() == ["Two", "One"]
+        for wrong in ({"ID": [first]}, {"Read": "false"}, {"IDs": [first], "Search": "Two", "Read": False}):
+            assert http.put("/api/v1/messages", json=wrong).status_code == 400
+        assert read() == ["Two", "One"]
 
     def test_a_search_that_is_not_understood_deletes_nothing(self, http: httpx.Client, catcher: ServedCatcher) -> None:
         catcher.send(written("Kept"), "ann@a.example")
@@ -189,6 +225,18 @@ class TestSending:
         assert sentence in answer.json()["Error"]
         assert catcher.run("inbox count").messages == 0
 
+    def test_what_curl_calls_a_form_is_sent(self, http: httpx.Client, catcher: ServedCatcher) -> None:
+        body = {"from": {"email": "a@b.example"}, "to": [{"email": "ann@a.example"}], "subject": "by curl", "text": "x"}
+        headers = {"content-type": "application/x-www-form-urlencoded"}
+        answer = http.post("/api/v1/send", content=json.dumps(body).encode(), headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert catcher.run("inbox wait", to="ann@a.example", subject="by curl", timeout=60).met
+
+    def test_options_are_answered(self, http: httpx.Client, catcher: ServedCatcher) -> None:
+        for path in ("/api/v1/messages", "/api/v1/message/x", "/api/v1/send"):
+            answer = http.options(path)
+            assert (answer.status_code, answer.content) == (200, b"")
+
     def test_the_id_in_the_last_250_is_found(self, http: httpx.Client, catcher: ServedCatcher) -> None:
         sent = catcher.send(written("Found"), "ann@a.example")
         assert http.get(f"/api/v1/message/{sent}").json()["Subject"] == "Found"
@@ -287,7 +335,7 @@ class TestTheMap:
             for method in getattr(each, "methods", None) or (
                 {"WebSocket"} if "WebSocket" in type(each).__name__ else ()
             ):
-                if method != "HEAD":
+                if method not in ("HEAD", "OPTIONS"):
                     served.add(f"{method} {path}")
         mapped = {each.call for each in API_MAP if each.tool != "smtp4dev"}
         served |= {f"GET /view/{{id}}{kind}" for kind in ("", ".html", ".txt")}  # of the pages of messages

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -45,6 +46,14 @@ async def keep(desk: OperationHarness, subject: str, inbox: str = "bob@here.test
     envelope = Envelope(Address("a", "x.test"), (Recipient(Address("bob", "here.test")),))
     message = StoredMessage(incoming.id, envelope, desk.clock.time(), len(octets))
     await desk.daemon._inbox_watch.keep(inbox, message, Bytes(octets))
+
+
+async def keep_octets(desk: OperationHarness, octets: bytes) -> None:
+    incoming = desk.queue.receive()
+    incoming.abort()
+    envelope = Envelope(Address("a", "x.test"), (Recipient(Address("bob", "here.test")),))
+    message = StoredMessage(incoming.id, envelope, desk.clock.time(), len(octets))
+    await desk.daemon._inbox_watch.keep("bob@here.test", message, Bytes(octets))
 
 
 async def subjects(desk: OperationHarness, **given: Any) -> list[str]:
@@ -254,6 +263,8 @@ def test_a_release_goes_to_allowed_addresses_and_shows_the_answer() -> None:
             report = await desk.do("inbox release", number=1, to="me@real.test")
             assert [(each.recipient, each.accepted) for each in report.recipients] == [("me@real.test", True)]
             assert report.recipients[0].reply.startswith("250")
+            (released,) = sandbox.messages
+            assert released.session.helo == "mx.here.test"  # as the daemon calls itself everywhere
             for to, error in (("me@other.test", "nothing may be released"), ("", "no recipient"), ("x", "no address")):
                 with pytest.raises(SettingError, match=error):
                     await desk.do("inbox release", number=1, to=to)
@@ -309,6 +320,78 @@ def test_parts_source_and_extracts() -> None:
         read = await desk.do("inbox read", number=1)
         assert (read.entry.unread, [each.name for each in read.fields][:2]) == (True, ["Return-Path", "From"])
         assert any(each.rule == "missing-date" for each in await desk.do("inbox check", number=1))
+
+    run(scenario)
+
+
+def large_message() -> bytes:
+    """A message with 4 files of 10 MiB each, in base64, behind a short text."""
+    line = base64.encodebytes(bytes(57)).replace(b"\n", b"\r\n")
+    file = line * ((10 << 20) // 57)
+    head = b"Subject: large\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n"
+    text = "你好\r\n".encode()
+    kind = b"\r\n--b\r\nContent-Type: application/zip\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    return head + text + (kind + file) * 4 + b"\r\n--b--\r\n"
+
+
+async def memory_of(work: Coroutine[Any, Any, Any]) -> tuple[Any, int]:
+    """The result, and the most memory that was in use for it at one time."""
+    tracemalloc.start()
+    try:
+        found = await work
+        return found, tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_large_message_is_shown_by_its_beginning_and_in_bounded_memory() -> None:
+    """With all of it as text, and every file decoded, it took seven times its size."""
+
+    async def scenario() -> None:
+        desk = await desk_with()
+        octets = large_message()
+        await keep_octets(desk, octets)
+        size = len(octets)
+        begin = octets[: 8 << 20]
+        del octets
+        await desk.do("inbox search")  # the index is made
+        shown, most = await memory_of(desk.do("inbox show", number=1))
+        assert most < 2 * size
+        assert (shown.cut, shown.size, shown.body) == (True, size, "你好")
+        assert begin.startswith(shown.text.encode())
+        assert len(begin) - len(shown.text.encode()) < 100
+        assert shown.text.endswith("\n")
+        assert [each.size for each in shown.parts][1:] == [(10 << 20) // 57 * 57] * 4
+        piece, most = await memory_of(desk.do("inbox source", number=1, start=size - 20, octets=1 << 20))
+        assert piece.content.endswith(b"AAAA\r\n\r\n--b--\r\n")
+        assert (piece.start, piece.total) == (size - 20, size)
+        assert most < 4 << 20
+
+    run(scenario)
+
+
+def test_a_small_message_is_shown_whole() -> None:
+    async def scenario() -> None:
+        desk = await desk_with()
+        await keep_octets(desk, b"Subject: x\r\n\r\n\xff\xfe\r\n")
+        shown = await desk.do("inbox show", number=1)
+        assert (shown.cut, shown.raw) == (False, b"Subject: x\r\n\r\n\xff\xfe\r\n")
+
+    run(scenario)
+
+
+def test_pieces_of_a_source_are_the_whole() -> None:
+    async def scenario() -> None:
+        desk = await desk_with()
+        octets = b"Subject: x\r\n\r\n" + bytes(range(97, 123)) * 30_000
+        await keep_octets(desk, octets)
+        for step in (1_000_000, 262_144, 262_143, 100_001):
+            found = [
+                (await desk.do("inbox source", number=1, start=start, octets=step)).content
+                for start in range(0, len(octets), step)
+            ]
+            assert b"".join(found) == octets
+        assert (await desk.do("inbox source", number=1, start=len(octets) + 5)).content == b""
 
     run(scenario)
 

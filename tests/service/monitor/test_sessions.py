@@ -236,6 +236,24 @@ def test_a_client_that_goes_without_quit_is_a_problem(tmp_path: Path) -> None:
     run(scenario)
 
 
+def test_a_handshake_that_fails_is_the_problem(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with daemon(tmp_path, 'tls = "starttls"') as made:
+            client = await Client.to(made)
+            await client.say("EHLO client.test")
+            assert (await client.say("STARTTLS")).startswith("220")
+            client.writer.write(b"no TLS at all\r\n" * 10)
+            while await client.reader.read(1_000):
+                pass
+            await client.close()
+            await ended(made)
+            (entry,) = await listed(made, failures=True)
+            assert entry.problem == "127.0.0.1 does not speak TLS here"
+            assert ("N", entry.problem) in await shown(made, entry)
+
+    run(scenario)
+
+
 def test_credentials_are_in_no_dialogue(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with daemon(tmp_path, 'auth = "offered"') as made:

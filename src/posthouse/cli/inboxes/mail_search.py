@@ -11,6 +11,7 @@ import click
 
 from posthouse.cli import exit_codes, language
 from posthouse.cli.context import DaemonOptions, operate, with_daemon
+from posthouse.cli.inboxes.mail_octets import source_octets
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, safe, say, table, with_json, with_lang
 from posthouse.core.units import size_in_words
@@ -144,8 +145,7 @@ def export(
         stream = None if eml else sys.stdout.buffer if target == "-" else open(target, "xb")  # noqa: SIM115
         try:
             for each in _entries(options, view, query):
-                content = operate("inbox show", options, number=each.number)
-                octets = content.raw if content.raw is not None else content.text.encode()
+                octets = source_octets(options, each.number)
                 if stream is None:
                     with open(os.path.join(target, f"{each.number}.eml"), "xb") as file:
                         file.write(octets)

@@ -50,8 +50,8 @@ _MAILPIT: Final = (
     _served(
         "Mailpit",
         "DELETE /api/v1/messages",
-        "A body that is neither JSON nor a form is refused (400) and deletes nothing.",
-        "请求体既不是 JSON 也不是表单时应答 400，不删除任何邮件。",
+        "A body with anything but IDs, or that is neither JSON nor a form, is refused (400) and deletes nothing.",
+        "请求体含 IDs 以外的内容，或者既不是 JSON 也不是表单时，应答 400，不删除任何邮件。",
     ),
     _served(
         "Mailpit",

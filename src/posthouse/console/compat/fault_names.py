@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from weakref import WeakKeyDictionary
 
+from posthouse.console.compat.plain_answers import NamedValues
 from posthouse.console.problems import NotFound
 from posthouse.core import SettingError
 
@@ -74,7 +75,8 @@ def _wanted(given: Any, name: str, trigger: _Trigger) -> tuple[int, int]:
         return trigger.code, 0
     if not isinstance(given, dict):
         raise SettingError(f"{name} is no object", remedy='write {"ErrorCode": 451, "Probability": 10}')
-    code, percent = given.get("ErrorCode", trigger.code), given.get("Probability", 0)
+    named = NamedValues(given)
+    code, percent = named.get("ErrorCode", trigger.code), named.get("Probability", 0)
     if type(code) is not int or not 400 <= code <= 599:
         raise SettingError(f"the ErrorCode of {name} is no code from 400 to 599")
     if type(percent) is not int or not 0 <= percent <= 100:

@@ -98,7 +98,7 @@ async def _delete_found(request: Request, mail: StoredMail) -> Response:
 
 
 async def _delete(request: Request, mail: StoredMail) -> Response:
-    names = words(await body_of(request), "IDs")
+    names = words(await body_of(request, "IDs", only=True), "IDs")
     if not names:
         await mail.page.run("inbox delete", all=True)
     elif found := [each.number for each in await mail.entries(names)]:
@@ -107,11 +107,14 @@ async def _delete(request: Request, mail: StoredMail) -> Response:
 
 
 async def _mark(request: Request, mail: StoredMail) -> Response:
-    body = await body_of(request)
-    names, search = words(body, "IDs"), body.get("Search") or ""
-    read = body.get("Read", False)
-    if isinstance(read, list):  # of a form
+    body = await body_of(request, "IDs", "Read", "Search", only=True)
+    names, search, read = words(body, "IDs"), body.get("Search") or "", body.get("Read", False)
+    if isinstance(search, list):  # of a form
+        search = " ".join(map(str, search))
+    if isinstance(read, list):
         read = [each.lower() for each in read] == ["true"]
+    if not isinstance(read, bool):
+        raise SettingError("Read is neither true nor false", remedy='write {"IDs": ["…"], "Read": true}')
     if names and search:
         raise SettingError("either IDs or Search, and not both")
     if names:
@@ -164,7 +167,9 @@ async def _search_page(request: Request, mail: StoredMail) -> Response:
 
 async def _release(request: Request, mail: StoredMail) -> Response:
     entry = await mail.entry(request.path_params["id"])
-    report = await mail.page.run("inbox release", number=entry.number, to=",".join(words(await body_of(request), "To")))
+    report = await mail.page.run(
+        "inbox release", number=entry.number, to=",".join(words(await body_of(request, "To"), "To"))
+    )
     refused = [each for each in report.recipients if not each.accepted]
     if refused:
         raise SettingError("; ".join(f"{each.recipient}: {each.reply}" for each in refused[:10]))
@@ -193,7 +198,7 @@ async def _tags(request: Request, mail: StoredMail) -> Response:
 
 
 async def _set_tags(request: Request, mail: StoredMail) -> Response:
-    body = await body_of(request)
+    body = await body_of(request, "IDs", "Tags")
     tags = [each.strip().lower() for each in words(body, "Tags") if each.strip()]
     if any("," in each for each in tags):
         raise SettingError("a tag has a comma", remedy="write several tags, one text each")

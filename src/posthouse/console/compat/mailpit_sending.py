@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from posthouse.console.compat.plain_answers import NamedValues
 from posthouse.core import LocalError, SettingError
 from posthouse.message import Attachment, Mailbox, Message, parse_mailboxes
 
@@ -19,7 +20,7 @@ _DATA_URL: Final = re.compile(r"data:[^,]{0,200},")
 _MOST_ATTACHED: Final = 500
 
 
-def described_message(body: Mapping[str, Any]) -> Message:
+def described_message(body: NamedValues) -> Message:
     """The message that a body describes.  Raises ``SettingError``, which names the part that is wrong."""
     sender = _mailbox(body.get("From"), "From")
     files = body.get("Attachments") or []
@@ -78,8 +79,9 @@ def _mailboxes(body: Mapping[str, Any], name: str) -> list[Mailbox]:
 def _mailbox(given: Any, where: str) -> Mailbox:
     if not isinstance(given, dict):
         raise SettingError(f"{where} has no address", remedy='write {"Name": "Ann", "Email": "ann@example.com"}')
-    name = given.get("Name") or ""
-    address = _address(given.get("Email"), where)
+    named = NamedValues(given)
+    name = named.get("Name") or ""
+    address = _address(named.get("Email"), where)
     return Mailbox(name if isinstance(name, str) else "", address.address)
 
 
@@ -94,6 +96,7 @@ def _address(given: Any, where: str) -> Mailbox:
 def _attachment(given: Any) -> Attachment:
     if not isinstance(given, dict):
         raise SettingError("an attachment is no object", remedy='write {"Filename": "a.txt", "Content": "base64"}')
+    given = NamedValues(given)
     content = _text(given, "Content")
     try:
         octets = base64.b64decode("".join(_DATA_URL.sub("", content, count=1).split()), validate=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -14,7 +14,7 @@ from posthouse.console.compat.stored_mail import StoredMail
 from posthouse.console.problems import NotFound, RequestRefused
 from posthouse.core import PosthouseError, SettingError, StorageError
 
-__all__ = ["OK", "answered", "as_json", "body_of", "changing", "of_another_site", "route", "words"]
+__all__ = ["NamedValues", "OK", "answered", "as_json", "body_of", "changing", "of_another_site", "route", "words"]
 
 #: The answer to a change.
 OK: Final = b"ok"
@@ -39,6 +39,8 @@ def route(path: str, **methods: _Handler) -> Route:
     handlers = {name.upper(): handler for name, handler in methods.items()}
 
     async def endpoint(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return answered(b"")
         handler = handlers.get(request.method) or handlers["GET"]  # HEAD
         try:
             mail = StoredMail(request.scope["posthouse.console"].page_request(request))
@@ -54,7 +56,23 @@ def route(path: str, **methods: _Handler) -> Route:
         except PosthouseError as error:
             return answered(str(error), 400)
 
-    return Route(path, endpoint, methods=list(handlers))
+    return Route(path, endpoint, methods=[*handlers, "OPTIONS"])
+
+
+class NamedValues(Mapping[str, Any]):
+    """Values by their names in any case, as Go reads the names of a JSON object."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._values = {name.lower(): value for name, value in given.items()}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name.lower()]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
 
 
 def changing(mail: StoredMail) -> None:
@@ -68,31 +86,45 @@ def of_another_site(request: Request) -> bool:
     return request.headers.get("sec-fetch-site", "") not in ("", "none", "same-origin")
 
 
-async def body_of(request: Request) -> Mapping[str, Any]:
-    """The JSON object of a body, whatever its type says; a form's fields, with lists; nothing for an empty body.
+async def body_of(request: Request, *names: str, only: bool = False) -> NamedValues:
+    """The JSON object of a body, whatever its type says: curl calls it a form.  Where ``names`` are given, a form with
+    such fields too, whose values are lists.  Nothing for an empty body.
 
-    Raises ``SettingError`` if it is anything else: nothing may be taken for "all".
+    Raises ``SettingError`` if it is anything else, or has a name beside ``names`` and is a form, or no other name is
+    allowed (``only``): nothing may be taken for "all".
     """
     octets = await request.body()
     if not octets.strip():
-        return {}
-    if request.headers.get("content-type", "").partition(";")[0].strip() == "application/x-www-form-urlencoded":
+        return NamedValues({})
+    kind = request.headers.get("content-type", "").partition(";")[0].strip()
+    if names and kind == "application/x-www-form-urlencoded" and octets.strip()[:1] not in (b"{", b"["):
+        only = True
         form = await request.form(max_fields=20_000)
-        if not form:
+        found = NamedValues({name: list(form.getlist(name)) for name in form})
+        if not found:
             raise SettingError("the form has no fields", remedy="send a JSON object")
-        return {name: list(form.getlist(name)) for name in form}
+    else:
+        found = _object_in(octets)
+    known = {name.lower() for name in names}
+    unknown = next((name for name in found if name not in known), None) if only else None
+    if unknown is not None:
+        raise SettingError(f'"{unknown[:40]}" is no name of this call', remedy=f"the names are {', '.join(names)}")
+    return found
+
+
+def _object_in(octets: bytes) -> NamedValues:
     try:
         found = msgspec.json.decode(octets)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingError(f"the body is no JSON: {error}", remedy="send a JSON object") from error
     if not isinstance(found, dict):
         raise SettingError("the body is JSON, but no object", remedy="send a JSON object")
-    return found
+    return NamedValues(found)
 
 
-def words(body: Mapping[str, Any], name: str) -> list[str]:
-    """A list of texts in a body, by its name in any case.  Raises ``SettingError`` for anything else."""
-    given = next((value for key, value in body.items() if key.lower() == name.lower()), None)
+def words(body: NamedValues, name: str) -> list[str]:
+    """A list of texts in a body.  Raises ``SettingError`` for anything else."""
+    given = body.get(name)
     if given is None:
         return []
     if not isinstance(given, list) or not all(isinstance(each, str) for each in given):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,13 +21,15 @@ from posthouse.console.problems import NotFound, RequestRefused
 from posthouse.core import PosthouseError, SettingError
 from posthouse.service.mailauth.texts.verdict_text import verdict_sentence
 from posthouse.service.monitor.message_source import client_of
+from posthouse.service.operations.checks.lint_zh import chinese_defect, chinese_lint_remedy, chinese_lint_text
 from posthouse.service.operations.inboxes.linking import link_text
+from posthouse.service.operations.remarks import remark_sentence
 from posthouse.service.operations.results import Explained
 
 if TYPE_CHECKING:
     from posthouse.console.page_request import PageRequest
     from posthouse.message.reading.read_part import ReadPart
-    from posthouse.service.operations.inboxes.mail_answers import MailRead
+    from posthouse.service.operations.inboxes.mail_answers import FindingEntry, MailRead
 
 __all__ = ["BODY_LIMITS", "ROUTES", "segments"]
 
@@ -74,6 +76,7 @@ async def _show(page: PageRequest) -> Shown:
     listing = await listing_of(page)
     numbers = [each.number for each in listing.messages]
     at = numbers.index(read.entry.number) if read.entry.number in numbers else -1
+    findings: list[FindingEntry] = await page.run("inbox check", number=number) if tab == "check" else []
     context: dict[str, Any] = {
         "tab": tab,
         "tabs": [each for each in _TABS if each != "html" or read.html],
@@ -86,8 +89,11 @@ async def _show(page: PageRequest) -> Shown:
         "shown_as": shown_as,
         "remote": bool(read.html) and is_remote(read.html),
         "segments": segments(read.text) if tab == "text" else (),
-        "findings": await page.run("inbox check", number=number) if tab == "check" else (),
+        "remarks": [remark_sentence(each, page.language) for each in read.remarks],
+        "findings": findings,
+        "defects": _defects(page.language, read.defects, findings) if tab == "check" else (),
         **(await _programs(page, read) if tab == "check" else {}),
+        "lint": partial(_lint_text, page.language),
         "verdicts": await _verdicts(page, read.entry.queue_id) if tab == "check" else (),
         "width": page.query.get("width") if page.query.get("width") in ("phone", "tablet") else "full",
         "session": read.entry.source if page.visitor.views is None and client_of(read.entry.source) else "",
@@ -95,6 +101,20 @@ async def _show(page: PageRequest) -> Shown:
         **(await _source_context(page, number) if tab == "source" else {}),
     }
     return Shown("message_show.html", read, context, title=read.entry.subject or page.text("message.no_subject"))
+
+
+def _lint_text(lang: str, finding: FindingEntry) -> str:
+    """A finding and its remedy in the reader's language."""
+    if lang != "zh":
+        return f"{finding.text} {finding.remedy}"
+    return chinese_lint_text(finding.rule, finding.text) + chinese_lint_remedy(finding.remedy)
+
+
+def _defects(lang: str, defects: Sequence[str], findings: Sequence[FindingEntry]) -> list[str]:
+    """What the reader of the message noted and no finding says, in the reader's language."""
+    said = "\n".join(each.text for each in findings).casefold()
+    left = [each for each in defects if each.rpartition(" (")[0].casefold() not in said]
+    return [chinese_defect(each) if lang == "zh" else each for each in left]
 
 
 async def _programs(page: PageRequest, read: MailRead) -> dict[str, Any]:

@@ -7,6 +7,7 @@ given up is held until then, and mail that is tried or rerouted waits as before 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from posthouse.console.charts import time_line
@@ -244,7 +245,14 @@ async def _resume(page: PageRequest) -> Done:
 
 async def _audit(page: PageRequest) -> Shown:
     acts = await page.run("queue audit", limit=page.number("limit", 200, 1, 1_000))
-    return Shown("queue_audit.html", acts, title=page.text("queue.audit"))
+    return Shown("queue_audit.html", acts, {"act_of": partial(_acted, page)}, title=page.text("queue.audit"))
+
+
+def _acted(page: PageRequest, act: str) -> str:
+    """An action of the audit log as the buttons name it; ``undo hold`` is the undoing of one."""
+    name = act.removeprefix("undo ")
+    known = page.text(f"queue.act.{name}") if name in _ACTS else page.text("inbox.delete") if name == "delete" else name
+    return known if name == act else page.text("queue.undo_of", act=known)
 
 
 ROUTES: Final = (

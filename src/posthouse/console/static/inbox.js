@@ -72,6 +72,27 @@ function go(step) {
   link.focus();
   link.scrollIntoView({ block: "nearest" });
 }
+list?.addEventListener("focusin", (event) => { at = rows().indexOf(event.target.closest(".mail")); });
+
+// The list is shown again with the focus on the message that was open, or on the one behind those that were deleted.
+
+const PLACE = "posthouse_row";
+const next = () => {
+  const known = rows();
+  const last = known.findLastIndex((row) => row.querySelector('input[type="checkbox"]')?.checked);
+  return (known[last + 1] ?? known.findLast((row) => !row.querySelector("input").checked))?.dataset.number ?? "";
+};
+document.addEventListener("submit", (event) => {
+  if (event.submitter?.value !== "delete") return;
+  const behind = article ? /\d+/.exec(document.querySelector("[data-older]")?.pathname.split("/").pop() ?? "")?.[0] : next();
+  sessionStorage.setItem(PLACE, behind ?? "");
+});
+if (article) sessionStorage.setItem(PLACE, article.dataset.number);
+else {
+  const row = rows().find((each) => each.dataset.number === sessionStorage.getItem(PLACE));
+  sessionStorage.removeItem(PLACE);
+  if (document.activeElement === document.body) row?.querySelector("a").focus();
+}
 const follow = (selector) => document.querySelector(selector)?.click();
 const remove = () => {
   if (article) { document.querySelector('[data-delete] button[value="delete"]')?.click(); return; }

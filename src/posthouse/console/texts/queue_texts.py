@@ -86,6 +86,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "queue.pause.why": ("Reason", "原因"),
         "queue.pause.done": ("{destination} is paused.", "已暂停向 {destination} 投递。"),
         "queue.pause.over": ("{destination} is resumed.", "已恢复向 {destination} 投递。"),
+        "queue.undo_of": ("Undone: {act}", "撤销：{act}"),
         "queue.act.hold": ("Hold", "扣留"),
         "queue.act.release": ("Release", "放行"),
         "queue.act.retry": ("Try now", "立即重试"),

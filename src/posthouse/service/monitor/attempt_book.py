@@ -53,10 +53,12 @@ class AttemptRecord(NamedTuple):
 
     @property
     def problem(self) -> str:
-        """What went wrong, in the words of the first recipient that was not delivered; "" if nothing did."""
+        """What went wrong for the first recipient that was not delivered: the host's reply, or the reason where no host
+        has replied; "" if nothing went wrong."""
         for outcome in self.outcomes:
             if outcome.result is not _DELIVERED:
-                return str(outcome.reply) if outcome.reply is not None else outcome.reason
+                said = "" if outcome.reply is None else str(outcome.reply)
+                return said if said and outcome.peer else outcome.reason or said
         return ""
 
 
@@ -136,5 +138,6 @@ def lines_of(record: AttemptRecord, offset: float) -> list[SessionLine]:
 def _opening(connection: ConnectionTracer) -> str:
     place = f"{connection.mx} ({connection.peer})" if connection.peer else connection.mx
     if connection.reused:
-        return f"{place}: session kept open, {connection.reused} messages before"
+        messages = "message" if connection.reused == 1 else "messages"
+        return f"{place}: session kept open, {connection.reused} {messages} before"
     return place

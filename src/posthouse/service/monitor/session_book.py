@@ -41,6 +41,7 @@ _LAST_LINES: Final = 200
 _LONGEST: Final = 1_000  # characters of a line
 _KEPT: Final = 200  # sessions that have ended
 _KEPT_FAILURES: Final = 100
+_LAST_FAILURES: Final = 10  # among which a session that has just ended is looked for
 _HOSTS: Final = 1_000  # whose mail was refused
 _HOST_FOR: Final = 3_600.0  # seconds
 _MOST_OPEN: Final = 1_000  # open sessions whose recording begins when somebody looks
@@ -217,25 +218,36 @@ class SessionBook:
         if record.recorded:
             record.recorded = False
             last = record.last[-1] if record.last else record.first[-1] if record.first else None
-            if not record.problem and (last is None or last.text[:3] != "221"):
-                record.problem = "the client ended the connection without QUIT" if last else "no line came"
+            if not record.problem and last is not None and last.text[:3] != "221":
+                record.problem = "the client ended the connection without QUIT"
         if record.first:
             (self._failures if record.problem else self._ended).append(record)
 
     def refused(self, facts: Mapping[str, Any]) -> None:
-        """Something was refused: record the rest of the session, and the next ones of its client."""
+        """Something was refused, or TLS failed, which has no command: record the rest of the session, and the next ones
+        of its client."""
         host, _, port = str(facts.get("source", "")).partition(" ")[2].rpartition(":")
         if host == "unix socket":
             host = ""
-        session = self._by_peer.get(Endpoint(host, int(port))) if port.isdecimal() else None
-        if session is None:
+        if not port.isdecimal():
             return
-        record = self._record_of(session)
-        command, reason = facts.get("command", ""), facts.get("reason", "")
-        if not record.recorded:
-            record.partial = True
-            self._record(record)
-        record.take(self._clock.time(), "N", f"{command}: {reason}" if command else f"{reason}")
+        peer = Endpoint(host, int(port))
+        command, reason = facts.get("command", ""), str(facts.get("reason", ""))
+        is_tls = not command and "more" not in facts
+        session = self._by_peer.get(peer)
+        if session is not None:
+            record = self._record_of(session)
+            if not record.recorded:
+                record.partial = True
+                self._record(record)
+        else:  # a failure of TLS is told when the session has ended
+            ended = [each for each in list(self._failures)[-_LAST_FAILURES:] if each.peer == peer]
+            if not ended or not is_tls:
+                return
+            record = ended[-1]
+        record.take(self._clock.time(), "N", f"{command}: {reason}" if command else reason)
+        if is_tls:
+            record.problem = reason[:200]
         self._hosts[host] = self._clock.monotonic()
         self._hosts.move_to_end(host)
         if len(self._hosts) > _HOSTS:

@@ -71,7 +71,7 @@ class Tally:
         self._see(0)
 
     def _see(self, own: int) -> None:
-        #: Is given the facts of each refusal that is logged.
+        #: Is given the facts of each refusal, and of each TLS handshake that failed, as far as they are logged.
         self.on_refused: Callable[[Mapping[str, Any]], object] | None = None
         self._own = own * _SLOT
         self._counts = memoryview(self._mapped).cast("Q")
@@ -91,10 +91,10 @@ class Tally:
 
     def take(self, event: str, facts: Mapping[str, Any], times: int = 1) -> None:
         """Count an event of the log that happened so many times."""
+        if event in ("refused", "tls") and self.on_refused is not None:
+            self.on_refused(facts)
         at = _EVENTS.get(event)
         if at is None:
-            if event == "refused" and self.on_refused is not None:
-                self.on_refused(facts)
             return
         counts, own = self._counts, self._own // 8
         counts[own + at] += times

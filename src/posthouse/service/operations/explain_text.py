@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 from posthouse.core.units import duration_in_words, size_in_words
 from posthouse.service.mailauth.texts.verdict_text import verdict_sentence
 from posthouse.service.operations.explain_words import EXPLAIN_TEXTS, PHASES_ZH
-from posthouse.service.operations.reasons_zh import chinese_reason
+from posthouse.service.operations.reasons_zh import chinese_own_reply, chinese_reason
 from posthouse.service.operations.remarks import remark_sentence
 from posthouse.service.operations.results import (
     AddressFacts,
@@ -206,12 +206,13 @@ def _results(say: _Sentences, results: Sequence[ResultEntry], now: float) -> Ite
     recipients = say.recipients([result.recipient for result in results])
     given_up = first.result == "failed" and first.reply.startswith("4")
     key = "expired" if given_up else first.result
-    said = first.reply or say.reason(first.reason)
+    reply = chinese_own_reply(first.reply) if say.lang == "zh" and not first.peer else first.reply
+    said = reply or say.reason(first.reason)
     if first.reason and first.reason in first.reply:  # this side decided: its reply is the reason
         said = first.reply.replace(first.reason, say.reason(first.reason))
     elif first.reply and first.reason and first.result != "delivered" and first.reply not in first.reason:
         reason = say.reason(first.reason)
-        said = f"{first.reply}（{reason}）" if say.lang == "zh" else f"{first.reply} ({reason})"
+        said = f"{reply}（{reason}）" if say.lang == "zh" else f"{reply} ({reason})"
     answered = _ANSWERED.search(first.reason) if first.reply else None
     if answered is not None and say("in-reply-to", command=say.reason(answered[1])) not in said:
         said += say("in-reply-to", command=say.reason(answered[1]))

@@ -9,7 +9,51 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["chinese_reason"]
+__all__ = ["chinese_own_reply", "chinese_reason"]
+
+#: Texts of the replies that this side makes where no host has given one.
+_OWN: Final = {
+    "no host answered": "没有主机应答",
+    "the connection was lost before the host had answered": "主机应答之前连接中断",
+    "the connection was lost before the host had confirmed the message": "主机确认收到邮件之前连接中断",
+    "the host broke the protocol": "主机违反了协议",
+    "the lease was lost": "失去了租约",
+    "mail would loop back to this host": "邮件会回到本机",
+    "the route of this mail is not usable": "这封邮件的路由不可用",
+    "the route is not usable": "路由不可用",
+    "the delivery of this mail is not usable": "这封邮件的投递方式不可用",
+    "local error in delivery": "投递时本机出错",
+    "local error in processing": "处理时本机出错",
+    "delivery took too long": "投递超时",
+    "the route requires TLS, and the host does not begin it": "路由要求 TLS，而该主机不启用",
+    "the route requires TLS, and it could not be set up with the host": "路由要求 TLS，而与该主机无法建立",
+    "the host's certificate does not prove its name": "主机的证书不能证明它的名称",
+    "the host did not accept the login of this route": "主机不接受本路由的登录",
+    "the sender asked for REQUIRETLS, and no mail exchanger can be proved to be right": (
+        "发件人要求 REQUIRETLS，而邮件交换主机的身份无法证明"
+    ),
+    "the sender asked for REQUIRETLS, and the host has no TLS that proves its name": (
+        "发件人要求 REQUIRETLS，而该主机没有能证明其名称的 TLS"
+    ),
+    "mail system incorrectly configured": "邮件系统配置有误",
+    "mail system full": "邮件系统已满",
+    "mail system busy": "邮件系统繁忙",
+    "mailbox full": "邮箱已满",
+    "mailbox not accessible": "无法访问邮箱",
+    "no mailbox can have this address": "不会有这个地址的邮箱",
+    "the site is suspended for a while, as it did not answer": "该主机没有应答，已暂停连接",
+    "the site is suspended for a while": "已暂停连接该主机",
+    "removed from the queue by an operator": "管理员已从队列中移除",
+    "kept in the mailbox": "已存入邮箱",
+    "delivered to the Maildir": "已存入 Maildir",
+    "delivered": "已投递",
+    "discarded": "已丢弃",
+}
+_OWN_REPLY: Final = rf"[245]\d\d [245]\.\d+\.\d+ (?:{'|'.join(map(re.escape, _OWN))})"
+#: A reply; 500 ms, and other spans, are none.
+_REPLY: Final = re.compile(r"([245]\d\d(?: [245]\.\d+\.\d+)?) (?!(?:ms|seconds|minutes|hours|days)\b)(.*)", re.DOTALL)
+#: A reason with the reply of this side behind it, as the queue keeps both; what a host *said* is its own.
+_WITH_REPLY: Final = re.compile(rf"(.+)(?<! said): ({_OWN_REPLY})", re.DOTALL)
 
 _REASONS: Final = tuple(
     (re.compile(pattern, re.DOTALL), text)
@@ -35,6 +79,7 @@ _REASONS: Final = tuple(
             r"batv: the signature of the report's recipient is older than (\d+) days",
             "batv：报告收件人的签名已超过 {0} 天",
         ),
+        (r"no route to (\S+)", "没有通往 {0} 的路由"),
         (r"not looked up", "未查询"),
         (r"MX of (\S+): (.*)", "{0} 的 MX：{1}"),
         (r"(\S+) has no MX; its own address", "{0} 没有 MX，用它自身的地址"),
@@ -259,8 +304,28 @@ _REASONS: Final = tuple(
 
 def chinese_reason(reason: str) -> str:
     """The reason in Chinese; a reason that no row matches is given back unchanged."""
+    if (both := _WITH_REPLY.fullmatch(reason)) is not None:
+        return f"{chinese_reason(both[1])}：{chinese_own_reply(both[2])}"
+    if _REPLY.fullmatch(reason) is not None:
+        return _behind_reply(reason)
     for pattern, text in _REASONS:
         found = pattern.fullmatch(reason)
         if found is not None:
             return text.format(*(chinese_reason(group) for group in found.groups()))
     return reason
+
+
+def chinese_own_reply(reply: str) -> str:
+    """A reply of this side, which no host has given, with its text in Chinese."""
+    found = _REPLY.fullmatch(reply)
+    return reply if found is None else f"{found[1]} {_OWN.get(found[2]) or chinese_reason(found[2])}"
+
+
+def _behind_reply(reply: str) -> str:
+    """What a host has said, unchanged, with the reasons behind it, about other hosts, in Chinese."""
+    pieces = reply.split("; ")
+    reasons: list[str] = []
+    while len(pieces) > 1 and (words := chinese_reason(pieces[-1])) != pieces[-1]:
+        reasons.insert(0, words)
+        pieces.pop()
+    return "；".join(["; ".join(pieces), *reasons])

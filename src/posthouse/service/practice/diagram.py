@@ -26,6 +26,17 @@ _ARROW_HEAD: Final = (
 )
 
 
+#: Inputs that are no command, as a Chinese drawing labels them.
+_INPUTS_ZH: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        Input.GREETING.value: "（问候）",
+        Input.CONTENT_END.value: "（内容结束）",
+        Input.AUTH_LINE.value: "（登录数据）",
+        Input.TLS_UP.value: "（TLS 已建立）",
+    }
+)
+
+
 class _Box(NamedTuple):
     """The place of a state."""
 
@@ -113,7 +124,10 @@ def state_diagram(here: State | None = None, move: tuple[State, State] | None = 
     parts = [
         _BEGINNING.format(label=label),
         _ARROW_HEAD,
-        *(_edge(ends, inputs, lit=ends == move) for ends, inputs in edges().items()),
+        *(
+            _edge(ends, [_INPUTS_ZH.get(each, each) if chinese else each for each in inputs], lit=ends == move)
+            for ends, inputs in edges().items()
+        ),
         *(_state(state, stays.get(state, []), chinese, lit=state is here) for state in _BOXES),
         "</svg>",
     ]
@@ -137,7 +151,14 @@ def _state(state: State, stays: list[Input], chinese: bool, *, lit: bool) -> str
     middle = box.x + box.width // 2
     top = box.y + 20
     lines = [(state.value, "name"), *([(name.zh, "zh")] if chinese else [])]
-    lines += [(row, "stay") for row in _rows([each.value for each in stays], 25)] if box.width > 100 else []
+    lines += (
+        [
+            (row, "stay")
+            for row in _rows([_INPUTS_ZH.get(each.value, each.value) if chinese else each.value for each in stays], 25)
+        ]
+        if box.width > 100
+        else []
+    )
     text = "".join(
         f'<text class="{kind}" x="{middle}" y="{top + 14 * number}">{escape(line)}</text>'
         for number, (line, kind) in enumerate(lines)

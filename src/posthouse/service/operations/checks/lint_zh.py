@@ -9,7 +9,38 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["LINT_REMEDIES_ZH", "LINT_RULES_ZH", "chinese_lint_remedy", "chinese_lint_text"]
+__all__ = [
+    "DEFECTS_ZH",
+    "LINT_REMEDIES_ZH",
+    "LINT_RULES_ZH",
+    "chinese_defect",
+    "chinese_lint_remedy",
+    "chinese_lint_text",
+]
+
+#: Code of a defect of ``message.reading`` → what the reader made of it.
+DEFECTS_ZH: Final = {
+    "not-a-field": "邮件头中有一行不是字段，已略去。",
+    "no-empty-line": "邮件头之后没有空行；邮件体从第一个不是字段的行开始。",
+    "long-header": "邮件头太长，其余部分没有读取。",
+    "bad-type": "有一个部分的类型无法识别，按 text/plain 读取。",
+    "second-type": "有一个部分有两个 Content-Type 字段，以第一个为准。",
+    "part-after-end": "多部分结束之后还有一个部分，已读取。",
+    "bad-parameter": "有一个部分的参数没有值。",
+    "too-deep": "多部分的嵌套太深，其余部分没有拆开。",
+    "no-boundary": "有一个多部分没有写明分隔行，按文本读取。",
+    "no-parts": "有一个多部分中没有分隔行，按文本读取。",
+    "too-many-parts": "部分太多，其余部分合为一个。",
+    "no-end": "有一个多部分没有结束，最后一个部分到此为止。",
+    "bad-message-id": "标识不合 RFC 5322 §3.6.4 的写法。",
+    "guessed-charset": "没有写明字符集，或写得不对，字符集是推测的。",
+    "lost-characters": "有些字节不代表任何字符。",
+    "tnef": "有一个部分是 Microsoft Outlook 的 TNEF 格式，没有拆开。",
+    "uuencode": "文本中有以 uuencode 方式写入的文件。",
+    "encoded-name": "文件名写成了编码字，RFC 2047 §5 不允许这样写。",
+    "bad-base64": "有一个部分的 base64 有误。",
+    "bad-quoted-printable": "有一个部分的 quoted-printable 有误。",
+}
 
 #: Rule → pairs of a pattern of the English text ("" fits all) and the Chinese text, ``{0}`` for the first group.
 LINT_RULES_ZH: Final[dict[str, tuple[tuple[str, str], ...]]] = {
@@ -268,3 +299,9 @@ def chinese_lint_remedy(remedy: str) -> str:
         if found is not None:
             return chinese.format(*(group or "" for group in found.groups()))
     return remedy
+
+
+def chinese_defect(text: str) -> str:
+    """A defect with its code behind it, ``text (code)``, in Chinese; one whose code has no row is given back
+    unchanged."""
+    return DEFECTS_ZH.get(text.rpartition(" (")[2].rstrip(")"), text)

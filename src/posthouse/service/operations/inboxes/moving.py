@@ -55,7 +55,7 @@ async def _release(context: Context, number: int, to: str) -> ReleaseReport:
     async with context.spool() as spool:
         message, octets = await read_octets_of(spool, context, number)
     envelope = Envelope(_sender(message.sender), tuple(Recipient(each) for each in recipients))
-    return await _submitted(number, settings.release_via, envelope, _without_trace(octets))
+    return await _submitted(context, number, settings.release_via, envelope, _without_trace(octets))
 
 
 def _sender(text: str) -> Address | None:
@@ -69,12 +69,14 @@ def _without_trace(octets: bytes) -> bytes:
     return octets
 
 
-async def _submitted(number: int, via: str, envelope: Envelope, octets: bytes) -> ReleaseReport:
+async def _submitted(context: Context, number: int, via: str, envelope: Envelope, octets: bytes) -> ReleaseReport:
+    from posthouse.client.hostname import means_something
     from posthouse.client.server_url import parse_server
     from posthouse.sending import submit
 
     try:
-        outcomes = await submit(parse_server(via), envelope, Bytes(octets))
+        hostname = context.config.hostname if means_something(context.config.hostname) else ""
+        outcomes = await submit(parse_server(via), envelope, Bytes(octets), hostname=hostname)
     except PosthouseError as error:
         raise SettingError(f"the message was not released: {error}", remedy=f"see whether {via} takes mail") from error
     return ReleaseReport(

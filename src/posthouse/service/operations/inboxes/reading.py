@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from posthouse.core import SettingError
+from posthouse.core import Content, SettingError
 from posthouse.service.operations.base import Context, Operation, Parameter
 from posthouse.service.operations.inboxes.access import seen
 from posthouse.service.operations.inboxes.indexed import LAST_NUMBER, followed
@@ -41,6 +42,7 @@ _LONGEST_FIELD: Final = 10_000
 _MOST_LINKS: Final = 1000
 _MOST_CHECKED: Final = 8 << 20  # octets of a message that is checked
 _MOST_SOURCE: Final = 8 << 20  # octets of source of one answer
+_MOST_SHOWN: Final = 8 << 20  # octets of a message that ``inbox show`` gives as they were delivered
 
 
 def missing(number: int) -> SettingError:
@@ -54,7 +56,28 @@ async def octets_of(spool: Spool, number: int) -> tuple[InboxMessage, bytes] | N
     if kept is None:
         return None
     message, content = kept
-    return message, await asyncio.to_thread(lambda: b"".join(content.chunks()))
+    return message, await asyncio.to_thread(_whole, content)
+
+
+def _whole(content: Content) -> bytes:
+    """The octets of a content; beside them, no second copy is made."""
+    octets = io.BytesIO()
+    for chunk in content.chunks():
+        octets.write(chunk)
+    return octets.getvalue()
+
+
+def _slice(content: Content, start: int, most: int) -> bytes:
+    """At most so many octets of a content from ``start`` on; others are not kept."""
+    found = io.BytesIO()
+    at = 0
+    for chunk in content.chunks():
+        piece = chunk[max(0, start - at) : max(0, start + most - at)]
+        found.write(piece)
+        at += len(chunk)
+        if at >= start + most:
+            break
+    return found.getvalue()
 
 
 async def _show(context: Context, number: int) -> InboxContent:
@@ -75,21 +98,31 @@ async def content_of(spool: Spool, number: int) -> InboxContent | None:
 def _decoded(message: InboxMessage, octets: bytes, events: Sequence[Event]) -> InboxContent:
     from posthouse.message.message_view import view
 
-    text = octets.decode("utf-8", "replace")
     shown = view(octets, most=_MOST_SEARCHED)
+    parts = [
+        PartEntry(number=part.number, type=part.type, name=part.name, size=len(part.content), shown=part.shown)
+        for part in shown.parts
+    ]
+    beginning = _beginning(octets)
+    text = beginning.decode("utf-8", "replace")
     return filled(
         InboxContent,
         message,
         text=text,
-        raw=None if text.encode() == octets else octets,
+        raw=None if text.encode() == beginning else beginning,
+        cut=len(beginning) < len(octets),
         fields={name.lower(): value for name, value in shown.fields},
         body=shown.text,
-        parts=[
-            PartEntry(number=part.number, type=part.type, name=part.name, size=len(part.content), shown=part.shown)
-            for part in shown.parts
-        ],
+        parts=parts,
         remarks=remarks_in(events),
     )
+
+
+def _beginning(octets: bytes) -> bytes:
+    """The octets, or of many the first whole lines."""
+    if len(octets) <= _MOST_SHOWN:
+        return octets
+    return octets[: octets.rfind(b"\n", 0, _MOST_SHOWN) + 1 or _MOST_SHOWN]
 
 
 # Read -----------------------------------------------------------------------------------------------------------------
@@ -97,10 +130,17 @@ def _decoded(message: InboxMessage, octets: bytes, events: Sequence[Event]) -> I
 
 async def read_octets_of(spool: Spool, context: Context, number: int) -> tuple[InboxMessage, bytes]:
     """One message that may be seen, and its octets, by the number of one of its places.  Raises ``SettingError``."""
+    message, content = await _kept_of(spool, context, number)
+    return message, await asyncio.to_thread(_whole, content)
+
+
+async def _kept_of(spool: Spool, context: Context, number: int) -> tuple[InboxMessage, Content]:
+    """As ``read_octets_of``, with the content not read yet."""
     await followed(context, spool)
     row = await seen(context, spool, number)
     if row is not None:
-        found = await octets_of(spool, number if number in row.places else row.places[0])
+        place = number if number in row.places else row.places[0]
+        found = await spool.queries.kept(place) if 0 < place <= LAST_NUMBER else None
         if found is not None:
             return found
     raise missing(number)
@@ -217,11 +257,10 @@ def _part_of(octets: bytes, wanted: str) -> AttachmentContent | None:
 
 async def _source(context: Context, number: int, start: int = 0, octets: int = 262_144) -> SourceSlice:
     async with context.spool() as spool:
-        _, content = await read_octets_of(spool, context, number)
+        _, content = await _kept_of(spool, context, number)
         start = max(0, start)
-        return SourceSlice(
-            content=content[start : start + max(1, min(octets, _MOST_SOURCE))], start=start, total=len(content)
-        )
+        found = await asyncio.to_thread(_slice, content, start, max(1, min(octets, _MOST_SOURCE)))
+        return SourceSlice(content=found, start=start, total=content.size)
 
 
 async def _extract(context: Context, number: int) -> MailExtract:
@@ -297,7 +336,7 @@ _NUMBER: Final = Parameter("number", "Its number, as in `inbox list`.", int)
 READING_OPERATIONS: Final = (
     Operation(
         "inbox show",
-        "Show one message: decoded, and as it was delivered.",
+        "Show one message: decoded, and the first 8 MiB of it as they were delivered.",
         _show,
         InboxContent,
         (_NUMBER,),
