@@ -12,8 +12,8 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
+from math import inf
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -27,6 +27,7 @@ from posthouse.sending.pool import AsyncPool, Pool, Progress
 from posthouse.sending.pool.burst import BurstItem, Line, ReplaceStep, TakeStep, WaitStep, burst
 from posthouse.sending.pool.journal import Journal
 from posthouse.sending.pool.pool_base import PoolCall
+from posthouse.sending.pool.pool_engine import PoolRequest, _Kept
 from posthouse.sending.pool.pooled_sending import Delivered
 from posthouse.sending.pool.send_many import SendMany
 
@@ -392,10 +393,12 @@ def test_a_message_that_ends_while_another_connection_is_replaced_has_ended_afte
             return now
 
     def line_to(result: Result) -> Any:
-        connection = FakeConnection(result)
-        return Line(SimpleNamespace(connection=connection, fresh=False, messages=1, carried=lambda: None))  # type: ignore[arg-type]
+        request: PoolRequest[Any] = PoolRequest(inf, inf)
+        request._kept = _Kept(FakeConnection(result), 0.0, inf, 0)
+        return Line(request)
 
-    first, second = BurstItem("first"), BurstItem("second")  # type: ignore[arg-type]
+    calls = [PoolCall(outgoing(MESSAGE), Deadline(SystemClock(), None), float(number)) for number in (1, 2)]
+    first, second = map(BurstItem, calls)
     steps = burst(FakePool(), [first, second])  # type: ignore[arg-type]
     dead = line_to(Result.DEFERRED)
     assert isinstance(next(steps), TakeStep)
@@ -406,7 +409,7 @@ def test_a_message_that_ends_while_another_connection_is_replaced_has_ended_afte
     now, second.sending.done = 17.0, True  # type: ignore[union-attr, misc]
     dead.request = line_to(Result.DELIVERED).request
     steps.send(None)
-    assert ends == [("first", 10.0), ("second", 17.0)]
+    assert ends == [(calls[0], 10.0), (calls[1], 17.0)]
     steps.close()
 
 
