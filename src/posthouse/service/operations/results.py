@@ -272,11 +272,9 @@ class PartEntry(Struct, frozen=True, kw_only=True):
 
 
 class InboxContent(Struct, frozen=True, kw_only=True):
-    """A message as it was delivered.
-
-    ``text`` is its content as UTF-8; ``raw`` is the octets where they are not UTF-8, else None; of more than 8 MiB both
-    are the beginning, and ``cut`` is true.  Decoded are ``fields`` (from, to, cc, date, subject) and the ``body``; ``parts``
-    lists all parts.  ``remarks`` say what was tolerated when the message came in, as long as its history is kept.
+    """A message as it was delivered: ``text`` as UTF-8, ``raw`` the octets where they are not UTF-8, else None; of more
+    than 8 MiB both are the beginning, and ``cut`` is true.  Decoded are ``fields`` and ``body``; ``parts`` lists all.
+    ``remarks`` say what was tolerated when the message came in, as long as its history is kept.
     """
 
     number: int
