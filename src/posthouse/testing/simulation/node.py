@@ -9,7 +9,7 @@ from functools import partial
 from random import Random
 from typing import Any, NamedTuple, TypeVar, cast
 
-from posthouse.core import StorageError
+from posthouse.core import SettingError, StorageError
 from posthouse.net import Endpoint, Resolver
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.config_file import parse
@@ -128,9 +128,10 @@ class SimulatedNode:
             task.add_done_callback(self._began)
 
     def _began(self, task: asyncio.Future[None]) -> None:
-        """Start a daemon again that could not start for its disk, as a service manager does."""
+        """Start a daemon again that could not start for its disk, or because another was being started on the same
+        directory, as a service manager does."""
         error = None if task.cancelled() else task.exception()
-        if isinstance(error, StorageError):
+        if isinstance(error, StorageError) or (isinstance(error, SettingError) and self.storage.found_intruder):
             self._ledger.log(self.name, "failed to start", reason=error)
             self._stop("crash", CrashKind.KILLED)
             self._loop.call_later(_START_AGAIN, self.restart, context=contextvars.Context())

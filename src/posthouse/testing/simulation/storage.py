@@ -83,6 +83,9 @@ class SimulatedSpool:
         self._random = random
         self._open: _OpenSpool | None = None
         self._ended = ""  # why the last one that was closed was out of order
+        self._intruders: list[str] = [] if other is None else other._intruders  # under way, in this directory
+        #: True if the last ``open`` found the directory taken by an intruder that was still to be refused.
+        self.found_intruder = False
 
     def __getattr__(self, name: str) -> Any:
         if self._open is None:
@@ -91,7 +94,9 @@ class SimulatedSpool:
 
     async def open(self, now: float) -> Sequence[str]:
         if self._locks:
+            self.found_intruder = bool(self._intruders)
             self._lock = DataDirLock(self.directory.path, durable=Unsynced())
+            self.found_intruder = False
         self._open = _OpenSpool(
             self.directory.path,
             kind=self._kind,
@@ -142,11 +147,14 @@ class SimulatedSpool:
     async def intruded(self, kind: str) -> str:
         """Another daemon of that kind is started on the directory, and stopped; returns why it could not be, or ""."""
         other = SimulatedSpool(self._disk, self._clock, self._random, beside=self, kind=kind)
+        self._intruders.append(kind)
         try:
             await other.open(self._clock.time())
+            await other.close()
         except (SettingError, StorageError) as error:
             return str(error)
-        await other.close()
+        finally:
+            self._intruders.remove(kind)
         return ""
 
     def remove(self) -> None:
