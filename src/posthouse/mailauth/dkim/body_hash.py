@@ -191,7 +191,7 @@ class MessageHasher:
         header = self.header = HeaderSection(found)
         plans = self._plans
         self._wanted = plans[0](header) if len(plans) == 1 else [form for plan in plans for form in plan(header)]
-        self._first = bytes(data[found.body_offset :])  # no copy, but of octets that their owner may change
+        self._first = data[found.body_offset :]
 
     def _begin_hashes(self, first: bytes) -> BodyHashes:
         """Hash the body as it comes."""
