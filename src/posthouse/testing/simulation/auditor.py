@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Collection, Sequence
 from functools import partial
+from math import inf
 from typing import Any, NamedTuple
 
 from posthouse.core import Content, Envelope, Notify, Result, StorageUncertain
@@ -186,12 +187,21 @@ class Auditor:
         in the world.
         """
         for (queue_id, key), held in self._leases.items():
-            if held.owner not in self._owners:
-                continue
-            message = self._ledger.promised.get((self._name, queue_id))
-            if message is not None and key < len(message.envelope.recipients):
-                recipient = message.envelope.recipients[key].address
-                self._ledger.excuse(self._name, queue_id, recipient, what, process)
+            if held.owner in self._owners:
+                self._excuse(queue_id, key, what, process)
+
+    def _excuse(self, queue_id: str, key: int, what: str, process: str) -> None:
+        message = self._ledger.promised.get((self._name, queue_id))
+        if message is not None and key < len(message.envelope.recipients):
+            recipient = message.envelope.recipients[key].address
+            self._ledger.excuse(self._name, queue_id, recipient, what, process)
+
+    def replaced(self, process: str) -> None:
+        """A copy stands where the spool was.  Who starts on it finds no process that holds the leases in it, while the
+        other processes go on with their attempts."""
+        for (queue_id, key), held in list(self._leases.items()):
+            self._excuse(queue_id, key, "replaced", process)
+            self._leases[queue_id, key] = held._replace(since=-inf)  # as if it had not been renewed
 
     def stopped(self, why: str, process: str) -> None:
         """The node's ``process`` has stopped with attempts under way.  Its leases may be taken at once."""

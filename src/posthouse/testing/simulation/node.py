@@ -83,6 +83,7 @@ class SimulatedNode:
         self._auditor: Auditor | None = None
         self._audit: SharedAudit = SharedAudit() if other is None else other._audit
         self._daemon: Daemon | None = None
+        self._has_started = False
         self._next_crash: tuple[CrashKind, float] = (CrashKind.KILLED, 60.0)
         self._spool = cast(Spool, self.storage) if wrap is None else wrap(cast(Spool, self.storage))
 
@@ -140,8 +141,8 @@ class SimulatedNode:
 
     def drain_and_restart(self, seconds: float = 30.0) -> None:
         """Stop the daemon in good order, and start it again."""
-        if not self.running or self._daemon is None:
-            return
+        if not self.running or not self._has_started or self._daemon is None:
+            return  # a daemon that is told to stop while it starts does so when it has started
         self._ledger.log(self.name, "drain")
         if self._auditor is not None:
             self._auditor.accident("drain", self._process_name)
@@ -168,6 +169,8 @@ class SimulatedNode:
         start it again."""
         self._ledger.log(self.name, "replaced")
         self.storage.restored()
+        if self._auditor is not None:
+            self._auditor.replaced(self._process_name)
         self._loop.call_later(after, partial(self.crash, down=1.0), context=contextvars.Context())
 
     def start_intruder(self) -> None:
@@ -197,6 +200,7 @@ class SimulatedNode:
         if self._port is not None:
             self._port.crash(CrashKind.RESET)  # after a silent crash
         self._daemon = None  # the last incarnation's; this one has none yet, and cannot be drained
+        self._has_started = False
         process = self.process = VirtualProcess(self.name, self._crash_now)
         if self.owns_spool or self.incarnations > 1:
             await self._promise_unanswered()
@@ -219,6 +223,7 @@ class SimulatedNode:
             await asyncio.sleep(0.01)
         if opening is not None and opening.done():
             opening.result()
+            self._has_started = True
 
     async def _promise_unanswered(self) -> None:
         """Enter the messages that were committed just before a crash, and not answered, in the ledger."""
