@@ -74,6 +74,28 @@ def test_a_connection_that_has_ended_keeps_nobody_waiting() -> None:
     asyncio.run(scenario())
 
 
+def test_a_connection_that_fails_keeps_nobody_waiting() -> None:
+    class Failing(Connection):
+        def drain_on(self) -> bool:
+            raise RuntimeError("the transport is closed")
+
+    async def scenario() -> None:
+        told: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context["exception"]))
+        budget = DrainBudget()
+        failing, last = Failing(budget), Connection(budget)
+        for each in (failing, last):
+            each.read()
+        before = last.dropped
+        async with asyncio.timeout(20):
+            while last.dropped == before:
+                await asyncio.sleep(EVERY)
+        last.ended = True
+        assert len(told) == 1
+
+    asyncio.run(scenario())
+
+
 def test_a_client_that_sends_on_gets_the_last_reply_and_loses_nothing() -> None:
     """Content of several MiB that is refused: the reply arrives, whatever the budget is."""
 

@@ -376,6 +376,20 @@ def test_draining_does_not_wait_for_a_client_that_repeats() -> None:
     run(scenario)
 
 
+def test_a_session_that_begins_while_the_server_drains_ends_at_once() -> None:
+    async def scenario(case: Case) -> None:
+        draining = asyncio.ensure_future(case.server.drain(10.0))
+        await asyncio.sleep(0)
+        late, stream = case.server.session(), CountingStream()
+        late.connected(stream)
+        assert [line[:3] for line in stream.written.splitlines()] == [b"220", b"421"]
+        assert "close" in stream.calls
+        late.disconnected(None)
+        draining.cancel()
+
+    run(scenario)
+
+
 @pytest.mark.parametrize(("command", "fast"), [(b"NOOP\r\n", 20), (b"FOO\r\n", 10)])
 def test_a_client_near_a_limit_is_answered_more_slowly(command: bytes, fast: int) -> None:
     async def scenario(case: Case) -> None:

@@ -65,7 +65,9 @@ class DrainBudget:
         loop = asyncio.get_running_loop()
         self._renew(loop.time())
         reading = 0
-        while self._held and reading < _AT_ONCE:
-            reading += self._held.popleft().drain_on()
-        if self._held:
-            loop.call_later(EVERY, self._go_on)
+        try:
+            while self._held and reading < _AT_ONCE:
+                reading += self._held.popleft().drain_on()
+        finally:  # whatever happens to one, the others are read
+            if self._held:
+                loop.call_later(EVERY, self._go_on)

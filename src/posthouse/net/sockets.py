@@ -289,7 +289,7 @@ class SocketStream(asyncio.BufferedProtocol):
 
     def drain_on(self) -> bool:
         """Read and drop on."""
-        draining = self._state is _DRAINING
+        draining = self._state is _DRAINING and not self._transport.is_closing()
         if draining:
             self._transport.resume_reading()
         return draining

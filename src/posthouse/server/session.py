@@ -195,7 +195,7 @@ class ServerSession:
         if settings.protection is not None:
             self._protect(settings.protection, stream)
         self._take(commands.connected(self._welcome))
-        self._flush()
+        self._pump() if self._draining else self._flush()
 
     def _begin(self, who: Peer, claim: ClientClaim | None = None) -> None:
         """Ask whether a client is welcome, and make what belongs to it; ``claim`` if XCLIENT has named it.
