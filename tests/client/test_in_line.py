@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from posthouse.client import Session, Timeouts
-from posthouse.core import Address, Bytes, Content, Envelope, LocalError, Outcome, Recipient, StorageError
+from posthouse.core import Address, Body, Bytes, Content, Envelope, LocalError, Outcome, Recipient, StorageError
 from posthouse.protocol import Noop
 
 from .test_session import LETTER, MAIL, RCPT, STUFFED, against, envelope, hello, script
@@ -142,6 +142,66 @@ def test_with_chunking_two_whole_messages_are_under_way() -> None:
     assert ends(against(peer, three)) == "delivered delivered delivered"
     peer = script(*CHUNKING, (chunk(1) + RESET + chunk(2), ok), (RESET + chunk(3), b"250 x\r\n250 x\r\n550 x\r\n"))
     assert ends(against(peer, three)) == "delivered failed ambiguous"
+
+
+def cautiously(*contents: Content) -> Callable[[Session], Awaitable[list[tuple[Outcome, ...]]]]:
+    """Each message waits for the replies to its envelope, as those of the library do."""
+
+    async def use(session: Session) -> list[tuple[Outcome, ...]]:
+        reported = []
+        for content in contents:
+            session.cautious = True
+            reported.append(asyncio.ensure_future(session.deliver(envelope(), content)))
+            await asyncio.sleep(0)  # it begins
+        return await asyncio.gather(*reported)
+
+    return use
+
+
+def test_content_that_waits_for_its_envelope_goes_by_data_and_needs_no_reset() -> None:
+    one, two = (Bytes(message(number).data, True) for number in (1, 2))
+    peer = script(*CHUNKING, (GROUP, TAKEN), (wire(1) + GROUP, b"250 x\r\n" + TAKEN), (wire(2), b"250 x\r\n"))
+    assert ends(against(peer, cautiously(one, two))) == "delivered delivered"
+
+
+def test_each_of_several_in_line_waits_for_its_envelope() -> None:
+    """Also the third, which stands in line while the second waits."""
+
+    def last(number: int) -> bytes:
+        data = message(number).data
+        return b"BDAT %d LAST\r\n" % len(data) + data
+
+    ok = b"250 x\r\n" * 2
+    peer = script(
+        *CHUNKING,
+        (MAIL + RCPT, ok),
+        (last(1) + RESET + MAIL + RCPT, ok + ok),
+        (last(2) + RESET + MAIL + RCPT, ok + ok),
+        (last(3), b"250 x\r\n"),
+    )
+    assert ends(against(peer, cautiously(message(1), message(2), message(3)))) == "delivered delivered delivered"
+
+
+@pytest.mark.parametrize("data", [b"Subject: 1\r\n\r\nbare\n", b"x" * 78 + b"\r\n" * 40_000])
+def test_it_goes_by_chunks_if_its_line_ends_are_unknown_or_it_is_long(data: bytes) -> None:
+    content = Bytes(data, len(data) > 100)
+    last = b"BDAT %d LAST\r\n" % len(data) + data
+    peer = script(*CHUNKING, (MAIL + RCPT, b"250 x\r\n250 x\r\n"), (last, b"250 x\r\n"))
+    assert ends(against(peer, cautiously(content))) == "delivered"
+
+
+def test_binary_content_goes_by_chunks() -> None:
+    data = b"Subject: 1\r\n\r\n\0\r\n"
+    last = b"BDAT %d LAST\r\n" % len(data) + data
+    mail = MAIL.replace(b"\r\n", b" BODY=BINARYMIME\r\n")
+    steps = hello(b"PIPELINING", b"CHUNKING", b"BINARYMIME", b"8BITMIME")
+    peer = script(*steps, (mail + RCPT, b"250 x\r\n250 x\r\n"), (last, b"250 x\r\n"))
+
+    async def use(session: Session) -> list[tuple[Outcome, ...]]:
+        session.cautious = True
+        return [await session.deliver(envelope()._replace(body=Body.BINARYMIME), Bytes(data, True))]
+
+    assert ends(against(peer, use)) == "delivered"
 
 
 def test_a_chunk_that_nobody_takes_leaves_the_next_message_alone() -> None:

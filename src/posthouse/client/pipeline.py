@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from posthouse.client.deadline import Deadline
 from posthouse.client.features import Features
@@ -335,6 +335,7 @@ class Pipeline(Channel):
 
     def _turn_away(self, transaction: Transaction, error: Exception) -> None:
         self._line.remove(transaction)
+        self.cautious = self.cautious or transaction.cautious  # nothing was sent that would have had a reply
         transaction.fail(error)
 
     def expect(self, seconds: float, what: str) -> None:
@@ -342,8 +343,8 @@ class Pipeline(Channel):
         self._deadline = self._clock.monotonic() + seconds
 
     def read(self, content: Content | AsyncContent, at_most: int, transaction: Transaction) -> Iterator[bytes]:
-        if isinstance(content, Content):
-            return filter(None, content.chunks(at_most))
+        if hasattr(content, "chunks"):  # ``isinstance`` of a protocol takes longer than a short message does
+            return filter(None, cast(Content, content).chunks(at_most))
         raise LocalError("this content can be read in an event loop only")
 
 

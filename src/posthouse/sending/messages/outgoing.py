@@ -135,15 +135,20 @@ def _composed(message: object) -> Outgoing | None:
     if hasattr(message, "chunks") and hasattr(message, "size"):
         streamed = cast(StreamedMessage, message)
         if envelope.size is not None and envelope.size <= _AT_ONCE:
-            return Outgoing(envelope, _without_bcc(Bytes(b"".join(streamed.chunks()))))
+            return Outgoing(envelope, _without_bcc(_judged(b"".join(streamed.chunks()))))
         return Outgoing(envelope, _without_bcc(_Streamed(streamed)))
     write = getattr(message, "as_bytes", None)
     if write is not None:
-        return Outgoing(envelope, _without_bcc(Bytes(write())))
+        return Outgoing(envelope, _without_bcc(_judged(write())))
     content = getattr(message, "content", None)
     if isinstance(content, bytes):
-        return Outgoing(envelope, Bytes(content))
+        return Outgoing(envelope, _judged(content))
     raise LocalError(f"{type(message).__name__} has an envelope and neither as_bytes() nor chunks()")
+
+
+def _judged(data: bytes) -> Bytes:
+    """Content that is sent as it is; whether its line ends are CRLF is found out once."""
+    return Bytes(data, only_crlf(data))
 
 
 def _without_bcc(content: Content) -> Content:
@@ -250,7 +255,7 @@ def _raw(content: Content, given: Envelope | None) -> Outgoing:
             utf8 = any(not each.address.local.isascii() for each in recipients)
     clean = _without_bcc(content)
     if clean is not content and isinstance(content, Bytes):
-        clean = Bytes(b"".join(clean.chunks()))
+        clean = _judged(b"".join(clean.chunks()))
     size = len(clean.data) if type(clean) is Bytes else clean.size
     body = _BINARY if nul else _EIGHTBIT if eightbit else _SEVENBIT
     if envelope.body is not _SEVENBIT:
