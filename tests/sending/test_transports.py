@@ -151,7 +151,7 @@ def test_options_stand_in_the_url_or_beside_it() -> None:
 def test_settings_of_django_name_a_server(settings: dict[str, str], url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("POSTHOUSE_URL", "EMAIL_PORT", "EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD", "EMAIL_USE_SSL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("posthouse.sending.via._django_setting", lambda: None)
+    monkeypatch.setattr("posthouse.sending.via.django_setting", lambda: None)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     assert default_via() == url
