@@ -99,6 +99,7 @@ def test_an_asynchronous_double_is_for_asend() -> None:
     [
         ("file:", "there is no path"),
         ("file://host/x", "another machine's name"),
+        ("file:out.eml?timeout=30s", "file: has no parameters; write %3F"),
         ("mx:x", "takes nothing behind the colon"),
         ("pigeon://x", "is not a protocol to send mail by"),
         ("smtp://127.0.0.1?timeout=soon", "timeout cannot be 'soon'"),
