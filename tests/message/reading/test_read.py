@@ -453,7 +453,7 @@ def test_a_message_and_its_parts_are_shown_by_name() -> None:
     [
         (b"  hello \t\r\n", "hello"),
         (b" =?utf-8?q?_hello__?= \r\n", " hello  "),
-        (" =?utf-8?b?44CA5YWo6KeS?=\r\n".encode(), "\u3000全角"),
+        (b" =?utf-8?b?44CA5YWo6KeS?=\r\n", "\u3000全角"),
         (b" =?utf-8?q?hello=0D=0A?=\r\n", "hello"),
         ("\u00a0x\r\n".encode(), "\u00a0x"),
     ],
