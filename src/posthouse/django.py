@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import atexit
 import logging
+import os
 from collections.abc import Iterable
 from typing import Any, Final
-from urllib.parse import quote
 
 from django.conf import settings
 from django.core.mail import EmailMessage
@@ -24,8 +24,11 @@ from django.db import transaction
 
 from posthouse.core import Address, PosthouseError, SettingError
 from posthouse.message import parse_mailboxes
+from posthouse.sending.django_settings import django_setting, url_of_settings
 from posthouse.sending.kept_pools import KeptPools
+from posthouse.sending.options import target_of
 from posthouse.sending.results import SendResult
+from posthouse.sending.transports import SCHEMES, scheme_of
 from posthouse.sending.via import Via, default_via
 
 __all__ = ["EmailBackend"]
@@ -34,6 +37,7 @@ _log: Final = logging.getLogger("posthouse.django")
 _pools: Final = KeptPools()
 atexit.register(_pools.close)
 _SERVER: Final = ("host", "port", "username", "password", "use_tls", "use_ssl", "timeout")
+_LOGIN: Final = frozenset(("username", "password"))
 
 
 class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no types
@@ -46,7 +50,8 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
         on_commit: Whether messages wait for the end of the database transaction, and are dropped if it is rolled back;
             else the setting ``POSTHOUSE_ON_COMMIT``.  They are composed at once.  A failure after the commit is logged
             at ERROR, because nobody waits for it: take ``via="spool:"`` so that it cannot get lost.
-        host, port, username, password, use_tls, use_ssl, timeout: As Django's own backend has them.
+        host, port, username, password, use_tls, use_ssl, timeout: As Django's own backend has them.  Name and password
+            alone (``send_mail(…, auth_user=…, auth_password=…)``) are for the server that is named otherwise.
         alias: The name of the mailer in ``MAILERS``.
         using: The alias of the database of ``on_commit``.
     """
@@ -61,9 +66,10 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
         alias: str | None = None,
         **server: Any,
     ) -> None:
-        super().__init__(fail_silently=fail_silently)
+        super().__init__()  # fail_silently is deprecated there since Django 6.1
         self.alias = alias
         self.fail_silently = fail_silently
+        server.pop("_ignore_unknown_kwargs", None)  # of get_connection(fail_silently=True) in a project with MAILERS
         unknown = [name for name in server if name not in _SERVER]
         if unknown:
             remedy = f"there are via, on_commit, using, {', '.join(_SERVER)}"
@@ -116,28 +122,28 @@ class EmailBackend(BaseEmailBackend):  # type: ignore[misc]  # Django has no typ
         return result
 
     def _route(self) -> Via:
-        if self._via is not None:
-            return self._via
-        if self._server:
-            return self._server_url()
-        return getattr(settings, "POSTHOUSE_URL", None) or default_via()
+        via = self._via
+        if via is None and self._server.keys() <= _LOGIN:
+            via = getattr(settings, "POSTHOUSE_URL", None) or os.environ.get("POSTHOUSE_URL", "").strip() or None
+        if via is None:
+            return self._server_url() if self._server else default_via()
+        if not self._server.keys() & _LOGIN or not isinstance(via, str) or scheme_of(via) in SCHEMES:
+            return via
+        login = (str(self._server.get("username", "")), str(self._server.get("password", "")))
+        return target_of(via, credentials=login)  # of send_mail(…, auth_user=, auth_password=)
 
     def _server_url(self) -> str:
         """The URL of the server that Django's own arguments name; what they leave out is in the settings."""
+        from_django = django_setting() or (lambda name: None)
+        in_mailers = from_django("MAILERS") is not None  # then the options of a mailer are all that it has
 
-        def of(name: str) -> Any:
-            setting = {"username": "EMAIL_HOST_USER", "password": "EMAIL_HOST_PASSWORD"}.get(name)
-            return self._server.get(name, getattr(settings, setting or f"EMAIL_{name.upper()}", None))
+        def setting(name: str) -> object:
+            option = {"EMAIL_HOST_USER": "username", "EMAIL_HOST_PASSWORD": "password"}.get(name)
+            option = option or name.removeprefix("EMAIL_").lower()
+            found = self._server.get(option, None if in_mailers else from_django(name))
+            return (found or "localhost") if name == "EMAIL_HOST" else found
 
-        if of("use_ssl") and of("use_tls"):
-            raise SettingError("use_ssl and use_tls exclude each other", where=self.alias or "", remedy="set one")
-        scheme = "smtps" if of("use_ssl") else "smtp+starttls" if of("use_tls") else "smtp"
-        host = str(of("host") or "localhost")
-        place = f"[{host}]" if ":" in host and not host.startswith("[") else host
-        place += f":{of('port')}" if of("port") else ""
-        if of("username"):
-            place = f"{quote(str(of('username')), safe='')}:{quote(str(of('password') or ''), safe='')}@{place}"
-        return f"{scheme}://{place}" + (f"?timeout={of('timeout')}" if of("timeout") else "")
+        return url_of_settings(setting)
 
 
 def _rendered(message: EmailMessage) -> tuple[bytes, tuple[Address | None, list[Address]]]:

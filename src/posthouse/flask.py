@@ -21,7 +21,7 @@ from flask import Flask, current_app
 
 from posthouse.core import LocalError, SettingError
 from posthouse.sending.kept_pools import KeptPools
-from posthouse.sending.via import default_via
+from posthouse.sending.via import Via, default_via
 
 if TYPE_CHECKING:
     from posthouse.sending.messages.message_forms import EnvelopeLike, MessageLike
@@ -75,7 +75,7 @@ class Mail:
         raise LocalError("there is no application; call mail.init_app(app), or send within app.app_context()")
 
 
-def _server_of(config: dict[str, Any]) -> str:
+def _server_of(config: dict[str, Any]) -> Via:
     if config.get("POSTHOUSE_URL"):
         return str(config["POSTHOUSE_URL"])
     host = str(config.get("MAIL_SERVER") or "")

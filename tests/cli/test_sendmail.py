@@ -148,6 +148,16 @@ def test_a_maildrop_that_cannot_be_written_is_a_temporary_failure(sent: Run, tmp
     assert "start the daemon once" in missing.err
 
 
+def test_a_directory_that_does_not_exist_is_no_place_for_mail(
+    ran: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A message that is left where no daemon looks would be lost without a word."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(CASE_20)))
+    done = ran("sendmail", "--data-dir", str(tmp_path / "tpyo"), "-t")
+    assert (done.code, list(tmp_path.iterdir())) == (78, [])
+    assert "there is no such directory" in done.err
+
+
 def test_a_configuration_that_is_wrong_or_missing(ran: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("data_dir = 5\n")

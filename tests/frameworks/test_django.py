@@ -17,10 +17,12 @@ from django.db import connections, transaction
 from django.test.utils import override_settings
 from django.utils.functional import empty
 
+import posthouse
 from posthouse import read
 from posthouse.core import Content, Envelope, LocalError, Outcome, Reply, Result, SettingError
 from posthouse.sandbox import Sandbox
 from posthouse.sending import SendFailed, SendResult
+from posthouse.sending.via import default_via
 
 BACKEND = "posthouse.django.EmailBackend"
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(20)
@@ -50,6 +52,9 @@ def _django() -> Iterator[None]:
     settings.configure(DATABASES=databases, USE_TZ=True, DEFAULT_FROM_EMAIL="shop@here.test", LOGGING_CONFIG=None)
     django.setup()
     yield
+    from posthouse.django import _pools
+
+    _pools.close()
     connections.close_all()
     # Configured settings would name the server of every message that a later test sends (posthouse.sending.via).
     settings._wrapped = empty
@@ -193,3 +198,105 @@ def test_one_connection_for_many_messages(server: Sandbox) -> None:
             assert mail.send_mail(f"number {number}", "x", "a@here.test", ["b@here.test"]) == 1
         _pools.close()
     assert (len(server.messages), len(server.sessions)) == (5, 1)
+
+
+def test_a_login_of_send_mail_is_for_the_server_that_is_named(server: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """auth_user and auth_password name no server: the mail must not go to another one for them."""
+    monkeypatch.delenv("POSTHOUSE_URL", raising=False)
+    url = f"{server.url}?allow_plain_text=true"
+    login = {"auth_user": "u", "auth_password": "p"}
+    with override_settings(EMAIL_BACKEND=BACKEND, POSTHOUSE_URL=url, EMAIL_HOST="192.0.2.1"):
+        assert mail.send_mail("x", "x", "a@here.test", ["b@here.test"], **login) == 1
+        assert mail.get_connection(via=url, username="v", password="p").send_messages(
+            [mail.EmailMessage("x", "x", "a@here.test", ["b@here.test"])]
+        )
+        assert mail.get_connection(via="memory:django", username="v")._route() == "memory:django"
+    assert [each.session.user for each in server.messages] == ["u", "v"]
+
+
+def test_the_backend_takes_what_django_6_1_gives_it(server: Sandbox) -> None:
+    from posthouse.django import EmailBackend
+
+    # As get_connection(fail_silently=True) makes it in a project with MAILERS.
+    backend = EmailBackend(
+        alias="default", via=server.url, fail_silently=True, _ignore_unknown_kwargs={"fail_silently"}
+    )
+    assert (backend.alias, backend.fail_silently) == ("default", True)
+    assert backend.send_messages([mail.EmailMessage("x", "x", "a@here.test", ["b@here.test"])]) == 1
+
+
+@pytest.mark.skipif(django.VERSION < (6, 1), reason="MAILERS is new in Django 6.1")
+def test_django_6_1_warns_of_nothing_in_the_backend(server: Sandbox, recwarn: pytest.WarningsRecorder) -> None:
+    mailers = {"default": {"BACKEND": BACKEND, "OPTIONS": {"via": server.url}}}
+    with override_settings(MAILERS=mailers):
+        assert mail.EmailMessage("x", "x", "a@here.test", ["b@here.test"]).send(using="default") == 1
+    assert [each.message for each in recwarn] == []
+
+
+MAILERS_AND_URLS: list[tuple[dict[str, Any], str]] = [
+    ({"BACKEND": BACKEND, "OPTIONS": {"via": "smtps://u:p@mail.here.test"}}, "smtps://u:p@mail.here.test"),
+    ({"OPTIONS": {"host": "mail.here.test", "use_tls": True}}, "smtp+starttls://mail.here.test"),
+    (
+        {"OPTIONS": {"host": "::1", "port": 2525, "username": "u@x", "password": "p w", "timeout": 5}},
+        "smtp://u%40x:p%20w@[::1]:2525?timeout=5",
+    ),
+]
+
+
+@pytest.mark.parametrize(("mailer", "url"), MAILERS_AND_URLS)
+def test_the_default_mailer_names_the_server(mailer: dict[str, Any], url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POSTHOUSE_URL", raising=False)
+    with override_settings(MAILERS={"default": mailer}):
+        assert default_via() == url
+
+
+def test_a_default_mailer_without_a_server_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POSTHOUSE_URL", raising=False)
+    for mailers in ({}, {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}):
+        with override_settings(MAILERS=mailers), pytest.raises(SettingError, match="no server is named"):
+            default_via()
+
+
+def test_the_setting_posthouse_url_is_the_default_of_the_library_too(kept: Kept) -> None:
+    with override_settings(EMAIL_HOST="192.0.2.1"):
+        assert posthouse.send(b"From: a@here.test\nTo: b@here.test\n\nx\n").ok
+    assert len(kept.sent) == 1
+
+
+def test_the_settings_of_a_sandbox_win_over_posthouse_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("POSTHOUSE_URL", raising=False)
+    away = "smtp://192.0.2.1"
+    with override_settings(EMAIL_BACKEND=BACKEND, POSTHOUSE_URL=away), Sandbox() as sandbox:
+        with sandbox.settings.in_place():
+            assert mail.send_mail("x", "x", "a@here.test", ["b@here.test"]) == 1
+        assert away == settings.POSTHOUSE_URL
+        assert len(sandbox.messages) == 1
+
+
+def test_the_settings_of_a_sandbox_replace_mailers() -> None:
+    console = {"BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    mailers = {
+        "default": {"OPTIONS": {"host": "192.0.2.1"}},
+        "kept": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"},
+        "ours": {"BACKEND": BACKEND, "OPTIONS": {"via": "smtp://192.0.2.1", "on_commit": True}},
+        "console": console,
+    }
+    with override_settings(MAILERS=mailers), Sandbox() as sandbox:
+        with sandbox.settings.in_place():
+            found = settings.MAILERS
+            assert default_via() == sandbox.url
+        assert mailers == settings.MAILERS
+    server = {
+        "BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "OPTIONS": {
+            "host": sandbox.host,
+            "port": sandbox.port,
+            "username": "",
+            "password": "",
+            "use_tls": False,
+            "use_ssl": False,
+        },
+    }
+    assert found["default"] == found["kept"] == server
+    assert found["ours"] == {"BACKEND": BACKEND, "OPTIONS": {"via": sandbox.url, "on_commit": True}}
+    assert found["console"] == console

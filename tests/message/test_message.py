@@ -571,3 +571,9 @@ def test_none_means_that_an_argument_is_left_out() -> None:
 def test_the_sentence_says_what_to_write(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(LocalError, match=sentence):
         Message("a@x.test", "b@x.test", **given)
+
+
+@pytest.mark.parametrize("kind", ["text/pl ain", "a/b/c", 'text/a"b; x=y', "text/plain charset=utf-8", "text/plain, x"])
+def test_of_a_content_type_nothing_gets_lost(kind: str) -> None:
+    with pytest.raises(LocalError, match="is not a content type"):
+        Message("a@here.test", "b@here.test", attachments=[Attachment(b"x", "n", kind)])

@@ -108,11 +108,11 @@ def check(message: Message) -> None:
         assert found == on_the_wire(getattr(message, name), utf8)
     assert read.sender is not None
     assert [(read.sender.name, read.sender.address)] == on_the_wire((message.sender,), utf8)
-    assert read.subject == message.subject.strip()
+    assert read.subject == message.subject
     assert (read.date, read.message_id) == (message.date, message.message_id)
     assert (read.in_reply_to, read.references) == (message.in_reply_to, message.references)
     written = [(each.name, each.value) for each in read.headers if each.name.startswith(("X-", "Comments"))]
-    assert written == [(name, value.strip()) for name, value in message.headers]
+    assert written == [*message.headers]
     texts = {part.type: part.text for part in read.text_parts}
     if message.text:
         assert texts["text/plain"] == ended(message.text)

@@ -86,6 +86,7 @@ def test_settings_of_django_are_put_in_place_and_taken_back(monkeypatch: pytest.
                 "EMAIL_HOST_PASSWORD": "",
                 "EMAIL_USE_TLS": False,
                 "EMAIL_USE_SSL": False,
+                "POSTHOUSE_URL": sandbox.url,
                 "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
             }
         assert vars(settings) == before
@@ -111,6 +112,7 @@ def test_settings_of_flask_are_put_in_place_and_taken_back(monkeypatch: pytest.M
                 "MAIL_PASSWORD": "sandbox",
                 "MAIL_USE_TLS": False,
                 "MAIL_USE_SSL": False,
+                "POSTHOUSE_URL": sandbox.url,
                 "DEBUG": True,
             }
         assert application.config == {"MAIL_SERVER": "mail.example.org", "DEBUG": True}

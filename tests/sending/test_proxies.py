@@ -14,7 +14,7 @@ import pytest
 from tests.sending.scripted_peer import GREETING, ScriptedPeer
 
 import posthouse
-from posthouse import CannotConnect, SendResult, SettingError, TimedOut
+from posthouse import CannotConnect, Phase, SendResult, SettingError, TimedOut
 from posthouse.sending import ProxyRefused
 from posthouse.sending.connection.proxies import parse_proxy
 
@@ -162,8 +162,10 @@ def test_a_refusal_of_the_proxy_is_told_from_one_of_the_server(send: Send, schem
 
 @pytest.mark.parametrize("scheme", ["socks5h", "http"])
 def test_a_proxy_that_does_not_answer_costs_the_time_to_connect(send: Send, scheme: str) -> None:
-    with Proxy(1, code=-1) as proxy, pytest.raises((TimedOut, CannotConnect), match=r"within|in time"):
-        send(MESSAGE, "smtp://b.example", proxy=f"{scheme}://127.0.0.1:{proxy.port}", connect_timeout=0.2)
+    for limit in ({"connect_timeout": 0.2}, {"timeout": 0.2}):
+        with Proxy(1, code=-1) as proxy, pytest.raises(TimedOut, match=r"the proxy .* did not answer in time") as late:
+            send(MESSAGE, "smtp://b.example", proxy=f"{scheme}://127.0.0.1:{proxy.port}", **limit)
+        assert late.value.phase is Phase.PROXY
 
 
 @pytest.mark.parametrize("scheme", ["socks5h", "http"])

@@ -99,6 +99,7 @@ def test_an_asynchronous_double_is_for_asend() -> None:
     [
         ("file:", "there is no path"),
         ("file://host/x", "another machine's name"),
+        ("file:out.eml?timeout=30s", "file: has no parameters; write %3F"),
         ("mx:x", "takes nothing behind the colon"),
         ("pigeon://x", "is not a protocol to send mail by"),
         ("smtp://127.0.0.1?timeout=soon", "timeout cannot be 'soon'"),
@@ -151,7 +152,7 @@ def test_options_stand_in_the_url_or_beside_it() -> None:
 def test_settings_of_django_name_a_server(settings: dict[str, str], url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("POSTHOUSE_URL", "EMAIL_PORT", "EMAIL_HOST_USER", "EMAIL_HOST_PASSWORD", "EMAIL_USE_SSL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("posthouse.sending.via._django_setting", lambda: None)
+    monkeypatch.setattr("posthouse.sending.via.django_setting", lambda: None)
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     assert default_via() == url

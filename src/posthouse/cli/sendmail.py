@@ -78,13 +78,13 @@ def run_sendmail(arguments: tuple[str, ...], name: str) -> int:
 def _maildrop(options: SendmailOptions) -> Maildrop:
     from posthouse.core import SettingError
     from posthouse.service.maildrop import whereabouts
-    from posthouse.service.maildrop.maildrop import MAILDROP, Maildrop
+    from posthouse.service.maildrop.maildrop import Maildrop
 
     if options.maildrop:
         return Maildrop(options.maildrop)
-    if options.data_dir:
-        return Maildrop(os.path.join(options.data_dir, MAILDROP), made=True)
     try:
+        if options.data_dir:
+            return whereabouts.maildrop_named(options.data_dir)
         return whereabouts.maildrop_of(options.config_file) if options.config_file else whereabouts.find_maildrop()
     except SettingError as error:
         raise exit_codes.CommandFailed(str(error), exit_codes.CONFIG) from error

@@ -12,6 +12,7 @@ import ssl
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -21,6 +22,7 @@ __all__ = ["ProgramSettings", "SandboxPlace"]
 
 _LOCMEM: Final = "django.core.mail.backends.locmem.EmailBackend"
 _DJANGO_SMTP: Final = "django.core.mail.backends.smtp.EmailBackend"
+_POSTHOUSE: Final = "posthouse.django.EmailBackend"
 
 
 class SandboxPlace(Protocol):
@@ -106,6 +108,7 @@ class ProgramSettings:
             "EMAIL_HOST_PASSWORD": sandbox.password if login else "",
             "EMAIL_USE_TLS": _starttls(sandbox),
             "EMAIL_USE_SSL": sandbox.tls == "implicit",
+            "POSTHOUSE_URL": sandbox.url,
         }
 
     @property
@@ -120,6 +123,7 @@ class ProgramSettings:
             "MAIL_PASSWORD": sandbox.password if login else None,
             "MAIL_USE_TLS": _starttls(sandbox),
             "MAIL_USE_SSL": sandbox.tls == "implicit",
+            "POSTHOUSE_URL": sandbox.url,
         }
 
     @contextlib.contextmanager
@@ -140,10 +144,31 @@ class ProgramSettings:
         configured = getattr(sys.modules.get("django.conf"), "settings", None)
         if configured is None or not configured.configured:
             return
-        wanted: dict[str, Any] = dict(self.django)
-        if getattr(configured, "EMAIL_BACKEND", "") == _LOCMEM:
-            wanted["EMAIL_BACKEND"] = _DJANGO_SMTP
-        _put(_Attributes(configured), wanted, undo)
+        target = _DjangoSettings(configured)
+        wanted: dict[str, Any]
+        if "MAILERS" in target:
+            wanted = {
+                "MAILERS": {alias: self._mailer(mailer) for alias, mailer in target["MAILERS"].items()},
+                "POSTHOUSE_URL": self._sandbox.url,
+            }
+        else:
+            wanted = dict(self.django)
+            if target.get("EMAIL_BACKEND", "") == _LOCMEM:
+                wanted["EMAIL_BACKEND"] = _DJANGO_SMTP
+        _put(target, wanted, undo)
+
+    def _mailer(self, mailer: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A mailer of Django that sends to the sandbox, if it is one for a server or keeps mail for Django's tests."""
+        backend, options = mailer.get("BACKEND", _DJANGO_SMTP), mailer.get("OPTIONS", {})
+        if backend == _POSTHOUSE:
+            ours = {name: value for name, value in options.items() if name in ("on_commit", "using", "fail_silently")}
+            return {"BACKEND": backend, "OPTIONS": {**ours, "via": self._sandbox.url}}
+        if backend not in (_DJANGO_SMTP, _LOCMEM):
+            return mailer
+        names = {"EMAIL_HOST_USER": "username", "EMAIL_HOST_PASSWORD": "password"}
+        found = {names.get(name, name.removeprefix("EMAIL_").lower()): value for name, value in self.django.items()}
+        del found["posthouse_url"]
+        return {"BACKEND": _DJANGO_SMTP, "OPTIONS": found}
 
     def _put_flask(self, undo: Callable[..., object]) -> None:
         application = getattr(sys.modules.get("flask"), "current_app", None)
@@ -183,6 +208,22 @@ class _Attributes(MutableMapping[str, Any]):
 
     def __len__(self) -> int:
         return len(dir(self._target))
+
+
+class _DjangoSettings(_Attributes):
+    """Django's settings as a mapping, without the warnings of Django 6.1 about the names of the versions before it."""
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return getattr(getattr(self._target, "_wrapped", self._target), name)
+        except AttributeError:
+            raise KeyError(name) from None
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.simplefilter("ignore", PendingDeprecationWarning)
+            super().__setitem__(name, value)
 
 
 def _put(target: MutableMapping[str, Any], values: Mapping[str, Any], undo: Callable[..., object]) -> None:

@@ -38,7 +38,7 @@ def send(
         message: A ``Message``, an ``email.message.EmailMessage``, octets, an open file or a ``pathlib.Path``.
         via: The URL of a server (``smtp://``, ``smtps://``, ``smtp+starttls://``, ``lmtp://``, ``lmtp+unix://``),
             ``mx:``, ``spool:`` (the local daemon), ``file:PATH``, ``memory:NAME``, or an object with ``deliver``.  None
-            takes ``$POSTHOUSE_URL``, else ``EMAIL_HOST`` and the other settings of Django.
+            takes ``$POSTHOUSE_URL``, else the settings of Django (``MAILERS``, ``EMAIL_HOST``).
         timeout: The time limit of the whole call, in seconds or as ``"30s"``.  Without it each phase has its own.
             ``file:`` and ``memory:`` wait for nothing.
         credentials: ``(name, password)``, or a function ``(host, user, fresh)`` that gives OAuth tokens.

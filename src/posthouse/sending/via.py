@@ -1,20 +1,20 @@
 """Routes of a message: what ``via`` means, and what is taken where it is not given.
 
 The default is read at each call, so that a test or a program can change it at any time: ``$POSTHOUSE_URL``; else the
-settings of Django, if Django is in use; else the environment variables of the same names (``EMAIL_HOST`` …).  Where
-none of these is set nothing is sent: a default that guesses would let mail of tests leave the machine.
+settings of Django, if Django is in use (``POSTHOUSE_URL``, ``MAILERS``, ``EMAIL_HOST``); else the environment variables
+that are named as the last (``EMAIL_HOST`` …).  Where none of these is set nothing is sent: a default that guesses would
+let mail of tests leave the machine.
 """
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from posthouse.client.server_url import ServerAddress
 from posthouse.core import SettingError
 from posthouse.sending.argument_types import check_options
+from posthouse.sending.django_settings import django_setting, mailer_setting, url_of_settings
 from posthouse.sending.options import SendOptions, ServerTarget, target_of
 from posthouse.sending.transports import SCHEMES, Transport, scheme_of, transport_of
 
@@ -97,51 +97,17 @@ def _with_key(via: Via, options: SendOptions) -> tuple[str, SendOptions]:
     return f"{via}{'&' if '?' in via else '?'}key={quote(key, safe='')}", rest
 
 
-def default_via() -> str:
-    """The URL that is used where no other is given.  Raises ``SettingError`` if there is none."""
+def default_via() -> Via:
+    """What is used where nothing else is given: a URL, or what Django's settings have.  Raises ``SettingError`` if
+    there is none."""
     url = os.environ.get("POSTHOUSE_URL", "").strip()
     if url:
         return url
-    setting = _django_setting() or os.environ.get
-    host = str(setting("EMAIL_HOST") or "")
-    if host:
-        return _url_of_settings(host, setting)
+    from_django = django_setting()
+    setting = mailer_setting(from_django) if from_django else os.environ.get
+    found = cast("Via | None", setting("POSTHOUSE_URL")) or url_of_settings(setting)
+    if found:
+        return found
     raise SettingError(
         "no server is named", where="via", remedy='give via="smtps://…", or set the environment variable POSTHOUSE_URL'
     )
-
-
-def _django_setting() -> Callable[[str], object] | None:
-    """Django's settings, if this program uses Django and has configured it."""
-    module = sys.modules.get("django.conf")
-    settings = getattr(module, "settings", None)
-    if settings is None or not getattr(settings, "configured", False):
-        return None
-    return lambda name: getattr(settings, name, None)
-
-
-def _url_of_settings(host: str, setting: Callable[[str], object]) -> str:
-    """The URL of EMAIL_HOST and the settings beside it, as Django defines them."""
-    from urllib.parse import quote
-
-    if _true(setting("EMAIL_USE_SSL")) and _true(setting("EMAIL_USE_TLS")):
-        remedy = "set EMAIL_USE_SSL for port 465, or EMAIL_USE_TLS for port 587"
-        raise SettingError("EMAIL_USE_SSL and EMAIL_USE_TLS exclude each other", remedy=remedy)
-    scheme = "smtps" if _true(setting("EMAIL_USE_SSL")) else "smtp"
-    if _true(setting("EMAIL_USE_TLS")):
-        scheme = "smtp+starttls"
-    port = setting("EMAIL_PORT")
-    place = f"[{host}]" if ":" in host and not host.startswith("[") else host
-    if port:
-        place += f":{port}"
-    user, password = str(setting("EMAIL_HOST_USER") or ""), str(setting("EMAIL_HOST_PASSWORD") or "")
-    if user:
-        place = f"{quote(user, safe='')}:{quote(password, safe='')}@{place}"
-    timeout = setting("EMAIL_TIMEOUT")
-    return f"{scheme}://{place}" + (f"?timeout={timeout}" if timeout else "")
-
-
-def _true(value: object) -> bool:
-    if isinstance(value, str):
-        return value.strip().lower() in ("1", "true", "yes", "on")
-    return bool(value)

@@ -446,3 +446,18 @@ def test_a_message_and_its_parts_are_shown_by_name() -> None:
     assert repr(message.root) == "<ReadPart 1: text/x 'a.b'>"
     assert repr(message.attachments) == "(<ReadAttachment 1: text/x 'a.b'>,)"
     assert repr(read(b"")) == "<ReadMessage (no id) from (no author)>"
+
+
+@pytest.mark.parametrize(
+    ("field", "subject"),
+    [
+        (b"  hello \t\r\n", "hello"),
+        (b" =?utf-8?q?_hello__?= \r\n", " hello  "),
+        (b" =?utf-8?b?44CA5YWo6KeS?=\r\n", "\u3000全角"),
+        (b" =?utf-8?q?hello=0D=0A?=\r\n", "hello"),
+        ("\u00a0x\r\n".encode(), "\u00a0x"),
+    ],
+)
+def test_white_space_at_the_ends_is_text_where_an_encoded_word_has_it(field: bytes, subject: str) -> None:
+    """RFC 2047 §6.2: what stands within an encoded word is text; around the value of a field it is none."""
+    assert posthouse.read(b"Subject:" + field + b"\r\n").subject == subject

@@ -95,12 +95,14 @@ def test_the_default_place_is_that_of_the_configuration(tmp_path: Path, monkeypa
         ("spool:/x?mode=fast", {}, "no parameter mode"),
         ("spool:/x", {"key": "k" * 2000}, "longer than 1000"),
         ("smtp://127.0.0.1:1", {"key": "a"}, 'leave key out, or send by via="spool:"'),
-        ("spool:/x", {"ca": "x.pem"}, "leave ca out"),
+        ("spool:/tmp", {"ca": "x.pem"}, "leave ca out"),
+        ("spool:/nowhere/at-all", {}, "/nowhere/at-all: there is no such directory; correct the path"),
     ],
 )
 def test_what_is_wrong_is_said(url: str, options: dict[str, Any], said: str) -> None:
     with pytest.raises(SettingError, match=said):
         posthouse.send(TEXT, url, **options)
+    assert not os.path.exists("/nowhere")
 
 
 def test_a_large_message_is_not_held_in_memory(tmp_path: Path) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from posthouse.core import LocalError
 from posthouse.message.encode import parameter
 
 __all__ = ["charset_of", "extension_of", "guessed_type", "is_text", "parsed_type", "written_type"]
 
+_TOKEN: Final = r"[A-Za-z0-9!#$%&'*+.^_`{|}~-]+"  # RFC 2045 §5.1
+_WRITTEN_TYPE: Final = rf"(?s)\s*{_TOKEN}/{_TOKEN}\s*(;.*)?"
 # The usual types, so that they are the same on every system; the table of ``mimetypes`` is slow to import, and the
 # system's files and the registry of Windows change it.
 _USUAL = {
@@ -91,7 +95,8 @@ def parsed_type(text: str) -> tuple[str, dict[str, str]]:
     """``type/subtype`` in lower case, and its parameters.  Raises ``LocalError`` if the text is no content type."""
     from posthouse.message.structured import parse_content_type  # needed with a content type only
 
-    found = parse_content_type(text.encode("utf-8"))
+    # A reader makes the best of what is behind a type; of what is written here nothing may get lost.
+    found = parse_content_type(text.encode("utf-8")) if re.fullmatch(_WRITTEN_TYPE, text) else None
     if found is None:
         raise LocalError(
             f"{text!r} is not a content type; write type/subtype, as in image/png, and parameters as in text/plain; "

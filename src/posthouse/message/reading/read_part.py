@@ -25,7 +25,8 @@ _WORDS: Final = {
     "bad-uuencode": "it is no uuencoded file, and is read as it stands",
     "unknown-encoding": "its transfer encoding is not known, and it is read as it stands",
 }
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROLS: Final = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
+_CONTROL: Final = re.compile(f"[{re.escape(_CONTROLS)}]")
 _KEPT: Final = 1 << 20  # octets of a decoded content that are kept; larger ones are decoded again
 
 
@@ -68,16 +69,17 @@ class PartSource:
         return tuple(HeaderField(each.name, self.value_of(each), each.raw, each.offset) for each in node.section.fields)
 
     def value_of(self, field: RawField) -> str:
-        """The value of a header field for people."""
+        """The value of a header field for people.  White space at its ends is no part of it, unless an encoded word
+        has it."""
         octets = text_of_octets(field.value, self.hints)
-        words = decode_words(octets.text, self.hints)
+        words = decode_words(octets.text.strip(" \t\r\n"), self.hints)
         if octets.guessed or words.guessed:
             self.defects.add(
                 "guessed-charset", field.offset, "its charset is not said or wrong, and is guessed", field.name
             )
         if octets.damaged or words.damaged:
             self.defects.add("lost-characters", field.offset, "octets of it stand for no characters", field.name)
-        return _CONTROL.sub(" ", words.text).strip()
+        return _CONTROL.sub(" ", words.text.strip(_CONTROLS))
 
     @cached_property
     def hints(self) -> Sequence[str]:

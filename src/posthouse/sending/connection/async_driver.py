@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import TYPE_CHECKING
 
 from posthouse.client.connector import connect
 from posthouse.client.deadline import Deadline
 from posthouse.client.hostname import name_for_ehlo
 from posthouse.client.session import Session
 from posthouse.client.tls_policy import TlsMode
-from posthouse.core import Outcome, PosthouseError, TlsFailed
+from posthouse.core import Outcome, PosthouseError, TlsFailed, Unreachable
 from posthouse.net import Clock, Endpoint, Network
 from posthouse.net.hosts import addresses_of
 from posthouse.sending.connection.credentials import login_of
@@ -19,6 +20,9 @@ from posthouse.sending.connection.failures import completed, opening_failure
 from posthouse.sending.messages.fitting import Fitted, fit, fits
 from posthouse.sending.messages.outgoing import Outgoing
 from posthouse.sending.options import ServerTarget
+
+if TYPE_CHECKING:
+    from posthouse.sending.connection.proxied_connecting import ProxyNetwork
 
 __all__ = ["deliver_async", "open_async_session"]
 
@@ -48,13 +52,15 @@ async def open_async_session(
         deadline=deadline,
     )
     proxy = target.proxy
+    proxied: ProxyNetwork | None = None
     if proxy is not None:
-        from posthouse.sending.connection.proxied_connecting import ProxyNetwork
+        from posthouse.sending.connection.proxied_connecting import ProxyNetwork  # few connections need it
 
         seconds = min(target.timeouts.connect, deadline.left)
         # A look whether the port speaks TLS would be a connection past the proxy.
         timeouts = target.timeouts._replace(patience=0.0)
-        opened = partial(opened, network=ProxyNetwork(network, clock, proxy, seconds), timeouts=timeouts)
+        proxied = ProxyNetwork(network, clock, proxy, seconds)
+        opened = partial(opened, network=proxied, timeouts=timeouts)
     try:
         endpoints = await _located(target, deadline)
         try:
@@ -64,7 +70,8 @@ async def open_async_session(
                 raise
         return await opened(endpoints, tls=None)  # RFC 7435: once, in clear
     except PosthouseError as error:
-        found = opening_failure(error, record, deadline)
+        late = proxied.late if proxied is not None and isinstance(error, Unreachable) else None
+        found = opening_failure(late or error, record, deadline)
         if found is error:
             raise
         raise found from error

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, cast
 
-from posthouse.core import PosthouseError, TimedOut
+from posthouse.core import Phase, PosthouseError, TimedOut
 from posthouse.net import Clock, Endpoint, Handler, HandlerFactory, Listener, Network, Stream, connect_any
 from posthouse.net.blocking_connect import connect_blocking
 from posthouse.net.hosts import addresses_blocking, addresses_of
@@ -70,7 +70,13 @@ def _wait(proxy: ProxyAddress, sock: socket.socket, seconds: float, *, writing: 
     with selectors.DefaultSelector() as selector:
         selector.register(sock, selectors.EVENT_WRITE if writing else selectors.EVENT_READ)
         if not selector.select(max(0.0, seconds)):
-            raise TimedOut(f"the proxy {proxy} did not answer in time")
+            raise _late(proxy)
+
+
+def _late(proxy: ProxyAddress) -> TimedOut:
+    error = TimedOut(f"the proxy {proxy} did not answer in time")
+    error.phase = Phase.PROXY
+    return error
 
 
 class ProxyNetwork:
@@ -81,6 +87,8 @@ class ProxyNetwork:
         self._clock = clock
         self._proxy = proxy
         self._seconds = seconds
+        #: What has happened if the time to connect is over now: not None while the proxy is asked.
+        self.late: TimedOut | None = None
 
     async def connect(self, endpoint: Endpoint, handler: Handler, *, source: str = "") -> Stream:
         """Connect to the proxy, and let it connect to ``endpoint``."""
@@ -88,12 +96,16 @@ class ProxyNetwork:
         places = await addresses_of(proxy.host, proxy.port, timeout=self._seconds)
         make = partial(_ProxyHandler, proxy, endpoint)
         stream, asking = await connect_any(self._inner, self._clock, places, make, source=source, timeout=self._seconds)
+        self.late = _late(proxy)
         try:
             asking.begin(stream)
             rest = await asking.ended
-        except BaseException:
+        except BaseException as error:
             stream.abort()
+            if not isinstance(error, asyncio.CancelledError):
+                self.late = None
             raise
+        self.late = None
         proxied = cast(Stream, _StreamBehindProxy(stream, endpoint))
         stream.set_handler(handler)
         handler.connected(proxied)

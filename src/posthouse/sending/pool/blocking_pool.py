@@ -51,7 +51,8 @@ class Pool(BasePool[_Connection]):
     Args:
         via: As for ``posthouse.send``; None is looked up at the first message.
         size: Connections at one time.  Further callers wait, first come, first served, and their time limit runs.
-        idle: For how long a connection without work is kept: seconds, a ``timedelta`` or text (``"60s"``).
+        idle: For how long a connection without work is used again: seconds, a ``timedelta`` or text (``"60s"``).  No
+            thread watches the clock: an older one is closed at the next call.
         max_age: The age at which a connection is not used again, varied by 10 %; None for no limit.
         messages: How many messages one connection carries; None for no limit.
         rate: The most messages in any stretch of time: ``"20/s"``, ``"500/h"``; None for no limit.

@@ -33,6 +33,8 @@ def file_transport(url: str) -> EmlTransport | MaildirTransport:
             remedy = "write file:PATH, or file:///PATH with three slashes"
             raise SettingError(f"{host} would be another machine's name", where=url, remedy=remedy)
         path = slash + rest
+    if "?" in path:  # of somebody who writes it like the URL of a server; it would become part of a name
+        raise SettingError("file: has no parameters", where=url, remedy="write %3F for a ? in the path")
     path = unquote(path)
     if not path or "\0" in path:
         raise SettingError("there is no path", where=url, remedy="write file:out.eml, or file:DIRECTORY for a Maildir")

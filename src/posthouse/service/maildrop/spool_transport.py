@@ -21,7 +21,7 @@ from posthouse.message.headers import first, split
 from posthouse.sending.results import SendResult
 from posthouse.service.maildrop.held_message import submit
 from posthouse.service.maildrop.maildrop import Maildrop
-from posthouse.service.maildrop.whereabouts import find_maildrop, maildrop_at
+from posthouse.service.maildrop.whereabouts import find_maildrop, maildrop_named
 
 __all__ = ["AsyncSpoolTransport", "SpoolTransport"]
 
@@ -53,7 +53,7 @@ class SpoolTransport:
         if directory and not os.path.isabs(directory):
             remedy = "write spool:/var/lib/posthouse, or spool: alone"
             raise SettingError(f"spool: needs the whole path of a directory, not {directory}", where=url, remedy=remedy)
-        self._maildrop = maildrop_at(directory) if directory else _found(find_maildrop)
+        self._maildrop = maildrop_named(directory) if directory else _found(find_maildrop)
 
     def deliver(self, envelope: Envelope, content: Content) -> SendResult:
         """Leave one message; delivered means that it is on stable storage."""

@@ -16,7 +16,7 @@ from posthouse.core import SettingError
 from posthouse.service.maildrop.form import TERMS
 from posthouse.service.maildrop.maildrop import MAILDROP, Maildrop
 
-__all__ = ["CONFIGURATION", "SHARED", "find_maildrop", "maildrop_at", "maildrop_of"]
+__all__ = ["CONFIGURATION", "SHARED", "find_maildrop", "maildrop_at", "maildrop_named", "maildrop_of"]
 
 #: The configuration and the maildrop of the packaged service.
 CONFIGURATION: Final = "/etc/posthouse/posthouse.toml"
@@ -40,6 +40,15 @@ def maildrop_at(directory: str) -> Maildrop:
         if sticky or os.path.exists(os.path.join(directory, TERMS)):
             return Maildrop(directory)
     return Maildrop(inside, made=True)
+
+
+def maildrop_named(directory: str) -> Maildrop:
+    """``maildrop_at`` for a directory that a user has written.  Raises ``SettingError`` if it does not exist: a message
+    that was left there would wait for no daemon, and nobody would know."""
+    if not os.path.isdir(directory):
+        remedy = "correct the path, or start the daemon once, which makes its data_dir"
+        raise SettingError("there is no such directory", where=directory, remedy=remedy)
+    return maildrop_at(directory)
 
 
 def find_maildrop(environ: Mapping[str, str] = os.environ) -> Maildrop:
