@@ -212,7 +212,8 @@ def _records_of(name: str, records: object) -> dict[str, tuple[_Record, ...] | s
                 f"{kind!r:.40} is no record type", where=name, remedy=f"types are {', '.join(sorted(_TYPES))}"
             )
         values = _as_list(Kind(word), listed)
-        failure = next((each for each in values if isinstance(each, str) and (each in _FAILURES or each == _ABSENT)), "")
+        words = [each for each in values if isinstance(each, str)]
+        failure = next((each for each in words if each in _FAILURES or each == _ABSENT), "")
         if failure and (listed == failure or word != Kind.TXT):  # in a list of texts, the word is a text
             found[word] = failure
             continue
