@@ -58,7 +58,7 @@ libsodium, which dkimpy uses for Ed25519."""
 
 BOUND = """\
 The aim is 10 times dkimpy. With RSA keys, messages of 4 KiB are verified just below it in pure Python (8.4 to 10.4
-times in 29 rounds of this measurement alone, 9.8 in the middle), and above it by a compiled build (11.1 to 11.5 times
+times in 29 rounds of this measurement alone, 9.7 in the middle), and above it by a compiled build (11.1 to 11.5 times
 in 5 rounds). With Ed25519 keys it is **not met**, and out of reach of both libraries for verification: that alone
 takes OpenSSL 96 µs and libsodium 45 µs in the best of many loops, and 1/10 of dkimpy's time for a whole message is 40
 µs. Signing alone takes OpenSSL 30 µs, of the 35 µs that there would be. For all else (reading the header section and
