@@ -91,13 +91,30 @@ def test_without_a_host_dkim_and_dmarc_are_checked(checks: Checks) -> None:
 
 def test_without_a_host_nothing_is_said_to_be_refused(checks: Checks) -> None:
     out = checks.message(code=0).out
+    [row] = [line for line in out.splitlines() if line.startswith("DMARC ")]
+    assert row.split()[:3] == ["DMARC", "unknown", "example.org"]
+    assert "without the address of the sending host (--ip) it cannot be judged" in row
     assert "warning: Whether the message passes DMARC is not known: no signature passed" in out
     assert "give the host and the sender with --ip and --from" in out
     assert "Receivers refuse it" not in out
+    found = json.loads(checks.message("--json", code=0).out)["dmarc"]
+    assert (found["result"], found["disposition"], found["policy"]) == ("unknown", "", "reject")
     zh = checks.message("--lang", "zh", code=0).out
+    assert "不给出发送主机的地址（--ip）就无法判断" in zh
     assert "不知道邮件能否通过 DMARC：没有与 example.org 对齐的签名通过，而 SPF 没有检查。" in zh
     assert "用 --ip 和 --from 给出发送主机和发件人" in zh
     assert "Receivers refuse it" in checks.message("--ip", "192.0.2.9", "--from", "x@bounces.test", code=1).out
+
+
+def test_without_a_sender_nothing_is_said_to_be_refused(checks: Checks) -> None:
+    out = checks.message("--ip", "192.0.2.9", code=0).out
+    [row] = [line for line in out.splitlines() if line.startswith("DMARC ")]
+    assert row.split()[:2] == ["DMARC", "unknown"]
+    assert "without the sender (--from) it cannot be judged" in row
+    assert "or give the sender with --from" in out
+    assert "不给出发件人（--from）就无法判断" in checks.message("--ip", "192.0.2.9", "--lang", "zh", code=0).out
+    signed = sign_dkim(checks.content, KEY) + checks.content
+    assert "DMARC  pass" in checks.message("--ip", "192.0.2.9", content=signed, code=0).out
 
 
 def test_what_another_method_makes_good_is_a_warning(checks: Checks) -> None:

@@ -88,6 +88,15 @@ def test_a_failure_may_stand_in_a_list_but_in_one_of_texts_it_is_a_text() -> Non
     assert zone.look_up(Question("a.example", Kind.TXT)).records == (b"TIMEOUT",)
 
 
+def test_one_type_may_be_said_not_to_exist() -> None:
+    zone = Zone({"part.example": {"TXT": "NXDOMAIN", "A": "NXDOMAIN", "AAAA": ["2001:db8::1"], "MX": ["NXDOMAIN"]}})
+    for kind in (Kind.TXT, Kind.A, Kind.MX):
+        assert zone.look_up(Question("part.example", kind)).status is Status.NXDOMAIN
+    assert zone.look_up(Question("part.example", Kind.AAAA)).status is Status.OK
+    text = Zone({"part.example": {"TXT": ["NXDOMAIN"]}})
+    assert text.look_up(Question("part.example", Kind.TXT)).records == (b"NXDOMAIN",)
+
+
 def test_an_alias_is_followed() -> None:
     assert ask("alias.example", Kind.A).records == ("192.0.2.1",)
     assert ask("alias.example", Kind.CNAME).records == ("example.org",)
@@ -138,6 +147,7 @@ def test_a_zone_is_read_from_json() -> None:
         ("[]", "the zone is no JSON object"),
         ('{"a": {}, "a": {}}', "'a' stands twice in one object of the zone"),
         ('{"a": {"TXT": [], "TXT": []}}', "'TXT' stands twice"),
+        ('{"a": {"TXT": ["\\ud800"]}}', "a: TXT: '\\ud800' has a character that does not exist"),
     ],
 )
 def test_a_text_that_is_no_zone_is_refused(text: str | bytes, problem: str) -> None:

@@ -8,14 +8,21 @@ from typing import Any
 
 import pytest
 
-from posthouse.core import StorageError
+from posthouse.core import Answer, Question, StorageError
 from posthouse.mailauth.dmarc.aggregate import AggregateReport, read_aggregate_report
 from posthouse.message.compose import Composed
 from posthouse.service.config_file import parse
 from posthouse.service.mailauth.auth_terms import AuthTerms
 from posthouse.service.mailauth.listener_auth import verify_terms
 from posthouse.service.mailauth.lookups import MailResolver
-from posthouse.service.mailauth.report_sender import GIVE_UP, SPREAD, AggregateReports
+from posthouse.service.mailauth.report_sender import (
+    GIVE_UP,
+    LOOKUP_SECONDS,
+    MOST_AT_ONCE,
+    ROUND,
+    SPREAD,
+    AggregateReports,
+)
 from posthouse.service.mailauth.report_store import ReportStore
 from posthouse.testing import ManualClock, StaticResolver
 
@@ -32,6 +39,7 @@ mailboxes = "any"
 [mailauth]
 verify = "enforce"
 reports = true
+dns_questions = {questions}
 """
 DAY = 86_400
 ZONE: dict[str, dict[str, list[str]]] = {
@@ -43,16 +51,34 @@ ZONE: dict[str, dict[str, list[str]]] = {
 MESSAGE = b"From: ann@bank.test\r\nSubject: hi\r\n\r\nhello\r\n"
 
 
+class PartlySilent(StaticResolver):
+    """Resolver that never answers about the domains of ``silent``, and tells how many such questions wait."""
+
+    silent: tuple[str, ...] = ()
+    waiting = 0
+
+    async def ask(self, question: Question) -> Answer:
+        if question.name.endswith(self.silent):
+            self.waiting += 1
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                self.waiting -= 1
+        return await super().ask(question)
+
+
 class ReportHarness:
     """A listener that counts, and what was submitted."""
 
-    def __init__(self, root: Path, *, sends: bool = True) -> None:
-        text = CONFIG.format(root=root)
+    def __init__(self, root: Path, *, sends: bool = True, questions: int = 100) -> None:
+        text = CONFIG.format(root=root, questions=questions)
         config = parse(text)
+        self.questions = questions
         self.clock = ManualClock()
-        self.dns = StaticResolver(ZONE, ttl=0)
-        resolver = MailResolver(self.dns, self.clock, questions=10)
+        self.dns = PartlySilent(ZONE, ttl=0)
+        resolver = MailResolver(self.dns, self.clock, questions=config.mailauth.dns_questions)
         self.sent: list[Composed] = []
+        self.some_sent = asyncio.Event()
         self.faults: list[str] = []
         self.full = False
         self.refused = "-"
@@ -69,6 +95,7 @@ class ReportHarness:
         if any(each.address.domain == self.refused for each in message.envelope.recipients):
             raise StorageError("552 too large")
         self.sent.append(message)
+        self.some_sent.set()
 
     def take(self, content: bytes = MESSAGE, sender: str = "ann@bank.test", host: str = "192.0.2.1") -> int:
         (reply,) = bring_in(self.made.session(host), envelope("bob@here.test", sender=sender), content)
@@ -169,6 +196,73 @@ def test_a_report_that_is_refused_keeps_no_other_waiting_and_is_given_up(tmp_pat
     assert len(host.faults) == 1
     host.after(GIVE_UP)
     assert host.store.reports(1 << 40) == []
+
+
+def _with_silent(root: Path, number: int, questions: int = 100) -> ReportHarness:
+    """A day of mail of bank.test and of so many domains, all of which are due, whose DNS never answers from now on."""
+    host = ReportHarness(root, questions=questions)
+    names = [f"a{each}.test" for each in range(number)]
+    for name in names:
+        host.dns.zone[f"_dmarc.{name}"] = {"TXT": [f"v=DMARC1; p=none; rua=mailto:a@{name}"]}
+        assert host.take(MESSAGE.replace(b"bank.test", name.encode())) == 250
+    assert host.take() == 250
+    host.after(60)
+    host.dns.silent = tuple(names)
+    asyncio.run(host.clock.advance(DAY + SPREAD))
+    return host
+
+
+def test_a_destination_that_never_answers_holds_up_no_other(tmp_path: Path) -> None:
+    host = _with_silent(tmp_path, MOST_AT_ONCE - 1)
+
+    async def run() -> None:
+        sending = asyncio.create_task(host.reports.tick())
+        await asyncio.wait_for(host.some_sent.wait(), 30)
+        assert [each.policy.domain for each in host.read] == ["bank.test"]
+        assert not sending.done()
+        await host.clock.advance(LOOKUP_SECONDS)
+        await asyncio.wait_for(sending, 30)
+
+    asyncio.run(run())
+    assert len(host.store.reports(1 << 40)) == MOST_AT_ONCE - 1  # they wait, and lose nothing
+    host.dns.silent = ()
+    host.after(60)
+    assert len(host.sent) == 1
+    host.after(3_600)
+    assert len(host.sent) == MOST_AT_ONCE
+    assert not host.faults
+
+
+def test_a_round_ends_however_many_do_not_answer(tmp_path: Path) -> None:
+    host = _with_silent(tmp_path, 5 * MOST_AT_ONCE)
+
+    assert asyncio.run(_round(host)) <= ROUND + LOOKUP_SECONDS
+    assert asyncio.run(_round(host)) <= ROUND + LOOKUP_SECONDS  # of the others, before anything is tried again
+    assert [each.policy.domain for each in host.read] == ["bank.test"]
+
+
+def test_reports_that_have_failed_come_last(tmp_path: Path) -> None:
+    host = _with_silent(tmp_path, 3, questions=4)  # one report at a time, and in a round no more than these
+    for _ in range(2):
+        asyncio.run(_round(host))
+        asyncio.run(host.clock.advance(3_600))
+    assert [each.policy.domain for each in host.read] == ["bank.test"]
+
+
+async def _round(host: ReportHarness) -> float:
+    """Let one round go by, and return how many seconds it took."""
+    began = host.clock.monotonic()
+    sending = asyncio.create_task(host.reports.tick())
+    while not sending.done():
+        await asyncio.wait_for(_until_silent(host, sending), 30)
+        await host.clock.advance(LOOKUP_SECONDS)
+    return host.clock.monotonic() - began
+
+
+async def _until_silent(host: ReportHarness, sending: asyncio.Task[None]) -> None:
+    """Return when as many questions wait as may, or when the round has ended."""
+    while host.dns.waiting < min(MOST_AT_ONCE, host.questions // 4) and not sending.done():
+        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("gone", ["_dmarc.bank.test"])

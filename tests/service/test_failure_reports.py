@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.core import Address
+from posthouse.core import Address, Answer, Question
 from posthouse.message.compose import Composed
 from posthouse.service.config_file import parse
 from posthouse.service.mailauth.auth_terms import AuthTerms
@@ -43,6 +43,17 @@ MESSAGE = (
 )
 
 
+class PartlySilent(StaticResolver):
+    """Resolver that never answers about the names that end with ``silent``."""
+
+    silent: tuple[str, ...] = ()
+
+    async def ask(self, question: Question) -> Answer:
+        if question.name.endswith(self.silent):
+            await asyncio.get_running_loop().create_future()
+        return await super().ask(question)
+
+
 class FailureHarness:
     """A listener that verifies, and the failure reports that it caused."""
 
@@ -61,11 +72,13 @@ class FailureHarness:
         zone = {
             "bank.test": {"TXT": ["v=spf1 ip4:192.0.2.1 -all"], "A": ["192.0.2.1"]},
             "_dmarc.bank.test": {"TXT": [record]},
+            "_dmarc.shop.test": {"TXT": ["v=DMARC1; p=reject; ruf=mailto:a@shop.test"]},
             "list.test": {"TXT": ["v=spf1 ip4:192.0.2.7 -all"], "A": ["192.0.2.7"]},
         }
-        self.dns = StaticResolver(zone, ttl=0)
+        self.dns = PartlySilent(zone, ttl=0)
         resolver = MailResolver(self.dns, self.clock, questions=10)
         self.sent: list[Composed] = []
+        self.some_sent = asyncio.Event()
         self.faults: list[str] = []
         self.reports = FailureReports(config, resolver, self.clock, self._submit, self.faults.append)
         terms = verify_terms(config, config.listener[0], resolver, self.clock, None, self.reports.judged)
@@ -73,24 +86,28 @@ class FailureHarness:
 
     async def _submit(self, message: Composed) -> None:
         self.sent.append(message)
+        self.some_sent.set()
 
     def take(self, content: bytes = MESSAGE, sender: str = "eve@list.test", host: str = "192.0.2.66") -> int:
         """The code of the reply to a message; its report has been made when this returns."""
 
-        session = self.made.session(host)
-        to = envelope("bob@here.test", sender=sender)
-
         async def bring() -> int:
             async with asyncio.timeout(30):
-                intake: Any = session.intake(to if sender else to._replace(sender=None))
-                intake.write(content)
-                answer = intake.commit()
-                (verdict,) = answer if isinstance(answer, tuple) else await answer
+                code = await self.bring(content, sender, host)
                 await self.reports.settled()
-                code: int = verdict.reply.code
                 return code
 
         return asyncio.run(bring())
+
+    async def bring(self, content: bytes, sender: str = "eve@list.test", host: str = "192.0.2.66") -> int:
+        """The code of the reply to a message; its report may still be made."""
+        to = envelope("bob@here.test", sender=sender)
+        intake: Any = self.made.session(host).intake(to if sender else to._replace(sender=None))
+        intake.write(content)
+        answer = intake.commit()
+        (verdict,) = answer if isinstance(answer, tuple) else await answer
+        code: int = verdict.reply.code
+        return code
 
     @property
     def parts(self) -> list[Message]:
@@ -194,6 +211,22 @@ def test_a_destination_that_does_not_answer_gets_none(tmp_path: Path) -> None:
     made.dns.failing.add("bank.test._report._dmarc.else.test")
     made.take()
     assert not made.sent
+
+
+def test_a_destination_that_never_answers_holds_up_no_other(tmp_path: Path) -> None:
+    made = FailureHarness(tmp_path, "v=DMARC1; p=reject; ruf=mailto:all@else.test")
+    made.dns.silent = ("else.test",)
+
+    async def bring() -> None:
+        for _ in range(25):
+            assert await made.bring(MESSAGE) == 550
+        assert await made.bring(MESSAGE.replace(b"bank.test", b"shop.test")) == 550
+        await asyncio.wait_for(made.some_sent.wait(), 30)
+        made.reports.close()
+        await made.reports.settled()
+
+    asyncio.run(bring())
+    assert [str(each.envelope.recipients[0].address) for each in made.sent] == ["a@shop.test"]
 
 
 def test_without_the_setting_nothing_is_made(tmp_path: Path) -> None:

@@ -20,12 +20,27 @@ __all__ = ["MessageChecks", "check_all"]
 
 
 class MessageChecks(NamedTuple):
-    """The results of all checks of one message; ``spf`` is None where no client was named."""
+    """The results of all checks of one message.
+
+    Args:
+        spf: SPF's; None where no client was named.
+        dkim: DKIM's.
+        arc: ARC's.
+        dmarc: DMARC's, from what is known of SPF and DKIM; see ``dmarc_known``.
+    """
 
     spf: SpfResult | None
     dkim: DkimResult
     arc: ArcResult
     dmarc: DmarcResult
+
+    @property
+    def dmarc_known(self) -> bool:
+        """Whether a receiver comes to the same result of DMARC.
+
+        False where DMARC fails because SPF could not be checked: no client was named, or no sender and no HELO.
+        """
+        return self.dmarc.result != "fail" or (self.spf is not None and bool(self.spf.domain))
 
 
 def check_all(

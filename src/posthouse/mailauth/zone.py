@@ -212,7 +212,8 @@ def _records_of(name: str, records: object) -> dict[str, tuple[_Record, ...] | s
                 f"{kind!r:.40} is no record type", where=name, remedy=f"types are {', '.join(sorted(_TYPES))}"
             )
         values = _as_list(Kind(word), listed)
-        failure = next((each for each in values if isinstance(each, str) and each in _FAILURES), "")
+        words = [each for each in values if isinstance(each, str)]
+        failure = next((each for each in words if each in _FAILURES or each == _ABSENT), "")
         if failure and (listed == failure or word != Kind.TXT):  # in a list of texts, the word is a text
             found[word] = failure
             continue
@@ -248,7 +249,12 @@ def _text(record: object, where: str) -> bytes:
     octets = b""
     for each in strings:
         if isinstance(each, str):
-            octets += each.encode("utf-8", "surrogateescape")
+            try:
+                octets += each.encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write
+                raise SettingError(
+                    f"{each!r:.80} has a character that does not exist", where=where, remedy="write other text"
+                ) from None
         elif isinstance(each, bytes):
             octets += each
         else:

@@ -97,6 +97,29 @@ def test_fields_that_cannot_be_signed(name: str) -> None:
         sign_dkim(MESSAGE, ED25519, signed=[name])
 
 
+@pytest.mark.parametrize("canonicalization", ["relaxed/relaxed", "simple/simple"])
+def test_one_key_signs_messages_that_differ(canonicalization: str) -> None:
+    many = b"".join(b"To: %d@example.net\r\n" % each for each in range(70))
+    for now in (9, 999_999_999, NOW, 99_999_999_999):
+        for lifetime in (None, 1, 90_000_000_000):
+            for identity in ("", "a%b%%=@example.org", "x?y@example.org"):
+                for message in (MESSAGE, b"To: x@example.net\r\n" + MESSAGE, many + MESSAGE):
+                    field = sign_dkim(
+                        message,
+                        ED25519,
+                        now=now,
+                        lifetime=lifetime,
+                        identity=identity,
+                        canonicalization=canonicalization,
+                    )
+                    assert max(map(len, field.split(b"\r\n"))) <= 78
+                    found = only(verified(field + message, now=now))
+                    assert found.result == "pass", found.reason
+                    assert found.time == now
+                    assert found.expires == (lifetime and now + lifetime)
+                    assert found.identity == (identity or "@example.org")
+
+
 def test_expiry_and_identity() -> None:
     field = sign_dkim(MESSAGE, RSA, lifetime=60, identity="ann of=x@mail.example.org", now=NOW)
     assert tags_of(field)["x"] == str(NOW + 60)

@@ -158,6 +158,13 @@ class HeaderSection:
             return (self._keys.index(key),) if key in self._lowest else ()
         return self._repeated.get(key, ())
 
+    def counts(self, keys: Sequence[bytes]) -> tuple[int, ...]:
+        """How many fields there are of each name; ``keys`` are the names in lower case, each with its colon."""
+        repeated, lowest = self._repeated, self._lowest
+        if repeated is None:
+            return tuple([1 if key in lowest else 0 for key in keys])
+        return tuple([len(repeated.get(key, ())) for key in keys])
+
     def _places(self, key: bytes) -> Sequence[int]:
         if self._repeated is not None:
             return self._repeated.get(key, ())
@@ -197,6 +204,8 @@ class HeaderSection:
         canonicalization: Canonicalization,
         signature: bytes | None = None,
         own: int | None = None,
+        *,
+        canonical: bytes | None = None,
     ) -> bytes:
         """The octets that a signature signs: the fields of ``h=``, then its own field without ``b=`` (§3.7, step 2).
 
@@ -206,6 +215,7 @@ class HeaderSection:
             signature: The octets of the signature's own field, its ``b=`` filled or empty; None for the field at
                 ``own``.
             own: The place of that field in the message, if it stands there.
+            canonical: That field as it is hashed, without its CRLF, in place of ``signature``.
         """
         if canonicalization is Canonicalization.SIMPLE:
             lines = [self.canonical(place, canonicalization)[:-2] for place in self.select(names, own)]
@@ -218,7 +228,9 @@ class HeaderSection:
                 lines = [key + value.strip(b" ") for key in wanted.keys if (value := lowest.get(key)) is not None]
             else:
                 lines = [self._keys[place] + self.value(place) for place in self.select(names, own)]
-        if signature is not None:
+        if canonical is not None:
+            lines.append(canonical)
+        elif signature is not None:
             lines.append(canonical_field(without_signature(signature), canonicalization)[:-2])
         elif own is not None:
             # Whether b= is taken out before or after the relaxed form is made: the result is the same.

@@ -2,6 +2,9 @@
 
 The header fields that a reader sees are signed once more than they are there, so that nobody can add another
 (oversigning, §5.4.2 and §8.15).  ``l=`` is never written: it lets anybody add to the body.
+
+The signatures of one key differ in times and hashes alone, whose lengths are the same: how a field is folded, and what
+it looks like in its canonical form, is found out once and kept (``_frame``).
 """
 
 from __future__ import annotations
@@ -15,8 +18,8 @@ from typing import Any, Final, NamedTuple
 from posthouse.core import LocalError, SettingError
 from posthouse.mailauth.arguments import demand_names, demand_text
 from posthouse.mailauth.dkim.body_hash import BodyForm, MessageHasher
-from posthouse.mailauth.dkim.canonical import header_and_body
-from posthouse.mailauth.dkim.header_section import HeaderSection
+from posthouse.mailauth.dkim.canonical import Canonicalization, header_and_body
+from posthouse.mailauth.dkim.header_section import HeaderSection, canonical_field
 from posthouse.mailauth.dkim.keys import DkimKey, demand_key
 from posthouse.mailauth.octets import MessageOctets, message_chunks
 from posthouse.mailauth.wall_time import seconds_now
@@ -39,6 +42,9 @@ _WIDTH: Final = 78
 _NAME = re.compile(r"[!-9;-~]++")
 _NEVER: Final = frozenset({"dkim-signature", "return-path", "received"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HOLES = re.compile(rb"\x00++")
+#: Names in h= of a signature whose form is kept.
+_MOST_NAMES: Final = 64
 
 
 class SigningOptions(NamedTuple):
@@ -127,39 +133,24 @@ class DkimSigner:
             raise LocalError(
                 "the message has no From field, which a signature must cover (RFC 6376 section 5.4); add one"
             )
-        names = self._names(header)
-        octets = [name.encode() for name in names]
-        body_hash = base64.b64encode(hasher.body_hash(self._body).digest).decode()
-        made = []
+        options = self._options
+        wanted = _signed_fields(tuple(options.oversigned), tuple(options.signed))
+        counts = header.counts(wanted.keys)
+        few = sum(counts) + len(counts) <= _MOST_NAMES
+        names, octets = (_listed if few else _listed.__wrapped__)(wanted, counts)
+        values = [b"%d" % self._now]
+        if options.lifetime is not None:
+            values.append(b"%d" % (self._now + int(options.lifetime)))
+        values.append(base64.b64encode(hasher.body_hash(self._body).digest))
+        lengths = tuple(map(len, values))
+        made: list[bytes] = []
         for key in keys:
-            field = self._unsigned(key, names, body_hash)
-            signature = key.sign(header.signed_octets(octets, self._header, field))
-            made.append(field + folded_base64(signature) + b"\r\n")
+            terms = (key.algorithm, options.canonicalization, key.domain, key.selector, options.identity)
+            frame = (_frame if few else _frame.__wrapped__)(terms, names, lengths, self._header)
+            filled = tuple(values)
+            signed = header.signed_octets(octets, self._header, canonical=frame.canonical % filled)
+            made += frame.field % filled, folded_base64(key.sign(signed)), b"\r\n"
         return b"".join(made)
-
-    def _names(self, header: HeaderSection) -> list[str]:
-        """``h=``: each field as often as it is there, oversigned ones once more."""
-        names: dict[str, str] = {}
-        over = {name.lower() for name in self._options.oversigned} | {"from"}
-        for name in ("From", *self._options.oversigned, *self._options.signed):
-            names.setdefault(name.lower(), name)
-        return [name for key, name in names.items() for _ in range(len(header.places(key.encode())) + (key in over))]
-
-    def _unsigned(self, key: DkimKey, names: Iterable[str], body_hash: str) -> bytes:
-        """The field of one key up to the end of ``b=``."""
-        tags = [
-            ("v", "1"),
-            ("a", key.algorithm),
-            ("c", self._options.canonicalization),
-            ("d", key.domain),
-            ("s", key.selector),
-            ("t", str(self._now)),
-        ]
-        if self._options.lifetime is not None:
-            tags.append(("x", str(self._now + int(self._options.lifetime))))
-        if self._options.identity:
-            tags.append(("i", _quoted(self._options.identity)))
-        return folded_tags("DKIM-Signature", [*tags, ("h", ":".join(names)), ("bh", body_hash)])
 
     def _check_identity(self, keys: Iterable[DkimKey]) -> None:
         identity = self._options.identity
@@ -173,6 +164,57 @@ class DkimSigner:
                     f"the identity {identity!r:.80} is not in the domain {key.domain} of the key",
                     remedy=f"write user@{key.domain} or @{key.domain}",
                 )
+
+
+class _SignedFields(NamedTuple):
+    """The fields that are signed: ``keys`` as ``HeaderSection.counts`` takes them, ``over`` which are oversigned."""
+
+    names: tuple[str, ...]
+    keys: tuple[bytes, ...]
+    over: tuple[bool, ...]
+
+
+@lru_cache(maxsize=64)
+def _signed_fields(oversigned: tuple[str, ...], signed: tuple[str, ...]) -> _SignedFields:
+    names: dict[str, str] = {}
+    for name in ("From", *oversigned, *signed):
+        names.setdefault(name.lower(), name)
+    over = {name.lower() for name in oversigned} | {"from"}
+    keys = tuple(f"{key}:".encode() for key in names)
+    return _SignedFields(tuple(names.values()), keys, tuple(key in over for key in names))
+
+
+@lru_cache(maxsize=512)
+def _listed(wanted: _SignedFields, counts: tuple[int, ...]) -> tuple[str, tuple[bytes, ...]]:
+    """``h=``, each field as often as it is there, oversigned ones once more: as a text, and as a list."""
+    names, _, over = wanted
+    found = [name for name, count, more in zip(names, counts, over, strict=True) for _ in range(count + more)]
+    return ":".join(found), tuple(name.encode() for name in found)
+
+
+class _SignatureFrame(NamedTuple):
+    """The field of a signature up to the end of ``b=``, ``%b`` in place of each value that differs from message to
+    message: as it is written, and in the form that is hashed, without its CRLF."""
+
+    field: bytes
+    canonical: bytes
+
+
+@lru_cache(maxsize=512)
+def _frame(
+    terms: tuple[str, str, str, str, str], names: str, lengths: tuple[int, ...], header: Canonicalization
+) -> _SignatureFrame:
+    """The frame of ``a=``, ``c=``, ``d=``, ``s=``, ``i=`` and ``h=`` for values of these lengths: ``t=``, ``x=`` if
+    there are three, and ``bh=``."""
+    algorithm, canonicalization, domain, selector, identity = terms
+    holes = ["\0" * length for length in lengths]
+    tags = [("v", "1"), ("a", algorithm), ("c", canonicalization), ("d", domain), ("s", selector), ("t", holes[0])]
+    if len(holes) == 3:
+        tags.append(("x", holes[1]))
+    if identity:
+        tags.append(("i", _quoted(identity)))
+    field = folded_tags("DKIM-Signature", [*tags, ("h", names), ("bh", holes[-1])]).replace(b"%", b"%%")
+    return _SignatureFrame(_HOLES.sub(b"%b", field), _HOLES.sub(b"%b", canonical_field(field, header)[:-2]))
 
 
 @lru_cache(maxsize=64)

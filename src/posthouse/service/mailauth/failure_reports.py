@@ -41,6 +41,8 @@ __all__ = ["FailureReports", "MOST_A_DAY"]
 MOST_A_DAY: Final = 1_000
 _DAY: Final = 86_400
 _MOST_UNDER_WAY: Final = 20
+#: Of them, those to one domain: a domain whose DNS is slow keeps no other from its reports.
+_MOST_OF_ONE: Final = 5
 _FAILED: Final = frozenset(("fail", "softfail", "permerror"))
 _REPORTS: Final = (b"multipart/report", b"message/feedback-report")
 
@@ -73,7 +75,7 @@ class FailureReports:
         self._submit = submit
         self._fault = fault
         self._key = secrets.token_bytes(32)
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], str] = {}  # task → the domain whose policy counts
 
     def judged(self, message: CheckedMessage, judged: Judged, decision: Decision, header: HeaderSection) -> None:
         """Begin a report about a message, if it is wanted."""
@@ -81,11 +83,13 @@ class FailureReports:
             return
         if decision.refusal is not None and not decision.refusal.reply.permanent:
             return  # it will come again
-        if len(self._under_way) >= _MOST_UNDER_WAY:
+        domain = judged.dmarc.policy_domain
+        of_one = sum(each == domain for each in self._under_way.values())
+        if len(self._under_way) >= _MOST_UNDER_WAY or of_one >= _MOST_OF_ONE:
             return
         task = asyncio.get_running_loop().create_task(self._report(message, judged, decision, header))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        self._under_way[task] = domain
+        task.add_done_callback(self._under_way.pop)
 
     async def settled(self) -> None:
         """Return when no report is being made."""

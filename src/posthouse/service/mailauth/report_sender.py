@@ -5,6 +5,10 @@ owner of a large domain does not get the reports of all receivers at midnight.  
 names then and that may get it (``find_destinations``).  A failure lets it wait for an hour, and no other report with
 it; ``GIVE_UP`` seconds after the day it is dropped.
 
+A domain whose DNS is slow holds up no other: up to ``MOST_AT_ONCE`` reports are under way at one time, the DNS has
+``LOOKUP_SECONDS`` for each, and after ``ROUND`` seconds the rest waits for the next minute.  Those that have failed
+come last.
+
 Reports cause no reports: their reverse-path is null, and messages whose subject is that of a report are not counted.
 
 Neither a crash nor a stop of the daemon loses a count (``count_journal``); a power failure loses those of the last
@@ -16,9 +20,9 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, TypeAlias
 
 from posthouse.core import Address, Kind, PosthouseError, Question, Status
 from posthouse.mailauth.dkim import HeaderSection
@@ -32,9 +36,9 @@ from posthouse.mailauth.dmarc.aggregate import (
     report_file,
 )
 from posthouse.mailauth.dmarc.report_destinations import find_destinations
-from posthouse.mailauth.questions import ask
+from posthouse.mailauth.questions import Check
 from posthouse.message.compose import Composed
-from posthouse.net import Clock, Resolver, Timer
+from posthouse.net import Clock, Timer
 from posthouse.protocol.grammar import parse_mailbox
 from posthouse.server.content_check import CheckedMessage
 from posthouse.service.config.model import Config
@@ -47,9 +51,10 @@ from posthouse.service.mailauth.count_journal import (
     sync,
 )
 from posthouse.service.mailauth.judgement import Decision, Judged
+from posthouse.service.mailauth.lookups import KnowingResolver, MessageLookups
 from posthouse.service.mailauth.report_store import ReportStore, StoredReport
 
-__all__ = ["AggregateReports", "GIVE_UP", "SPREAD", "SYNCED"]
+__all__ = ["AggregateReports", "GIVE_UP", "LOOKUP_SECONDS", "MOST_AT_ONCE", "ROUND", "SPREAD", "SYNCED"]
 
 _DAY: Final = 86_400
 #: Seconds after the end of a day within which its reports are sent.
@@ -59,10 +64,14 @@ GIVE_UP: Final = 3 * _DAY
 _AGAIN: Final = 3_600.0
 #: Seconds after a message within which its count survives a power failure.
 SYNCED: Final = 5.0
+#: Reports that are under way at one time.
+MOST_AT_ONCE: Final = 16
+#: Seconds in which the DNS must say where a report goes.
+LOOKUP_SECONDS: Final = 20.0
+#: Seconds after which a round of sending begins no further report.
+ROUND: Final = 45.0
 
-
-class _Questions(Resolver, Protocol):
-    """The resolver of messages."""
+_Submit: TypeAlias = Callable[[Composed], Awaitable[None]]
 
 
 class AggregateReports:
@@ -76,9 +85,9 @@ class AggregateReports:
     def __init__(
         self,
         config: Config,
-        resolver: _Questions,
+        resolver: KnowingResolver,
         clock: Clock,
-        submit: Callable[[Composed], Awaitable[None]] | None,
+        submit: _Submit | None,
         fault: Callable[[str], object],
     ) -> None:
         self._store = ReportStore(config.data_dir)
@@ -91,6 +100,8 @@ class AggregateReports:
         self._journal = CountJournal(self._directory)
         self._sync_timer: Timer | None = None
         self._syncing: asyncio.Future[None] | None = None
+        # Of the questions that may be under way, most are for messages.
+        self._at_once = max(1, min(MOST_AT_ONCE, config.mailauth.dns_questions // 4))
         self._waits: dict[StoredReport, float] = {}  # until when, in calendar seconds
         self.sender = config.mailauth.report_sender
 
@@ -194,23 +205,21 @@ class AggregateReports:
     # -- sending -----------------------------------------------------------------------------------------------------
 
     async def tick(self) -> None:
-        """Store what was counted, and send what is due.  Failures are told, and tried again."""
+        """Store what was counted, and send what is due.  Failures are told, and tried again.
+
+        Returns within ``ROUND`` and ``LOOKUP_SECONDS``, as far as the DNS is concerned.
+        """
         await asyncio.to_thread(self._add_all, *self._journal.take())
         if self._submit is None:
             return
-        now = self._clock.time()
         failed: list[tuple[StoredReport, PosthouseError]] = []
         try:
-            for report in await asyncio.to_thread(self._store.reports, int(now) // _DAY):
-                if now < max(_due(report, self._hostname), self._waits.get(report, 0.0)):
-                    continue
-                try:
-                    await self._send(report, now, self._submit)
-                except PosthouseError as error:
-                    failed.append((report, error))
-                    self._waits[report] = now + _AGAIN
+            due = iter(await self._reports_due())
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._at_once):
+                    group.create_task(self._send_each(due, self._submit, self._clock.monotonic() + ROUND, failed))
             for report, _ in failed:
-                if now >= (report.day + 1) * _DAY + GIVE_UP:
+                if self._clock.time() >= (report.day + 1) * _DAY + GIVE_UP:
                     await self._forget(report)
         except PosthouseError as error:
             self._fault(f"aggregate reports wait: {error}")
@@ -219,7 +228,31 @@ class AggregateReports:
             others = f", and {len(failed) - 1} others" if len(failed) > 1 else ""
             self._fault(f"the aggregate report to {report.policy.domain}{others} could not be sent: {why}")
 
-    async def _send(self, report: StoredReport, now: float, submit: Callable[[Composed], Awaitable[None]]) -> None:
+    async def _reports_due(self) -> list[StoredReport]:
+        """The reports to be sent now, those first that have waited longest since they were tried or due."""
+        now = self._clock.time()
+        times = {
+            report: max(_due(report, self._hostname), self._waits.get(report, 0.0))
+            for report in await asyncio.to_thread(self._store.reports, int(now) // _DAY)
+        }
+        return sorted((report for report, time in times.items() if time <= now), key=times.__getitem__)
+
+    async def _send_each(
+        self,
+        due: Iterator[StoredReport],
+        submit: _Submit,
+        until: float,
+        failed: list[tuple[StoredReport, PosthouseError]],
+    ) -> None:
+        """Send reports one after the other, beside others who take from ``due``, until a moment of the clock."""
+        while self._clock.monotonic() < until and (report := next(due, None)) is not None:
+            try:
+                await self._send(report, self._clock.time(), submit)
+            except PosthouseError as error:
+                failed.append((report, error))
+                self._waits[report] = self._clock.time() + _AGAIN
+
+    async def _send(self, report: StoredReport, now: float, submit: _Submit) -> None:
         end = (report.day + 1) * _DAY
         addresses = await self._destinations(report.policy.domain)
         if addresses is None and now < end + GIVE_UP:
@@ -251,18 +284,28 @@ class AggregateReports:
         self._waits.pop(report, None)
 
     async def _destinations(self, domain: str) -> list[Address] | None:
-        """Where reports about a domain go now; None if the DNS did not answer."""
-        answer = await self._resolver.ask(Question(f"_dmarc.{domain}", Kind.TXT))
-        if answer.status is Status.FAILED:
-            return None
-        texts = [each for each in answer.records if isinstance(each, bytes)]
-        records: list[DmarcRecord] = [each for each in map(read_dmarc_record, texts) if each is not None]
-        if len(records) != 1:
-            return []
-        found = await ask(find_destinations(domain, records[0]), self._resolver)
-        if not any(each.addresses for each in found) and any(each.temporary for each in found):
-            return None
-        return list(dict.fromkeys(address for each in found for address in each.addresses))
+        """Where reports about a domain go now; None if the DNS did not answer in time."""
+        lookups = MessageLookups(self._resolver, self._clock, LOOKUP_SECONDS)
+        try:
+            found = lookups.run(_find_destinations(domain))
+            return await found if isinstance(found, asyncio.Task) else found
+        finally:
+            lookups.close()
+
+
+def _find_destinations(domain: str) -> Check[list[Address] | None]:
+    """Check where reports about a domain go now; None if the DNS did not answer."""
+    answer = yield Question(f"_dmarc.{domain}", Kind.TXT)
+    if answer.status is Status.FAILED:
+        return None
+    texts = [each for each in answer.records if isinstance(each, bytes)]
+    records: list[DmarcRecord] = [each for each in map(read_dmarc_record, texts) if each is not None]
+    if len(records) != 1:
+        return []
+    found = yield from find_destinations(domain, records[0])
+    if not any(each.addresses for each in found) and any(each.temporary for each in found):
+        return None
+    return list(dict.fromkeys(address for each in found for address in each.addresses))
 
 
 def _due(report: StoredReport, hostname: str) -> float:

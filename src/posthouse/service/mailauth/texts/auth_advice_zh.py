@@ -301,6 +301,7 @@ _TEXTS: Final = tuple(
             r"Sign with d=(\S+), or give the host and the sender with --ip and --from\.",
             "请用 d={0} 签名，或用 --ip 和 --from 给出发送主机和发件人。",
         ),
+        (r"Sign with d=(\S+), or give the sender with --from\.", "请用 d={0} 签名，或用 --from 给出发件人。"),
         (r"Publish a policy\.", "请发布策略。"),
         (r"Write one From field with one address\.", "请只写一个 From 字段，其中只有一个地址。"),
         (

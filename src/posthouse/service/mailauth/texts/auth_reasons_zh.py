@@ -116,6 +116,14 @@ _REASONS: Final = tuple(
         (r"a valid chain of (\d+) sets?, the newest sealed by (\S+)", "有效的 ARC 链，共 {0} 组，最近由 {1} 封缄"),
         # DMARC (mailauth.dmarc.evaluation)
         (r"there is no DMARC policy for (\S+)", "{0} 没有 DMARC 策略"),
+        (
+            r"without the address of the sending host \(--ip\) it cannot be judged: .* aligned with (\S+)",
+            "不给出发送主机的地址（--ip）就无法判断：没有与 {0} 对齐的域通过 DKIM",
+        ),
+        (
+            r"without the sender \(--from\) it cannot be judged: .* aligned with (\S+)",
+            "不给出发件人（--from）就无法判断：没有与 {0} 对齐的域通过 DKIM",
+        ),
         (r"neither SPF nor DKIM passed for a domain that is aligned with (\S+)", "没有与 {0} 相符的域通过 SPF 或 DKIM"),
         (
             r"(SPF|DKIM) passed for (\S+) and (SPF|DKIM) passed for (\S+), aligned with (\S+)",

@@ -56,7 +56,10 @@ class ArcReport(Struct, frozen=True, kw_only=True):
 
 
 class DmarcReport(Struct, frozen=True, kw_only=True):
-    """DMARC: ``disposition`` is what the owner of the author's domain asks receivers to do."""
+    """DMARC: ``disposition`` is what the owner of the author's domain asks receivers to do.
+
+    ``result`` is "unknown", and ``disposition`` empty, where only SPF could tell, which was not checked.
+    """
 
     result: str
     reason: str
@@ -143,15 +146,23 @@ def _report(found: MessageChecks, advice: list[RecordFinding]) -> MessageAuth:
             reason=found.arc.reason,
             sealers=[each.domain for each in reversed(found.arc.sets)],
         ),
-        dmarc=DmarcReport(
-            result=found.dmarc.result,
-            reason=found.dmarc.reason,
-            author_domain=found.dmarc.author_domain,
-            disposition=found.dmarc.disposition,
-            policy=found.dmarc.policy,
-            policy_domain=found.dmarc.policy_domain,
-        ),
+        dmarc=_dmarc(found),
         advice=advice,
+    )
+
+
+def _dmarc(found: MessageChecks) -> DmarcReport:
+    dmarc, known = found.dmarc, found.dmarc_known
+    missing = "the address of the sending host (--ip)" if found.spf is None else "the sender (--from)"
+    return DmarcReport(
+        result=dmarc.result if known else "unknown",
+        reason=dmarc.reason
+        if known
+        else f"without {missing} it cannot be judged: DKIM passed for no domain aligned with {dmarc.author_domain}",
+        author_domain=dmarc.author_domain,
+        disposition=dmarc.disposition if known else "",
+        policy=dmarc.policy,
+        policy_domain=dmarc.policy_domain,
     )
 
 
