@@ -133,8 +133,15 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
     hide_client: Annotated[
         bool,
         Meta(
-            description="Whether the Received field of a submitted message leaves out the client's address and name. "
-            "The log and the history keep them."
+            description="Whether the Received field of a submitted message leaves out the client's address and name, "
+            "and what `hide_login` leaves out. The log and the history keep them."
+        ),
+    ] = False
+    hide_login: Annotated[
+        bool,
+        Meta(
+            description="Whether the Received field leaves out the account that has logged in, and the name in the "
+            "client's certificate. The log and the history keep them."
         ),
     ] = False
     strictness: Annotated[
