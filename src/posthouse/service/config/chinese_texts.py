@@ -101,7 +101,8 @@ TEXTS: Final[dict[str, str]] = {
     "certificate[].cert": "证书（PEM）及其证书链。",
     "certificate[].key": _PEM_KEY,
     "accounts": "谁可以登录：“file”（`data_dir` 里的文件，见 `posthouse user`）、“dovecot:/path/of/auth-socket”、"
-    "“python:module:object”，或 “any”：任何名称配任何密码都可以，只用于邮件全部留在本机时（[[domain]] “*”）。",
+    "“python:module:object”，或 “any”：任何名称配任何密码都可以，只用于邮件全部留在本机时（[[domain]] “*”）；"
+    "写成 “any:/路径” 时，该文件中的名称（每行一个，格式为 “名称:密码”）必须用那里的密码登录，也可使用 SCRAM。",
     "relay": "邮件如何中转和重试。",
     "relay.trusted_networks": "可以向任何域发送邮件的网络；不写时没有。",
     "relay.retry_first": "第二次尝试之前的等待时间；以后每次加倍。",

@@ -521,7 +521,8 @@ class Config(Struct, frozen=True, kw_only=True):
         Meta(
             description='Who may log in: "file" (a file in `data_dir`, see `posthouse user`), '
             '"dovecot:/path/of/auth-socket", "python:module:object", or "any": every name with every password, where '
-            'all mail stays here ([[domain]] "*").'
+            'all mail stays here ([[domain]] "*"); with "any:/path" the names in that file need the password that '
+            "stands there (a line name:password for each), and may use SCRAM."
         ),
     ] = AccountsSetting()
     relay: RelaySettings = RelaySettings()

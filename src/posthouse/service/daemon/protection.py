@@ -22,16 +22,18 @@ from posthouse.server.settings import Protection
 from posthouse.service.accounts import (
     AccountFile,
     AccountStore,
+    AnyAccounts,
     DovecotAccounts,
     FileAccounts,
     decoy_secret,
     load_accounts,
+    read_logins,
 )
 from posthouse.service.config.config_error import ConfigError, refuse_named_file
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.policy.listener_policy import login_setting
 from posthouse.service.policy.login_failures import LoginFailures
-from posthouse.service.policy.logins import AnyAccounts, Logins
+from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
@@ -60,7 +62,10 @@ def accounts_of(config: Config) -> AccountStore:
         except SettingError as error:
             raise ConfigError([error]) from None
     if kind == "any":
-        return AnyAccounts()
+        try:
+            return AnyAccounts(read_logins(target)) if target else AnyAccounts()
+        except SettingError as error:
+            raise ConfigError([error]) from None
     file = AccountFile(config.data_dir)
     file.note()  # for a file that a version without notes has made
     return FileAccounts(file)
