@@ -29,6 +29,7 @@ from posthouse.service.accounts import (
     load_accounts,
     read_logins,
 )
+from posthouse.service.accounts.operators import OperatorFile
 from posthouse.service.config.config_error import ConfigError, refuse_named_file
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.policy.listener_policy import login_setting
@@ -208,6 +209,8 @@ class Protections:
         asked = self._store is not None and self._config.accounts.kind == "file"
         if asked and (lost := AccountFile(self._config.data_dir).loss()):
             self._log("fault", reason=f"no login is possible: {lost}")
+        if lost := OperatorFile(self._config.data_dir).loss():
+            self._log("fault", reason=f"nobody can log in to the console: {lost}")
         named = set()
         for certificates in self._certificates.values():
             for pair, facts in certificates.facts():
