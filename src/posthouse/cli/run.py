@@ -126,32 +126,21 @@ def run(
     """
     if app is not None:
         others = {"config": config_file, "data-dir": data_dir, "auth": auth, "logins": logins, "log": log}
-        others["mechanism"] = mechanisms[0] if mechanisms else None
+        others["mechanism"] = next(iter(mechanisms), None)
         _run_app(app, bind, tls, others, lmtp=lmtp)
         return
     if lmtp:
         raise click.UsageError('--lmtp is for an application (--app); of a [[listener]] write kind = "lmtp"')
     from posthouse.service.daemon import supervisor
 
-    catcher = {"bind": bind, "tls": tls, "auth": auth, "fault-addresses": fault_addresses, "console": console}
-    catcher |= {"mechanism": mechanisms, "logins": logins}
-    for option, given in catcher.items():
-        if given not in (None, ()) and config_file is not None:
-            elsewhere = {
-                "console": "bind of [console]",
-                "logins": "accounts",
-                "mechanism": "mechanisms of a [[listener]]",
-            }
-            setting = elsewhere.get(option) or f"{option.replace('-', '_')} of a [[listener]]"
-            raise click.UsageError(f"--{option} is for running without a configuration; write it as {setting}")
     options = context.DaemonOptions(config_file, data_dir)
-    config = (
-        options.config
-        if config_file is not None
-        else _catcher(
-            options.data_dir, bind, tls, auth, fault_addresses is not False, console, mechanisms, logins or ""
-        )
-    )
+    if config_file is not None:
+        given = {"bind": bind, "tls": tls, "auth": auth, "fault-addresses": fault_addresses, "console": console}
+        _refuse_catcher_options({**given, "mechanism": mechanisms, "logins": logins})
+        config = options.config
+    else:
+        faults = fault_addresses is not False
+        config = _catcher(options.data_dir, bind, tls, auth, faults, console, mechanisms, logins or "")
     config = _logging(config, log)
 
     def ready(opened: Opened) -> None:
@@ -168,6 +157,15 @@ def run(
             remedy = f"{error.remedy}, with --bind HOST:PORT"
             raise SettingError(error.message, where=error.where, remedy=remedy) from error.__cause__
         raise
+
+
+def _refuse_catcher_options(options: dict[str, Any]) -> None:
+    """Refuse the options of the catcher, by name, beside a configuration."""
+    elsewhere = {"console": "bind of [console]", "logins": "accounts", "mechanism": "mechanisms of a [[listener]]"}
+    for option, given in options.items():
+        if given not in (None, ()):
+            setting = elsewhere.get(option) or f"{option.replace('-', '_')} of a [[listener]]"
+            raise click.UsageError(f"--{option} is for running without a configuration; write it as {setting}")
 
 
 def _run_app(
