@@ -14,7 +14,11 @@ import pytest
 
 from posthouse.cli import run as command
 from posthouse.cli.sink import sink
+from posthouse.core import SettingError
 from posthouse.net import Endpoint
+from posthouse.net.tls_engine import end_point_of
+from posthouse.protocol.sasl import MECHANISMS, ChannelBinding, Credentials, DeriveKey, Say, client_exchange
+from posthouse.service.accounts import read_logins
 from posthouse.service.config_file import CATCHER, CATCHER_WITHOUT_TLS, default_config, load
 
 from .children import PATIENCE, Child, running
@@ -98,6 +102,97 @@ def test_every_mechanism_that_can_be_taken_without_knowing_the_password_is(tmp_p
                 assert client.sendmail("ann@example.org", ["bob@example.org"], MESSAGE) == {}
             assert f"mechanism={mechanism}" in child.line_with("login source=")
         said_nothing_secret(child)
+
+
+def scram(client: smtplib.SMTP, name: str, password: str) -> bool:
+    """Log in as ann; whether the server took the password and has proved that it knows it."""
+    assert isinstance(client.sock, ssl.SSLSocket)
+    shown = client.sock.getpeercert(binary_form=True)
+    assert shown is not None
+    binding = ChannelBinding("tls-server-end-point", end_point_of(shown))
+    exchange = client_exchange(MECHANISMS[name], Credentials("ann", password), nonce="n" * 24, binding=binding)
+    command, step = f"AUTH {name} ", next(exchange)
+    while True:
+        if isinstance(step, DeriveKey):
+            step = exchange.send(step.compute())
+            continue
+        assert isinstance(step, Say)
+        code, text = client.docmd(command + base64.b64encode(step.data or b"").decode())
+        if code != 334:
+            return code == 235
+        command, step = "", exchange.send(base64.b64decode(text))
+
+
+@pytest.mark.parametrize("name", ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1"])
+def test_scram_is_offered_for_the_logins_of_a_file(tmp_path: Path, name: str) -> None:
+    logins = tmp_path / "logins"
+    logins.write_text(f"# who may\nann:{SECRET}:more\n\n")
+    with catcher(tmp_path, "--logins", str(logins), "--mechanism", name, "--mechanism", "plain") as (child, port):
+        for password in (f"{SECRET}:more", SECRET):
+            with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
+                client.starttls()
+                client.ehlo()
+                assert client.esmtp_features["auth"].split() == [name, "PLAIN"]
+                assert scram(client, name, password) is (password != SECRET)
+        said_nothing_secret(child)
+
+
+def test_a_name_in_the_file_needs_its_password_and_others_any(tmp_path: Path) -> None:
+    logins = tmp_path / "logins"
+    logins.write_text(f"ann:{SECRET}\n")
+    with catcher(tmp_path, "--logins", str(logins)) as (child, port):
+        assert f"but for those in {logins}" in child.line_with("Any name with any password")
+        for mechanism in ("CRAM-MD5", "PLAIN", "LOGIN"):
+            for user, password, code in (("ann", SECRET, 235), ("bob", "anything", 235), ("ann", "anything", 535)):
+                with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
+                    client.starttls()
+                    client.ehlo()
+                    assert "SCRAM-SHA-256-PLUS" in client.esmtp_features["auth"].split()
+                    client.user, client.password = user, password
+                    method = getattr(client, "auth_" + mechanism.lower().replace("-", "_"))
+                    if code == 235:
+                        assert client.auth(mechanism, method)[0] == 235
+                    else:
+                        with pytest.raises(smtplib.SMTPAuthenticationError, match="535"):
+                            client.auth(mechanism, method)
+        said_nothing_secret(child)
+
+
+@pytest.mark.parametrize(
+    ("content", "cause"),
+    [
+        (None, "cannot be read"),
+        (b"", "has no line"),
+        (b"# x\nann\n", "line 2 is not name:password"),
+        (b":secret\n", "line 1 "),
+        (b"ann:s\x07cret\n", "line 1: "),
+        (b"ann:\xff\n", "is not UTF-8"),
+    ],
+)
+def test_a_file_of_logins_that_cannot_be_used_is_told(tmp_path: Path, content: bytes | None, cause: str) -> None:
+    path = tmp_path / "logins"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingError, match=cause) as caught:
+        read_logins(str(path))
+    assert caught.value.where == str(path)
+    assert "cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("said", "user"), [("=", "external"), ("YW5u", "ann")])
+def test_external_is_imitated_when_asked_for(tmp_path: Path, said: str, user: str) -> None:
+    """No certificate is shown; in clear EXTERNAL is not offered (RFC 4422 appendix A)."""
+    with catcher(tmp_path, "--mechanism", "EXTERNAL") as (child, port):
+        with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
+            client.ehlo()
+            assert "auth" not in client.esmtp_features
+            client.starttls()
+            client.ehlo()
+            assert client.esmtp_features["auth"].split() == ["EXTERNAL"]
+            assert client.docmd("AUTH", f"EXTERNAL {said}")[0] == 235
+            assert client.sendmail("ann@example.org", ["bob@example.org"], MESSAGE) == {}
+        line = child.line_with("login source=")
+        assert f"user={user} mechanism=EXTERNAL" in line
 
 
 def test_implicit_tls(tmp_path: Path) -> None:

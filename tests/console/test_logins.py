@@ -15,7 +15,7 @@ from tests.service.operation_harness import OperationHarness, run
 from posthouse.console.app import Console
 from posthouse.console.operating import ContextRunner
 from posthouse.console.security import console_logins as logins
-from posthouse.core import SettingError
+from posthouse.core import SettingError, StorageError
 from posthouse.service import Daemon, parse
 from posthouse.service.accounts import AccountFile
 from posthouse.service.accounts.operators import OperatorFile
@@ -164,6 +164,71 @@ def test_who_guesses_waits_and_is_refused_at_last(client: TestClient, monkeypatc
 @pytest.mark.parametrize("header", ["Basic !", "Basic", "Bearer", "Bearer x", "Digest a", "Basic /w=="])
 def test_what_is_no_login_is_none(client: TestClient, header: str) -> None:
     assert client.get("/configuration.json", headers={"authorization": header}).status_code == 401
+
+
+@pytest.mark.parametrize(("how", "words"), [("missing", "不见了"), ("empty", "是空的")])
+def test_a_lost_file_of_operators_is_told_to_who_logs_in(
+    client: TestClient, operators: OperatorFile, how: str, words: str
+) -> None:
+    """A wrong password would be no explanation, and a new file would take the flags of all operators."""
+    token = operators.add_token("monitoring", read_only=True, now=1.0)
+    assert log_in(client).status_code == 303
+    if how == "missing":
+        operators.path.unlink()
+    else:
+        operators.path.write_bytes(b"")
+    sentence = f"{operators.path} is {how}, and operators and tokens were made in it; put it back"
+    for headers in ({}, basic("ann", PASSWORD), {"authorization": f"Bearer {token}"}):
+        found = client.get("/configuration.json", headers=headers)
+        assert found.status_code == 503
+        assert sentence in found.json()["detail"]
+    page = client.get("/configuration?lang=zh", headers={"accept": "text/html"})
+    assert f"控制台登录文件 {operators.path} {words}；" in page.text
+    assert client.get("/login").status_code == 200
+    for each in (operators, OperatorFile(operators.path.parent)):
+        assert sentence in each.loss()
+        for change in (
+            lambda each=each: each.set_operator("ann", True),
+            lambda each=each: each.add_token("more", read_only=True, now=1.0),
+            lambda each=each: each.end_sessions_of("ann"),
+            each.operators,
+        ):
+            with pytest.raises(StorageError, match=f"is {how}, and operators and tokens were made in it"):
+                change()
+    operators.path.with_name("operators.made").unlink()
+    assert OperatorFile(operators.path.parent).operators() == []
+
+
+def test_an_account_is_kept_while_the_file_of_operators_is_lost(tmp_path: Path, operators: OperatorFile) -> None:
+    """Put back later, the file would have the flag and the sessions still."""
+    made = OperationHarness(text=f'data_dir = "{tmp_path}"\nhostname = "mx.here.test"')
+    operators.path.unlink()
+
+    async def scenario() -> None:
+        await made
+        for operation, given in (
+            ("user remove", {}),
+            ("user passwd", {"password": "another"}),
+            ("user change", {"active": "no"}),
+        ):
+            with pytest.raises(StorageError, match="is missing, and operators and tokens were made in it"):
+                await made.do(operation, account="ann", **given)
+
+    run(scenario)
+    accounts = AccountFile(tmp_path)
+    assert accounts.check("ann", PASSWORD)
+    assert accounts.find("ann").active  # type: ignore[union-attr]
+
+
+def test_a_file_of_operators_without_a_note_is_noted_by_the_console(
+    tmp_path: Path, operators: OperatorFile, client: TestClient
+) -> None:
+    note = operators.path.with_name("operators.made")
+    note.unlink()
+    config = parse(f'data_dir = "{tmp_path}"\n[console]\nlogin = "required"')
+    logins.ConsoleLogins(config, config.console)
+    assert "operators.sqlite3" in note.read_text()
+    assert note.stat().st_mode & 0o777 == 0o600
 
 
 def test_tokens_have_names(operators: OperatorFile) -> None:

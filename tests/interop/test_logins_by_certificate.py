@@ -51,6 +51,8 @@ async def came_by_certificate(host: Host) -> None:
     ((name, (message,)),) = (await host.messages()).items()
     assert name == RECIPIENT
     assert b" with ESMTPSA id " in message
+    names = b"\t(Client certificate: %b)\r\n\t(Authenticated sender: %b)" % ((ACCOUNT.encode(),) * 2)
+    assert names in message
     assert message.replace(b"\r\n", b"\n").endswith(b"\n\nhello\n")
     assert [(each["user"], each["mechanism"]) for each in host.logged("login")] == [(ACCOUNT, "EXTERNAL")]
 

@@ -1,4 +1,4 @@
-"""What scanners find at a daemon's listeners: nmap's scripts for SMTP and TLS.
+"""What scanners find at a daemon's listeners: nmap's scripts for SMTP and TLS, and testssl.sh.
 
 ``docs/security.md`` says of everything that a scanner reports beyond this why it is so.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import re
 from pathlib import Path
 
@@ -66,5 +67,31 @@ def test_nmap_finds_no_open_relay_no_old_tls_and_no_known_hole(tmp_path: Path) -
         assert versions == ["TLSv1.2", "TLSv1.3"], tls
         assert "least strength: A" in tls, tls
         assert re.findall(r"compressors: \n\|\s+(\w+)", tls) == ["NULL"], tls
+
+    run(scenario, 120)
+
+
+#: Protocols, renegotiation, compression, and the holes with a name that are no matter of the cipher suites.
+FOR_TESTSSL = ("-p", "-R", "-C", "-O", "-H", "-I", "-W", "-F", "-D")
+
+
+@pytest.mark.system("testssl.sh", "testssl")
+@pytest.mark.parametrize("listener", ["mx", "implicit"])
+def test_testssl_finds_nothing(tmp_path: Path, listener: str) -> None:
+    async def scenario() -> None:
+        report = tmp_path / "report.csv"
+        async with opened(CONFIG, tmp_path / "data") as host:
+            place = f"127.0.0.1:{host.daemon.endpoints[listener].port}"
+            how = ("--warnings", "batch", "--nodns", "none", "--quiet", "--openssl", "/usr/bin/openssl")
+            starttls = ("-t", "smtp") if listener == "mx" else ()
+            await program("testssl", *how, "--csvfile", report, *FOR_TESTSSL, *starttls, place)
+        with report.open(newline="") as lines:
+            found = {row["id"]: (row["severity"], row["finding"]) for row in csv.DictReader(lines)}
+        found.pop("engine_problem", None)  # of its own OpenSSL
+        assert found["TLS1"] == ("INFO", "not offered"), found
+        assert found["TLS1_2"] == ("OK", "offered"), found
+        assert found["TLS1_3"][0] == "OK", found
+        assert {"secure_renego", "secure_client_renego", "CRIME_TLS", "heartbleed", "CCS", "POODLE_SSL"} <= set(found)
+        assert {each: of for each, of in found.items() if of[0] not in ("OK", "INFO", "DEBUG")} == {}
 
     run(scenario, 120)

@@ -55,7 +55,8 @@ def test_ipv6_has_its_tag_and_a_unix_socket_has_no_address() -> None:
 
 # RFC 5321 §4.4: Stamp, with the clauses we write.
 STAMP = re.compile(
-    rb"from [^ ()]+( \(([^ ()]+ )?\[[^ ()]+\]\))? by [^ ()]+ with [A-Z0-9]+ id \S+( for <.*>)?; "
+    rb"from [^ ()]+( \(([^ ()]+ )?\[[^ ()]+\]\))? by [^ ()]+ with [A-Z0-9]+ id \S+( for <.*>)?"
+    rb"( tls [A-Z][A-Z0-9_]*)?( \([^()\\]*\))*; "
     rb"(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d{1,2} [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d [+-]\d{4}"
 )
 
@@ -67,6 +68,10 @@ STAMP = re.compile(
     queue_id=st.text(max_size=300),
     recipient=st.one_of(st.none(), st.builds(Address, st.text(max_size=80), st.text(max_size=300))),
     utf8=st.booleans(),
+    tls=st.one_of(st.sampled_from(["", "TLS_AES_256_GCM_SHA384", "ECDHE-RSA-AES256-GCM-SHA384"]), st.text(max_size=90)),
+    version=st.one_of(st.just("TLSv1.3"), st.text(max_size=300)),
+    certificate=st.one_of(st.text(max_size=300), st.sampled_from(HOSTILE)),
+    login=st.one_of(st.text(max_size=300), st.sampled_from(HOSTILE)),
 )
 @settings(deadline=None)
 def test_whatever_the_peer_says_it_is_one_field(utf8: bool, **values: Any) -> None:
@@ -84,6 +89,61 @@ def test_whatever_the_peer_says_it_is_one_field(utf8: bool, **values: Any) -> No
     raw.decode()
     value = re.sub(rb"[\t ]+", b" ", unfold(raw.partition(b":")[2])).strip()
     assert STAMP.fullmatch(value), value
+
+
+def test_tls_and_the_login_stand_behind_the_recipient() -> None:
+    """RFC 8314 §4.3 and RFC 5321 §4.4: a registered clause, then comments, then the date."""
+    facts = {"tls": "TLS_AES_256_GCM_SHA384", "version": "TLSv1.3", "login": "ann@sina.com", "certificate": "ann"}
+    assert field(protocol="ESMTPSA", recipient=Address("renping", "sina.com"), **facts) == (
+        b"Received: from mail.sohu.com ([192.0.2.1])\r\n"
+        b"\tby mx.sina.com with ESMTPSA id 4x7Q1\r\n"
+        b"\tfor <renping@sina.com>\r\n"
+        b"\ttls TLS_AES_256_GCM_SHA384 (TLSv1.3)\r\n"
+        b"\t(Client certificate: ann)\r\n"
+        b"\t(Authenticated sender: ann@sina.com);\r\n"
+        b"\tMon, 23 Nov 2026 16:00:00 +0800\r\n"
+    )
+    assert b" id 4x7Q1\r\n\t(Authenticated sender: ann);\r\n\tMon, " in field(login="ann")
+    assert b" id 4x7Q1\r\n\ttls TLS_AES_128_GCM_SHA256;\r\n\tMon, " in field(tls="TLS_AES_128_GCM_SHA256")
+
+
+@pytest.mark.parametrize(
+    ("suite", "registered"),
+    [
+        ("ECDHE-RSA-AES256-GCM-SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"),
+        ("ECDHE-ECDSA-AES128-SHA256", "TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256"),
+        ("ECDHE-RSA-AES128-SHA", "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA"),
+        ("ECDHE-ECDSA-CHACHA20-POLY1305", "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
+        ("DHE-RSA-AES128-GCM-SHA256", "TLS_DHE_RSA_WITH_AES_128_GCM_SHA256"),
+        ("AES256-GCM-SHA384", "TLS_RSA_WITH_AES_256_GCM_SHA384"),
+        ("TLS_CHACHA20_POLY1305_SHA256", "TLS_CHACHA20_POLY1305_SHA256"),
+    ],
+)
+def test_the_cipher_suite_has_its_registered_name(suite: str, registered: str) -> None:
+    """RFC 8314 §4.3: the name in the registry, which has no hyphens; OpenSSL's names for TLS 1.2 are others."""
+    assert f"\r\n\ttls {registered} (TLSv1.2);".encode() in field(tls=suite, version="TLSv1.2")
+
+
+def test_a_cipher_suite_without_a_known_name_is_in_the_comment() -> None:
+    said = field(tls="ECDHE-RSA-CAMELLIA256-SHA384", version="TLSv1.2")
+    assert b" id 4x7Q1\r\n\t(TLSv1.2 ECDHE-RSA-CAMELLIA256-SHA384);" in said
+
+
+@pytest.mark.parametrize(
+    ("login", "written"),
+    [
+        ("x) (Client certificate: root", "x? ?Client certificate? root"),
+        ("x\\", "x?"),
+        ("=?utf-8?q?=0D=0AX-Injected:_yes?=", "??utf-8?q??0D?0AX-Injected?_yes??"),
+        ("x;\r\nX-Injected: yes", "x???X-Injected? yes"),
+        ("任平@新浪.cn", "??@??.cn"),
+        ("x" * 254, "x" * 254),
+        ("x" * 255, "x" * 254 + "..."),
+    ],
+)
+def test_a_login_stays_inside_its_comment(login: str, written: str) -> None:
+    assert f"\t(Authenticated sender: {written});\r\n".encode() in field(login=login, utf8=True)
+    assert f"\t(Client certificate: {written});\r\n".encode() in field(tls="TLS_X", certificate=login, utf8=True)
 
 
 def test_offending_characters_become_question_marks() -> None:

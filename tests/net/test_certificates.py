@@ -13,7 +13,7 @@ import trustme
 from posthouse.core import SettingError, TlsFailed
 from posthouse.net.certificates import LOOK_AGAIN, Certificates, KeyPair, make_self_signed, open_to_all, read_facts
 from posthouse.net.tls_context import client_context
-from posthouse.net.tls_engine import Resumable, TlsEngine, TlsState
+from posthouse.net.tls_engine import Resumable, TlsEngine, TlsInfo, TlsState
 
 from .test_tls import issue, shake
 
@@ -256,3 +256,64 @@ def test_an_issuer_that_is_taken_out_of_the_file_counts_no_more(authority: trust
     trusted.write_bytes(authority.cert_pem.bytes())
     assert verified(LOOK_AGAIN, session) == (False, None)
     assert verified(LOOK_AGAIN) == (False, None)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_resumed_session_is_bound_to_the_certificate_that_the_client_has_seen(
+    authority: trustme.CA, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    """Resumed under its own name, a session has that name's certificate, whichever is the listener's first.  Under
+    another name OpenSSL resumes it too; with TLS 1.2 (against RFC 6066 §3) it is the session of its own name then."""
+    pairs = [made(authority, tmp_path / name, name) for name in ("a.test", "b.test")]
+    certificates = Certificates(pairs)
+    settings = client_context(ca=str(tmp_path / "a.test" / "ca.pem"))
+    settings.check_hostname = False
+    settings.maximum_version = version
+
+    def talk(name: str, resumed: Resumable | None = None) -> tuple[TlsInfo, Resumable | None]:
+        client = TlsEngine(settings, server_side=False, peer="h", server_name=name, resumed=resumed)
+        server = TlsEngine(certificates.context(0.0), server_side=True, peer="c")
+        shake(client, server)
+        client.read(1)  # the tickets
+        assert client._tls.session_reused is (resumed is not None)
+        assert server.info is not None
+        return server.info, client.resumable()
+
+    for own, other in (("a.test", "b.test"), ("b.test", "a.test")):
+        first, session = talk(own)
+        again, _ = talk(own, session)
+        assert (again.server_name, again.end_point) == (own, first.end_point)
+        crossed, _ = talk(other, session)
+        assert (crossed.end_point == first.end_point) is (version is ssl.TLSVersion.TLSv1_2)
+        assert not crossed.verified
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_is_resumed_at_no_listener_with_another_policy(
+    authority: trustme.CA, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    """A client that one listener has verified is unknown to another, which trusts other issuers or none."""
+    pair = made(authority, tmp_path / "a", "h")
+    ours, theirs = trustme.CA(), trustme.CA()
+    for name, each in (("ours", ours), ("theirs", theirs)):
+        each.cert_pem.write_to_path(tmp_path / f"{name}.pem")
+    settings = client_context(ca=str(tmp_path / "a" / "ca.pem"))
+    settings.maximum_version = version
+    ours.issue_cert("ann@example.org").configure_cert(settings)
+
+    def verified(certificates: Certificates, resumed: Resumable | None = None) -> tuple[bool, bool, Resumable | None]:
+        client = TlsEngine(settings, server_side=False, peer="h", server_name="h", resumed=resumed)
+        server = TlsEngine(certificates.context(0.0), server_side=True, peer="c")
+        try:
+            shake(client, server)
+            client.read(1)  # the tickets
+        except TlsFailed:
+            return False, False, None
+        assert server.info is not None
+        return server.info.verified, bool(client._tls.session_reused), client.resumable()
+
+    is_known, _, session = verified(Certificates([pair], client_ca=str(tmp_path / "ours.pem")))
+    assert is_known
+    assert session is not None
+    for other in (Certificates([pair]), Certificates([pair], client_ca=str(tmp_path / "theirs.pem"))):
+        assert verified(other, session)[:2] == (False, False)

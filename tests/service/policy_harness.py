@@ -11,13 +11,13 @@ from posthouse.net.clock import Clock
 from posthouse.net.system_clock import SystemClock
 from posthouse.protocol.commands import Greet
 from posthouse.server import CheckFactory, Peer
-from posthouse.service.accounts import AccountStore
+from posthouse.service.accounts import AccountStore, AnyAccounts
 from posthouse.service.config_file import parse
 from posthouse.service.directory.directory import Directory
 from posthouse.service.mailauth.auth_terms import NO_AUTH, AuthTerms
 from posthouse.service.policy.listener_policy import ListenerPolicy
 from posthouse.service.policy.login_failures import LoginFailures
-from posthouse.service.policy.logins import AnyAccounts, Logins
+from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.spool.history import Origin

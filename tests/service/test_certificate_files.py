@@ -14,6 +14,11 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509.oid import AuthorityInformationAccessOID
 from tests.net.test_tls import Files, issue
 from tests.service.whole_daemon import PATIENCE, Dialogue, WholeDaemon, until
 
@@ -22,7 +27,9 @@ from posthouse.core.event_sink import CallbackSink
 from posthouse.net.certificates import SELF_SIGNED
 from posthouse.service import OPERATIONS, Daemon, parse
 from posthouse.service.accounts import AccountFile
+from posthouse.service.accounts.operators import OperatorFile
 from posthouse.service.config.advice import surroundings
+from posthouse.service.config.advice_zh import chinese_advice
 from posthouse.service.config_file import table_of
 from posthouse.service.daemon.protection import Protections
 from posthouse.testing.manual_clock import ManualClock
@@ -48,16 +55,61 @@ def advised(tmp_path: Path, files: Files, hostname: str = "mx.example.net") -> s
     return "\n".join(surroundings(parse(text), table_of(text, "x")))
 
 
+def alone(files: Files, place: str = "") -> None:
+    """Leave the first certificate of a file alone there; its issuer's is published at ``place``, if that is given."""
+    (leaf, *_) = x509.load_pem_x509_certificates(Path(files.certificate).read_bytes())
+    if place:
+        key = load_pem_private_key(Path(files.key).read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        said = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier(place))
+        again = x509.CertificateBuilder(leaf.issuer, leaf.subject, leaf.public_key(), leaf.serial_number)
+        again = again.not_valid_before(leaf.not_valid_before_utc).not_valid_after(leaf.not_valid_after_utc)
+        for each in leaf.extensions:
+            again = again.add_extension(each.value, each.critical)
+        again = again.add_extension(x509.AuthorityInformationAccess([said]), critical=False)
+        leaf = again.sign(key, hashes.SHA256())  # whose signature it is does not count here
+    Path(files.certificate).write_bytes(leaf.public_bytes(Encoding.PEM))
+
+
 def test_check_config_names_the_missing_intermediate(tmp_path: Path) -> None:
-    intermediate = trustme.CA().create_child_ca()
-    files = issue(intermediate, tmp_path, "mx.example.net")
+    files = issue(trustme.CA().create_child_ca(), tmp_path, "mx.example.net")
     os.chmod(files.key, 0o600)
     assert advised(tmp_path, files) == ""
-    text = Path(files.certificate).read_text()
-    Path(files.certificate).write_text(text.split("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n")
+    alone(files, "http://ca.example/intermediate.der")
     said = advised(tmp_path, files)
     assert "without the intermediate that issued it, so most phones and many servers will refuse it" in said
     assert "fullchain.pem" in said
+
+
+def test_check_config_says_of_a_certificate_alone_whose_issuer_is_unknown_what_is_true(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    """The issuer may be a private root, or an intermediate."""
+    for issuer in (authority, authority.create_child_ca()):
+        files = issue(issuer, tmp_path, "mx.example.net")
+        os.chmod(files.key, 0o600)
+        alone(files)
+        (said,) = advised(tmp_path, files).splitlines()
+        assert "holds this one certificate, and its issuer (" in said
+        assert "not among the roots that this system trusts. If that is a root of your own, each client has to" in said
+        assert "without the intermediate" not in said
+        assert chinese_advice(said).startswith(f"证书 {files.certificate}：文件中只有这一张证书，而签发者")
+
+
+def test_a_certificate_that_a_trusted_root_has_issued_needs_no_intermediate(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root.pem"
+    authority.cert_pem.write_to_path(root)
+    monkeypatch.setenv("SSL_CERT_FILE", str(root))
+    files = issue(authority, tmp_path, "mx.example.net")
+    os.chmod(files.key, 0o600)
+    alone(files)
+    assert advised(tmp_path, files) == ""
+    namesake = trustme.CA(organization_name="Another")
+    issue(namesake, tmp_path, "mx.example.net")
+    alone(files)
+    assert "its issuer (" in advised(tmp_path, files)
 
 
 def test_check_config_names_certificates_that_are_no_chain(authority: trustme.CA, tmp_path: Path) -> None:
@@ -119,9 +171,9 @@ class Moment:
         return self.now
 
 
-def protections(files: Files, said: list[str], clock: Any) -> Protections:
+def protections(files: Files, said: list[str], clock: Any, more: str = "") -> Protections:
     log = CallbackSink(lambda event, /, **facts: said.append(f"{event} {facts.get('reason')}"))
-    config = parse(settings(files) + SINA)
+    config = parse(more + settings(files) + SINA)
     made = Protections(config, clock=clock, log=log)
     made.of(config.listener[0])
     return made
@@ -165,6 +217,20 @@ def test_the_log_names_a_file_of_accounts_that_is_lost(authority: trustme.CA, tm
     (tmp_path / "check.toml").write_text(f'data_dir = "{tmp_path}"\n' + settings(files) + SINA)
     report = asyncio.run(OPERATIONS["check config"].run(None, path=str(tmp_path / "check.toml")))
     assert f"accounts: {accounts.loss()}. No login is possible until then." in report.advice
+
+
+def test_the_log_names_a_file_of_operators_that_is_lost(authority: trustme.CA, tmp_path: Path) -> None:
+    files = issue(authority, tmp_path, "mx.example.net")
+    os.chmod(files.key, 0o600)
+    said: list[str] = []
+    operators = OperatorFile(tmp_path)
+    operators.set_operator("ann@x.test", True)
+    operators.path.unlink()
+    protections(files, said, Moment(), f'data_dir = "{tmp_path}"\n').look()
+    assert said == [f"fault nobody can log in to the console: {operators.loss()}"]
+    (tmp_path / "check.toml").write_text(f'data_dir = "{tmp_path}"\n' + settings(files) + SINA)
+    report = asyncio.run(OPERATIONS["check config"].run(None, path=str(tmp_path / "check.toml")))
+    assert f"console: {operators.loss()}. Nobody can log in to the console until then." in report.advice
 
 
 def test_of_several_workers_one_speaks(authority: trustme.CA, tmp_path: Path) -> None:

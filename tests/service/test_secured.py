@@ -140,7 +140,8 @@ def test_a_program_logs_in_and_sends(tmp_path: Path, listener: str) -> None:
             assert b" with ESMTPA id " in content
         else:
             assert b" with ESMTPSA id " in content
-            assert b"\ttls TLS_AES_256_GCM_SHA384;" in content
+            assert b"\ttls TLS_AES_256_GCM_SHA384 (TLSv1.3)\r\n" in content
+        assert b"\t(Authenticated sender: ann@example.org);\r\n" in content
 
     with_daemon(tmp_path, scenario)
 

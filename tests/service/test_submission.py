@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from posthouse.core import Envelope, Reply
+from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol.commands import Mail
 from posthouse.protocol.sasl import Authenticated
 from posthouse.service.accounts import AccountStore
@@ -284,6 +285,36 @@ def test_our_received_field_leaves_the_client_out_if_told_to(secret: bytes) -> N
     made = harness()
     submit(made, logged_in(made), WHOLE + b"\r\n")
     assert secret in first_lines(made)
+
+
+@pytest.mark.parametrize(("more", "shown"), [("", True), ("hide_login = true", False), ("hide_client = true", False)])
+@pytest.mark.parametrize("kind", ["submission", "mx"])
+def test_our_received_field_names_the_login_unless_told_not_to(kind: str, more: str, shown: bool) -> None:
+    made = harness(kind, f'auth = "offered"\n{more}' if kind == "mx" else more)
+    submit(made, logged_in(made), WHOLE + b"\r\n")
+    assert (b"(Authenticated sender: ann)" in made.spool.stored[0][1]) is shown
+    assert b" with ESMTPA id " in made.spool.stored[0][1]
+
+
+@pytest.mark.parametrize("verified", [True, False])
+@pytest.mark.parametrize(("more", "shown"), [("", True), ("hide_login = true", False), ("hide_client = true", False)])
+def test_a_verified_certificate_is_named_in_the_trace_field_and_the_history(
+    more: str, shown: bool, verified: bool
+) -> None:
+    made = harness(more=more)
+    session = logged_in(made)
+    info = TlsInfo(
+        "TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", 128, verified=verified, certificate=b"DER", common_name="ann"
+    )
+    session.tls_started(info)
+    assert now(session.logged_in(Authenticated("ann", "EXTERNAL"))).code == 235
+    submit(made, session, WHOLE + b"\r\n")
+    trace = made.spool.stored[0][1].partition(b"; ")[0]
+    assert b"\r\n\ttls TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 (TLSv1.2)" in trace
+    assert (b"\r\n\t(Client certificate: ann)" in trace) is (shown and verified)
+    proved = ", certificate of ann" if verified else ""
+    assert made.spool.origins[0].tls == f"TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256{proved}"
+    assert made.spool.origins[0].user == "ann"
 
 
 @pytest.mark.parametrize("host", ["198.51.100.7", "192.0.2.1"])

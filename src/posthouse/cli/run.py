@@ -25,6 +25,19 @@ _CONSOLE: Final = "posthouse.console.process:main"
 #: How many ports behind 8025 the console of the catcher tries.
 _SPARE_PORTS: Final = 20
 _APP_BIND: Final = "127.0.0.1:1025"
+#: Those of ``protocol.sasl``, which this command does not import to be described.
+_MECHANISMS: Final = (
+    "EXTERNAL",
+    "SCRAM-SHA-256-PLUS",
+    "SCRAM-SHA-256",
+    "SCRAM-SHA-1-PLUS",
+    "SCRAM-SHA-1",
+    "OAUTHBEARER",
+    "XOAUTH2",
+    "CRAM-MD5",
+    "PLAIN",
+    "LOGIN",
+)
 _TLS: Final = {"off": "no TLS", "starttls": "STARTTLS", "implicit": "TLS"}
 
 
@@ -48,6 +61,20 @@ _TLS: Final = {"off": "no TLS", "starttls": "STARTTLS", "implicit": "TLS"}
     type=click.Choice(["offered", "required", "off"]),
     help="Whether programs may, must or cannot log in to the catcher; it takes any name and password. "
     "[default: offered]",
+)
+@click.option(
+    "--mechanism",
+    "mechanisms",
+    multiple=True,
+    type=click.Choice(_MECHANISMS, case_sensitive=False),
+    help="A mechanism of AUTH that the catcher offers, in place of all that take any name and password; may be "
+    "repeated. EXTERNAL takes any name under TLS, without a certificate.",
+)
+@click.option(
+    "--logins",
+    metavar="FILE",
+    callback=context.not_empty,
+    help="Names that need their passwords at the catcher, each in a line name:password; SCRAM is offered for them.",
 )
 @click.option(
     "--app",
@@ -76,6 +103,8 @@ def run(
     bind: tuple[str, ...],
     tls: str | None,
     auth: str | None,
+    mechanisms: tuple[str, ...],
+    logins: str | None,
     app: str | None,
     lmtp: bool,
     fault_addresses: bool | None,
@@ -96,24 +125,22 @@ def run(
     signal ends it at once. Mail that was answered 250 is safe either way.
     """
     if app is not None:
-        others = {"config": config_file, "data-dir": data_dir, "auth": auth, "log": log}
+        others = {"config": config_file, "data-dir": data_dir, "auth": auth, "logins": logins, "log": log}
+        others["mechanism"] = next(iter(mechanisms), None)
         _run_app(app, bind, tls, others, lmtp=lmtp)
         return
     if lmtp:
         raise click.UsageError('--lmtp is for an application (--app); of a [[listener]] write kind = "lmtp"')
     from posthouse.service.daemon import supervisor
 
-    catcher = {"bind": bind, "tls": tls, "auth": auth, "fault-addresses": fault_addresses, "console": console}
-    for option, given in catcher.items():
-        if given not in (None, ()) and config_file is not None:
-            setting = "bind of [console]" if option == "console" else f"{option.replace('-', '_')} of a [[listener]]"
-            raise click.UsageError(f"--{option} is for running without a configuration; write it as {setting}")
     options = context.DaemonOptions(config_file, data_dir)
-    config = (
-        options.config
-        if config_file is not None
-        else _catcher(options.data_dir, bind, tls, auth, fault_addresses is not False, console)
-    )
+    if config_file is not None:
+        given = {"bind": bind, "tls": tls, "auth": auth, "fault-addresses": fault_addresses, "console": console}
+        _refuse_catcher_options({**given, "mechanism": mechanisms, "logins": logins})
+        config = options.config
+    else:
+        faults = fault_addresses is not False
+        config = _catcher(options.data_dir, bind, tls, auth, faults, console, mechanisms, logins or "")
     config = _logging(config, log)
 
     def ready(opened: Opened) -> None:
@@ -130,6 +157,15 @@ def run(
             remedy = f"{error.remedy}, with --bind HOST:PORT"
             raise SettingError(error.message, where=error.where, remedy=remedy) from error.__cause__
         raise
+
+
+def _refuse_catcher_options(options: dict[str, Any]) -> None:
+    """Refuse the options of the catcher, by name, beside a configuration."""
+    elsewhere = {"console": "bind of [console]", "logins": "accounts", "mechanism": "mechanisms of a [[listener]]"}
+    for option, given in options.items():
+        if given not in (None, ()):
+            setting = elsewhere.get(option) or f"{option.replace('-', '_')} of a [[listener]]"
+            raise click.UsageError(f"--{option} is for running without a configuration; write it as {setting}")
 
 
 def _run_app(
@@ -183,7 +219,14 @@ def _logging(config: Config, log: str | None) -> Config:
 
 
 def _catcher(
-    data_dir: str | None, binds: tuple[str, ...], tls: Any, auth: Any, faults: bool, console: str | None = None
+    data_dir: str | None,
+    binds: tuple[str, ...],
+    tls: Any,
+    auth: Any,
+    faults: bool,
+    console: str | None = None,
+    mechanisms: tuple[str, ...] = (),
+    logins: str = "",
 ) -> Config:
     """The configuration of the catcher.
 
@@ -201,6 +244,8 @@ def _catcher(
         plain=plain,
         fault_addresses=faults,
         console=console,
+        mechanisms=mechanisms,
+        logins=logins,
     )
 
 
@@ -236,7 +281,8 @@ def _tell_of_tls(opened: Opened) -> None:
 
     listeners = opened.config.listener
     if any(each.auth != "off" for each in listeners):
-        say("Any name with any password may log in.")
+        known = opened.config.accounts.target
+        say(f"Any name with any password may log in{f', but for those in {known}' if known else ''}.")
     if any(each.tls != "off" for each in listeners):
         clear = next((opened.endpoints[each.name] for each in listeners if each.tls == "off"), None)
         say("A program that refuses a self-signed certificate:")

@@ -32,7 +32,7 @@ from posthouse.console.rendering import environment, page_context
 from posthouse.console.security.console_logins import ConsoleLogins, LoginGate, is_of_inboxes, login_path
 from posthouse.console.security.guard import CONTENT_POLICY, Guard
 from posthouse.console.texts import LANGUAGES
-from posthouse.core import PosthouseError
+from posthouse.core import PosthouseError, StorageError
 from posthouse.service.config.console_settings import ConsoleSettings
 
 __all__ = ["Console", "application"]
@@ -183,7 +183,7 @@ class Console:
             response = await self._problem(Request(scope, receive), error)
             await response(scope, receive, send)
 
-    async def _refuse(self, refused: RequestRefused, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _refuse(self, refused: RequestRefused | StorageError, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that the gate let not pass: a browser is led to the login."""
         if scope["type"] == "websocket":
             await receive()
@@ -193,11 +193,12 @@ class Console:
         page = self.page_request(request)
         response: Response
         browser = "text/html" in request.headers.get("accept", "")
-        if refused.status == 401 and request.method in ("GET", "HEAD") and browser and not page.wants_json:
+        asks = isinstance(refused, RequestRefused) and refused.status == 401
+        if asks and request.method in ("GET", "HEAD") and browser and not page.wants_json:
             response = RedirectResponse(login_path(scope), 303)
         else:
             response = await self._problem(request, refused)
-            if refused.status == 401 and "sec-fetch-mode" not in request.headers:  # a browser would ask by itself
+            if asks and "sec-fetch-mode" not in request.headers:  # a browser would ask by itself
                 response.headers["www-authenticate"] = 'Basic realm="Posthouse", charset="UTF-8"'
         await response(scope, receive, send)
 

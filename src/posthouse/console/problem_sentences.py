@@ -245,6 +245,20 @@ _ROWS: Final = (
         r"(.*) is empty, and accounts were made in it; .* remove (\S+) beside it .*",
         "账户文件 {0} 是空的；请从备份放回原来的文件。若要从没有账户开始，请删除同一目录下的 {1}，再重启守护进程。",
     ),
+    (
+        r"(.*) is missing, and operators and tokens were made in it; .* remove (\S+) beside it .*",
+        (
+            "控制台登录文件 {0} 不见了；请放回原处，或从备份恢复。"
+            "若要从没有操作员和令牌开始，请删除同一目录下的 {1}，再重启守护进程。"
+        ),
+    ),
+    (
+        r"(.*) is empty, and operators and tokens were made in it; .* remove (\S+) beside it .*",
+        (
+            "控制台登录文件 {0} 是空的；请从备份放回原来的文件。"
+            "若要从没有操作员和令牌开始，请删除同一目录下的 {1}，再重启守护进程。"
+        ),
+    ),
     (r"(.*) is not a file of accounts; put the right one back", "{0} 不是账户文件；请放回正确的文件。"),
     # Requests
     (

@@ -5,6 +5,10 @@ that a host name cannot have become ``?``: the field remains one field, and the 
 host.  Lines break at fixed places; they are under 78 octets with names of ordinary length and far under 998 with any
 name.
 
+What is known of a client beyond its name and address stands in comments at the end: the TLS version, the name in its
+verified certificate, and the login.  A login is the client's own text, so only characters that neither end a comment
+nor begin an encoded word stay in it; RFC 2047 §5 forbids those in a Received field.
+
 The time and the zone's offset are arguments; no clock is read.
 
 *Quarantine* marks a message that was accepted although it failed the policy of its author's domain; no standard has
@@ -43,6 +47,10 @@ _PATH_AT_MOST = 900
 _MARK = re.compile(rb"(?:\A|\r\n)(?:Received|(Quarantine)):", re.IGNORECASE)
 _MARKED_WITHIN = 65_536  # octets at the beginning that are looked through
 _LONGEST_REASON = 200  # characters
+_NOT_WHO = re.compile(r"[^A-Za-z0-9._+@\- ]")
+_LONGEST_WHO = 254  # characters: a path without its angle brackets (RFC 5321 §4.5.3.1.3)
+# OpenSSL's name of a cipher suite of TLS 1.2: its key exchange, its signature, and its cipher.
+_SUITE = re.compile(r"(?:(ECDHE|DHE)-(RSA|ECDSA)-)?(?:AES(128|256)-(GCM-)?(SHA(?:256|384)?)|(CHACHA20-POLY1305))")
 
 
 @lru_cache(maxsize=32)
@@ -86,6 +94,9 @@ def received(
     recipient: Address | None = None,
     utf8: bool = False,
     tls: str = "",
+    version: str = "",
+    certificate: str = "",
+    login: str = "",
 ) -> bytes:
     r"""The Received field of RFC 5321 §4.4 with its CRLF::
 
@@ -93,16 +104,28 @@ def received(
         \tby hostname with ESMTP id queue_id\r\n
         \tfor <recipient>; date\r\n
 
+    Over TLS, and after a login::
+
+        \tby hostname with ESMTPSA id queue_id\r\n
+        \tfor <recipient>\r\n
+        \ttls TLS_AES_256_GCM_SHA384 (TLSv1.3)\r\n
+        \t(Client certificate: name)\r\n
+        \t(Authenticated sender: login);\r\n
+        \tdate\r\n
+
     Args:
         hostname: The name of this host.
         helo: The argument of the peer's EHLO, HELO or LHLO.
-        host: The peer's IP address, "" for a unix socket; then the clause in parentheses is left out.
+        host: The peer's IP address, "" for a unix socket; then there is no clause in parentheses.
         protocol: From ``protocol_name``.
         seconds: Seconds since 1970; ``offset_minutes`` is local time minus UTC.
         reverse: The name of the peer's address in the DNS, or None.
         recipient: The only recipient, or None if there are several, because a second one would disclose a blind copy
             (§7.2).  A recipient that cannot be written is left out.
-        tls: The TLS cipher suite by its registered name, which RFC 8314 §4.3 wants in a clause of its own.
+        tls: The TLS cipher suite by its registered name or OpenSSL's, "" in clear.  RFC 8314 §4.3 wants the registered
+            name in a clause of its own; one that is not known stands in the comment.
+        version: The TLS version, as ``TLSv1.3``.
+        certificate, login: The name in the client's verified certificate, and the account; cut behind 254 characters.
         utf8: MAIL had SMTPUTF8; only then may names and recipient be U-labels (RFC 6531 §3.7.3).
 
     Raises no exception for a value that the peer chose.
@@ -113,8 +136,8 @@ def received(
         if _can_be_written(path) and (utf8 or path.isascii()):
             # Tab, "for <>; " and a date take 40 columns.
             ending = f"\r\n\tfor <{path}>; " if len(path) <= 38 else f"\r\n\tfor <{path}>;\r\n\t"
-    if tls and _ATOM.fullmatch(tls):
-        ending = f"{ending[: ending.rindex(';')]}\r\n\ttls {tls};\r\n\t"
+    if tls or login:
+        ending = f"{ending[: ending.rindex(';')]}{_facts(tls, version, certificate, login)};\r\n\t"
     mark = queue_id if _ATOM.fullmatch(queue_id) else _NOT_NAME.sub("?", queue_id[:200]) or "?"
     opening = _opening(hostname, helo, host, protocol, reverse, utf8)
     return f"{opening}{mark}{ending}{date_of(int(seconds // 1), offset_minutes)}\r\n".encode()
@@ -144,6 +167,44 @@ def _opening(hostname: str, helo: str, host: str, protocol: str, reverse: str | 
         info = f" ({_name(reverse, utf8)} {literal})" if reverse else f" ({literal})"
     word = protocol if _ATOM.fullmatch(protocol) else "SMTP"
     return f"Received: from {_name(helo, utf8)}{info}\r\n\tby {_name(hostname, utf8)} with {word} id "
+
+
+@lru_cache(maxsize=1024)
+def _facts(tls: str, version: str, certificate: str, login: str) -> str:
+    """The clause and the comments between the recipient and the date: equal for all messages of a session."""
+    lines = []
+    if tls:
+        suite = _registered(tls)
+        version = _who(version)
+        said = version if suite else f"{version} {_who(tls)}".lstrip()
+        comment = f"({said})" if said else ""
+        lines.append(f"tls {suite} {comment}".rstrip() if suite else comment)
+    if certificate:
+        lines.append(f"(Client certificate: {_who(certificate)})")
+    if login:
+        lines.append(f"(Authenticated sender: {_who(login)})")
+    return "".join(f"\r\n\t{line}" for line in lines)
+
+
+def _registered(suite: str) -> str:
+    """The name in IANA's registry of a cipher suite that OpenSSL calls ``suite``; "" if it is not known."""
+    if suite.startswith("TLS_"):
+        return suite if re.fullmatch("[A-Z0-9_]{1,80}", suite) else ""
+    found = _SUITE.fullmatch(suite)
+    if found is None:
+        return ""
+    exchange, signature, bits, gcm, digest, chacha = found.groups()
+    if chacha:
+        cipher = "CHACHA20_POLY1305_SHA256"
+    else:
+        cipher = f"AES_{bits}_{'GCM' if gcm else 'CBC'}_{digest}"
+    return f"TLS_{exchange}_{signature}_WITH_{cipher}" if exchange else f"TLS_RSA_WITH_{cipher}"
+
+
+def _who(text: str) -> str:
+    """Text of a client in a comment, in ASCII; one that was cut ends with an ellipsis."""
+    short = _NOT_WHO.sub("?", text[:_LONGEST_WHO])
+    return short if len(text) <= _LONGEST_WHO else f"{short}..."
 
 
 def return_path(sender: Address | None) -> bytes:

@@ -7,6 +7,7 @@ Sessions that are open keep what they have.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 import stat
@@ -14,7 +15,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from posthouse.core import SettingError
 from posthouse.net.tls_context import BoundContext, server_context
@@ -27,6 +28,7 @@ __all__ = [
     "LOOK_AGAIN",
     "SELF_SIGNED",
     "WARN_DAYS",
+    "kind_of_issuer",
     "make_self_signed",
     "open_to_all",
     "read_facts",
@@ -174,6 +176,29 @@ def _first_certificate(path: str) -> bytes:
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
     start = text.index(begin)
     return ssl.PEM_cert_to_DER_cert(text[start : text.index(end, start) + len(end)])
+
+
+def kind_of_issuer(path: str) -> Literal["root", "intermediate", "unknown"]:
+    """What issued the first certificate of a PEM file: a root that this system trusts; else an intermediate, if the
+    certificate names a place where its issuer's is published (RFC 5280 §4.2.2.1), as those of public authorities do;
+    or what nobody knows here."""
+    from cryptography import x509
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.x509.oid import AuthorityInformationAccessOID
+
+    leaf = x509.load_der_x509_certificate(_first_certificate(path))
+    issuer = leaf.issuer.public_bytes()
+    for each in ssl.create_default_context().get_ca_certs(binary_form=True):
+        if issuer in each:
+            with contextlib.suppress(ValueError, TypeError, InvalidSignature):
+                leaf.verify_directly_issued_by(x509.load_der_x509_certificate(each))
+                return "root"
+    try:
+        places = leaf.extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    except (x509.ExtensionNotFound, ValueError):
+        return "unknown"
+    published = any(each.access_method == AuthorityInformationAccessOID.CA_ISSUERS for each in places)
+    return "intermediate" if published else "unknown"
 
 
 def _covers(pattern: str, name: str) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 from posthouse.core import CertificateRefused, NetworkError, NotTls, TlsFailed
 from posthouse.net.peer_certificate import PeerCertificate, peer_certificate, refusal
 
-__all__ = ["Resumable", "TlsEngine", "TlsInfo", "TlsState", "end_point_of", "handshake_failed"]
+__all__ = ["Resumable", "TlsEngine", "TlsInfo", "TlsState", "end_point_of", "handshake_failed", "tls_text"]
 
 # ``core`` must not import ``ssl``, and every ``TLSFailed`` is raised behind the import of this module.
 TlsFailed.__bases__ = (NetworkError, ssl.SSLError)
@@ -62,6 +62,16 @@ class TlsInfo(NamedTuple):
     def text(self) -> str:
         """Version and cipher suite, as logs and histories say it: ``TLSv1.3 TLS_AES_256_GCM_SHA384``."""
         return f"{self.version} {self.cipher}"
+
+    @property
+    def client_name(self) -> str:
+        """The name in a verified client certificate: its e-mail address, or its common name; "" if there is none."""
+        return (self.identity or self.common_name) if self.verified else ""
+
+
+def tls_text(version: str, cipher: str, client_name: str) -> str:
+    """Version and cipher suite, and whose certificate a client has proved, if it has."""
+    return f"{version} {cipher}, certificate of {client_name}" if client_name else f"{version} {cipher}"
 
 
 class Resumable(NamedTuple):

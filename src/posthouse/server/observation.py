@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from posthouse.net import Endpoint
 from posthouse.net.tls import TlsStream
+from posthouse.net.tls_engine import tls_text
 from posthouse.protocol import State, Transcript
 from posthouse.server.session import ServerSession
 
@@ -24,8 +25,7 @@ def tls_of(session: ServerSession) -> str:
     if not isinstance(stream, TlsStream) or stream.info is None:
         return ""
     info = stream.info
-    who = (info.identity or info.common_name) if info.verified else ""
-    return f"{info.text}, certificate of {who}" if who else info.text
+    return tls_text(info.version, info.cipher, info.client_name)
 
 
 def record(session: ServerSession, transcript: Transcript | None) -> None:

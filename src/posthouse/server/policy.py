@@ -176,6 +176,11 @@ class LoginTerms:
         """The SASL mechanisms that EHLO announces on such a channel."""
         raise NotImplementedError
 
+    @property
+    def needs_certificate(self) -> bool:
+        """Whether EXTERNAL is offered only to a client whose certificate was verified (RFC 4422 appendix A)."""
+        return True
+
     def identity_of(self, info: TlsInfo) -> str:
         """The name of the account in a verified client certificate, "" without one."""
         return info.identity

@@ -65,10 +65,11 @@ class Protection(NamedTuple):
 
     def offer(self, base: Offer, *, tls: bool, loopback: bool, certified: bool = True) -> Offer:
         """What EHLO announces on such a channel.  ``certified``: whether the client has shown a certificate that was
-        verified; EXTERNAL is offered to no other, because it could only fail (RFC 4422 appendix A)."""
+        verified; EXTERNAL is offered to no other, because it could only fail (RFC 4422 appendix A), unless the
+        terms say otherwise."""
         login = self.login
         auth = () if login is None or (self.tls_required and not tls) else login.offered(tls=tls, loopback=loopback)
-        if not certified and "EXTERNAL" in auth:
+        if not certified and "EXTERNAL" in auth and login is not None and login.needs_certificate:
             auth = tuple(each for each in auth if each != "EXTERNAL")
         return base._replace(starttls=self.tls is not None and not tls, auth=auth)
 

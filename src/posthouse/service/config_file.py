@@ -28,7 +28,7 @@ from posthouse.service.config.decode import decode, named
 from posthouse.service.config.mail_types import HOSTNAME, DeliverySetting
 from posthouse.service.config.mailauth_checks import mailauth_problems
 from posthouse.service.config.model import Config, DomainSettings, ListenerSettings, RouteSettings
-from posthouse.service.config.security_types import ANY_MECHANISMS, AccountsSetting
+from posthouse.service.config.security_types import ANY_MECHANISMS, KNOWN_MECHANISMS, AccountsSetting
 from posthouse.service.config.types import DIRECTORY, ENDPOINT, InvalidValue, catcher_directory
 from posthouse.service.directory.directory import Directory
 
@@ -182,6 +182,8 @@ def default_config(
     plain: str = "",
     fault_addresses: bool = True,
     console: str | None = None,
+    mechanisms: Sequence[str] = (),
+    logins: str = "",
 ) -> Config:
     """The configuration without a file: SMTP on 127.0.0.1:1025, all mail delivered into local inboxes, nothing sent.
 
@@ -189,8 +191,9 @@ def default_config(
     ``binds`` replace the address, as in ``[[listener]] bind``.  ``tls`` is that of the listeners, or ``required``:
     STARTTLS, and nothing before it.  ``auth`` is that of the listeners; any name with any password may log in.
     ``plain`` is the address of one more listener, without TLS.  ``fault_addresses``: recipients such as ``tempfail+3``
-    fail on demand.  ``console`` is the address of the web console, 127.0.0.1:8025 unless given; "off" for none.  Raises
-    ``SettingError``.
+    fail on demand.  ``console`` is the address of the web console, 127.0.0.1:8025 unless given; "off" for none.
+    ``mechanisms`` are offered in place of all that take any name and password; ``logins`` is a file of names that need
+    their passwords.  Raises ``SettingError``.
     """
     everything = DomainSettings(name="*", deliver=DeliverySetting("mailbox"), mailboxes=("any",))
     listener = ListenerSettings(
@@ -199,7 +202,7 @@ def default_config(
         tls="starttls" if tls == "required" else tls,
         tls_required=tls in ("required", "implicit"),
         auth=auth,
-        mechanisms=ANY_MECHANISMS,
+        mechanisms=tuple(mechanisms) or ((*KNOWN_MECHANISMS, *ANY_MECHANISMS) if logins else ANY_MECHANISMS),
         fault_addresses=fault_addresses,
         verify="off",
     )
@@ -212,7 +215,7 @@ def default_config(
     return Config(
         data_dir=catcher_directory() if data_dir is None else data_dir,
         workers=1,
-        accounts=AccountsSetting("any"),
+        accounts=AccountsSetting("any", os.path.abspath(logins) if logins else ""),
         listener=_named(tuple(listeners)),
         domain=(everything,),
         console=_console(console),

@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from posthouse.console.page_request import OPEN, Visitor
 from posthouse.console.problems import RequestRefused
+from posthouse.core import StorageError
 from posthouse.service.accounts.operators import OperatorFile
 from posthouse.service.config.console_settings import ConsoleSettings, needs_login
 from posthouse.service.config.model import Config
@@ -69,6 +70,7 @@ class ConsoleLogins:
         self._now, self._stopwatch = now, stopwatch
         self._store = accounts_of(config)
         self._file = OperatorFile(config.data_dir)
+        self._file.note()  # for a file that a version without notes has made
         self._failures = LoginFailures()
         #: The passwords of one network are checked one after the other.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -150,7 +152,7 @@ class LoginGate:
         free = path in _FREE or path.startswith("/static/")
         try:
             visitor = await self._logins.visitor(headers, client)
-        except RequestRefused as refused:
+        except (RequestRefused, StorageError) as refused:  # StorageError: a file of logins is lost, or is not readable
             scope["posthouse.refused"] = refused
             visitor = None
         if visitor is not None:

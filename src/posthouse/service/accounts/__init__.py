@@ -6,6 +6,7 @@ from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
     from posthouse.service.accounts.account_file import SCRAM_ITERATIONS, Account, AccountFile, decoy_secret
+    from posthouse.service.accounts.any_accounts import AnyAccounts, read_logins
     from posthouse.service.accounts.dovecot import DovecotAccounts
     from posthouse.service.accounts.file_accounts import FileAccounts
     from posthouse.service.accounts.own_code import OwnAccounts, load_accounts
@@ -15,6 +16,7 @@ __all__ = [
     "Account",
     "AccountFile",
     "AccountStore",
+    "AnyAccounts",
     "DovecotAccounts",
     "FileAccounts",
     "OwnAccounts",
@@ -22,12 +24,14 @@ __all__ = [
     "answer",
     "decoy_secret",
     "load_accounts",
+    "read_logins",
 ]
 
 __getattr__ = lazily(
     __name__,
     {
         "account_file": "Account AccountFile SCRAM_ITERATIONS decoy_secret",
+        "any_accounts": "AnyAccounts read_logins",
         "dovecot": "DovecotAccounts",
         "file_accounts": "FileAccounts",
         "own_code": "OwnAccounts load_accounts",

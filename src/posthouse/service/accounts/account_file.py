@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from posthouse.core import SettingError, StorageCorrupt, StorageError
 from posthouse.protocol.sasl import NotPrepared, ScramKeys, derive_keys, prepare, read_keys, write_keys
-from posthouse.service.accounts.private_file import make_private_file
+from posthouse.service.accounts.private_file import MadeNote, make_private_file
 from posthouse.service.accounts.store import is_address
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
@@ -38,11 +38,6 @@ __all__ = [
 SCRAM_ITERATIONS: Final = 10_000
 #: The format of the file.
 VERSION: Final = 1
-#: The content of the note that stays beside the file.
-_NOTE: Final = (
-    "Accounts were made in accounts.sqlite3. While that file is missing, logins are answered 454,\n"
-    "and no account can be made. To begin without accounts, remove this note too.\n"
-)
 _SCHEMA: Final = """
 CREATE TABLE account (
     name       TEXT PRIMARY KEY,
@@ -90,43 +85,20 @@ class AccountFile:
 
     def __init__(self, data_dir: str | Path) -> None:
         self.path = Path(data_dir) / "accounts.sqlite3"
-        self._note = self.path.with_name("accounts.made")
-        #: Whether the file was there: if it is missing afterwards, nobody knows the accounts; before, there are none.
-        #: Each process asks at its start, so that all of them answer alike, also those that have not looked yet.
-        self.seen = os.path.exists(self._note) or _has_octets(self.path)
+        meanwhile = (
+            "While that file is missing, logins are answered 454,\n"
+            "and no account can be made. To begin without accounts, remove this note too."
+        )
+        self.noted = MadeNote(self.path, "accounts", meanwhile)
 
     def note(self) -> None:
-        """Note beside the file that it has been made, so that a process that is started while it is missing knows
-        that there are accounts.  A directory that this user may not write stays as it is."""
-        if not os.path.exists(self._note) and _has_octets(self.path):
-            with contextlib.suppress(OSError):
-                descriptor = os.open(self._note, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-                leave_to_owner(str(self._note), descriptor)
-                with open(descriptor, "w", encoding="utf-8") as file:
-                    file.write(_NOTE)
+        """Note beside the file that it has been made, where it was made without a note."""
+        self.noted.write()
 
     def loss(self) -> str:
         """The sentence about a file that was there once and is missing or empty now; "" otherwise, also for a file
         that cannot be read.  Logins are answered 454 meanwhile."""
-        known = self._knows()
-        try:
-            lost = known and not os.stat(self.path).st_size
-        except FileNotFoundError:
-            return self._lost("missing") if known else ""
-        except OSError:
-            return ""
-        return self._lost("empty") if lost else ""
-
-    def _knows(self) -> bool:
-        """Whether the file has been made; to be asked before the file is looked for, because it is noted after it."""
-        self.seen = self.seen or os.path.exists(self._note)
-        return self.seen
-
-    def _lost(self, how: str) -> str:
-        return (
-            f"{self.path} is {how}, and accounts were made in it; put it back, from a backup for example. To begin "
-            f"without accounts, remove {self._note.name} beside it and restart the daemon"
-        )
+        return self.noted.loss()
 
     # -- changes -------------------------------------------------------------------------------------------------------
 
@@ -226,14 +198,14 @@ class AccountFile:
 
     @contextlib.contextmanager
     def _open(self, *, make: bool = False) -> Iterator[sqlite3.Connection]:
-        known = self._knows()
+        known = self.noted.known()
         try:
             found = self.path.exists()
         except OSError as error:  # a directory that this user may not search
             raise StorageError(f"{self.path} cannot be used: {error.strerror}") from error
         if not found:
             if known:
-                raise StorageError(self._lost("missing"))
+                raise StorageError(self.noted.lost("missing"))
             if not make:
                 with _no_accounts() as empty:
                     yield empty
@@ -247,7 +219,7 @@ class AccountFile:
                 if version == 0 and not file.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
                     # Nothing was ever written into it, or all was taken out of it.
                     if known:
-                        raise StorageError(self._lost("empty"))
+                        raise StorageError(self.noted.lost("empty"))
                     if not make:
                         with _no_accounts() as empty:
                             yield empty
@@ -260,19 +232,12 @@ class AccountFile:
                     raise StorageError(f"{self.path} has format {version}; this Posthouse reads {VERSION}")
                 yield file
                 file.execute("COMMIT")
-                self.seen = True
+                self.noted.seen = True
         except sqlite3.OperationalError as error:
             raise StorageError(f"{self.path} cannot be used: {error}") from error
         except sqlite3.DatabaseError as error:
             raise StorageCorrupt(f"{self.path} is damaged: {error}") from error
-        self.note()
-
-
-def _has_octets(path: Path) -> bool:
-    try:
-        return os.stat(path).st_size > 0
-    except OSError:
-        return False
+        self.noted.write()
 
 
 @contextlib.contextmanager

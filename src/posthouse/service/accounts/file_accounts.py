@@ -164,7 +164,7 @@ class FileAccounts(AccountStore):
             row = self._kept.stored(user)
         except (sqlite3.Error, OSError):
             return None
-        self._file.seen = True
+        self._file.noted.seen = True
         return row
 
     async def _stored(self, user: str) -> StoredAccount | None:
@@ -173,7 +173,7 @@ class FileAccounts(AccountStore):
             row = self._kept.stored(user)
         except (sqlite3.Error, OSError):
             return await asyncio.to_thread(self._file.stored, user)
-        self._file.seen = True
+        self._file.noted.seen = True
         return row
 
     async def close(self) -> None:

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from posthouse.core import SettingError, StorageCorrupt, StorageError
 from posthouse.service.accounts.account_file import compared
-from posthouse.service.accounts.private_file import make_private_file
+from posthouse.service.accounts.private_file import MadeNote, make_private_file
 
 __all__ = ["ApiToken", "OperatorFile"]
 
@@ -53,6 +53,25 @@ class OperatorFile:
 
     def __init__(self, data_dir: str | Path) -> None:
         self.path = Path(data_dir) / "operators.sqlite3"
+        meanwhile = (
+            "While that file is missing,\n"
+            "nobody can log in to the console. To begin without them, remove this note too."
+        )
+        self._noted = MadeNote(self.path, "operators and tokens", meanwhile)
+
+    def note(self) -> None:
+        """Note beside the file that it has been made, where it was made without a note."""
+        self._noted.write()
+
+    def loss(self) -> str:
+        """The sentence about a file that was there once and is missing or empty now; "" otherwise.  Nobody can log in
+        to the console meanwhile."""
+        return self._noted.loss()
+
+    def refuse_lost(self) -> None:
+        """Raise ``StorageError`` if the file is lost: before a change elsewhere that needs one here too."""
+        if lost := self.loss():
+            raise StorageError(lost)
 
     # -- operators -----------------------------------------------------------------------------------------------------
 
@@ -188,7 +207,7 @@ class OperatorFile:
 
     def end_sessions_of(self, account: str) -> None:
         """End all sessions of an account: whoever took one of them has it no longer."""
-        if self.path.exists():
+        if self.path.exists() or self.loss():
             with self._open(make=True) as file:
                 file.execute("DELETE FROM session WHERE account = ?", (compared(account),))
 
@@ -196,6 +215,7 @@ class OperatorFile:
 
     @contextlib.contextmanager
     def _open(self, *, make: bool = False) -> Iterator[sqlite3.Connection]:
+        self.refuse_lost()
         if not self.path.exists():
             if not make:
                 with contextlib.closing(sqlite3.connect(":memory:")) as empty:
@@ -212,12 +232,14 @@ class OperatorFile:
                     file.execute(f"PRAGMA user_version = {_FORMAT}")
                 yield file
                 file.execute("COMMIT")
+                self._noted.seen = True
         except sqlite3.IntegrityError:
             raise
         except sqlite3.OperationalError as error:
             raise StorageError(f"{self.path} cannot be used: {error}") from error
         except sqlite3.DatabaseError as error:
             raise StorageCorrupt(f"{self.path} is damaged: {error}") from error
+        self._noted.write()
 
 
 def _views(file: sqlite3.Connection, kind: str, name: str) -> tuple[str, ...]:

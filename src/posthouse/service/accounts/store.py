@@ -42,6 +42,9 @@ class AccountStore:
     #: Whether an empty password may be a right one.  Elsewhere it is refused unasked: to some directories a login with
     #: an empty password is an anonymous one, which succeeds (RFC 4513 §5.1.2).
     empty_passwords = False
+    #: Whether EXTERNAL is for clients with a verified certificate.  Elsewhere any client under TLS may use it, and is
+    #: the account that it names.
+    needs_certificate = True
 
     async def check_password(self, user: str, password: str) -> bool | str | Reply:
         """Whether this is the account's password; the account's name, if it is spelt otherwise than ``user``."""

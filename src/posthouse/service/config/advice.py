@@ -135,11 +135,7 @@ def _certificates(config: Config, starting: bool) -> Iterator[str]:
         if facts.not_before > now:
             yield f"certificate {pair.certificate}: it is not valid yet; see whether this machine's clock is right."
         if facts.chain == 1 and not facts.self_signed:
-            yield (
-                f"certificate {pair.certificate}: the file holds this one certificate without the intermediate that "
-                "issued it, so most phones and many servers will refuse it; name the file with the whole chain "
-                "(fullchain.pem)."
-            )
+            yield from _alone(pair.certificate, facts.issuer)
         if not facts.in_order:
             yield (
                 f"certificate {pair.certificate}: the certificates in the file are not a chain; put the server's own "
@@ -157,6 +153,25 @@ def _certificates(config: Config, starting: bool) -> Iterator[str]:
         and not any(_is_for(pair, config.hostname) for pair in pairs)
     ):
         yield f"No certificate is for the host name {config.hostname}; clients that verify it will refuse them."
+
+
+def _alone(path: str, issuer: str) -> Iterator[str]:
+    """What follows from a file that holds the server's certificate and no other: nothing if a root issued it that
+    clients know."""
+    from posthouse.net.certificates import kind_of_issuer
+
+    kind = kind_of_issuer(path)
+    if kind == "intermediate":
+        yield (
+            f"certificate {path}: the file holds this one certificate without the intermediate that issued it, so "
+            "most phones and many servers will refuse it; name the file with the whole chain (fullchain.pem)."
+        )
+    elif kind == "unknown":
+        yield (
+            f"certificate {path}: the file holds this one certificate, and its issuer ({issuer}) is not among the "
+            "roots that this system trusts. If that is a root of your own, each client has to trust it; if it is an "
+            "intermediate, name the file with the whole chain (fullchain.pem)."
+        )
 
 
 def _is_for(pair: Any, host: str) -> bool:

@@ -67,6 +67,27 @@ _ROWS: Final = tuple(
             ),
         ),
         (
+            r"accounts: (.*) is (?:missing|empty), and accounts were made in it; .* remove (\S+) beside it .*",
+            (
+                "账户文件 {0} 不见了或是空的，放回之前无法登录；请放回原处，或从备份恢复。"
+                "若要从没有账户开始，请删除同一目录下的 {1}，再重启守护进程。"
+            ),
+        ),
+        (
+            r"console: (.*) is (?:missing|empty), and operators and tokens were made .* remove (\S+) beside it .*",
+            (
+                "控制台登录文件 {0} 不见了或是空的，放回之前无人能登录控制台；请放回原处，或从备份恢复。"
+                "若要从没有操作员和令牌开始，请删除同一目录下的 {1}，再重启守护进程。"
+            ),
+        ),
+        (
+            r"certificate (.*): the file holds this one certificate, and its issuer \((.*)\) is not among .*",
+            (
+                "证书 {0}：文件中只有这一张证书，而签发者（{1}）不在本系统信任的根证书之列。"
+                "若是自己的根证书，每个客户端都须信任它；若是中间证书，请指定含整条证书链的文件（fullchain.pem）。"
+            ),
+        ),
+        (
             r"certificate (.*): the certificates in the file are not a chain; .*",
             "证书 {0}：文件中的证书不成链；请把服务器自己的证书放在最前，其后依次是签发前一张的证书。",
         ),

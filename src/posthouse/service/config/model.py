@@ -133,8 +133,15 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
     hide_client: Annotated[
         bool,
         Meta(
-            description="Whether the Received field of a submitted message leaves out the client's address and name. "
-            "The log and the history keep them."
+            description="Whether the Received field of a submitted message leaves out the client's address and name, "
+            "and what `hide_login` leaves out. The log and the history keep them."
+        ),
+    ] = False
+    hide_login: Annotated[
+        bool,
+        Meta(
+            description="Whether the Received field leaves out the account that has logged in, and the name in the "
+            "client's certificate. The log and the history keep them."
         ),
     ] = False
     strictness: Annotated[
@@ -514,7 +521,8 @@ class Config(Struct, frozen=True, kw_only=True):
         Meta(
             description='Who may log in: "file" (a file in `data_dir`, see `posthouse user`), '
             '"dovecot:/path/of/auth-socket", "python:module:object", or "any": every name with every password, where '
-            'all mail stays here ([[domain]] "*").'
+            'all mail stays here ([[domain]] "*"); with "any:/path" the names in that file need the password that '
+            "stands there (a line name:password for each), and may use SCRAM."
         ),
     ] = AccountsSetting()
     relay: RelaySettings = RelaySettings()

@@ -9,17 +9,33 @@ from typing import Final, NamedTuple
 from posthouse.protocol.sasl import MECHANISMS as SASL
 from posthouse.service.config.types import InvalidValue, SettingType, list_of, quoted, several, shown, text_of
 
-__all__ = ["ACCOUNTS", "ANY_MECHANISMS", "AccountsSetting", "FILE", "LOGIN", "MECHANISMS", "ROUTE_TLS", "SYSTEM_USER"]
+__all__ = [
+    "ACCOUNTS",
+    "ANY_MECHANISMS",
+    "AccountsSetting",
+    "FILE",
+    "KNOWN_MECHANISMS",
+    "LOGIN",
+    "MECHANISMS",
+    "ROUTE_TLS",
+    "SYSTEM_USER",
+]
 
 _LOGINS: Final = ("off", "offered", "required")
 _ROUTE_TLS: Final = ("off", "opportunistic", "require", "verify")
 #: The mechanisms by which ``accounts = "any"`` lets everybody in.  SCRAM is not among them: there the server has to
-#: prove that it knows the password as well.
+#: prove that it knows the password as well.  Neither is EXTERNAL: some programs prefer it to a password that they have
+#: (Perl's Net::SMTP), and would not do what they do in earnest.
 ANY_MECHANISMS: Final = ("PLAIN", "LOGIN", "CRAM-MD5", "OAUTHBEARER", "XOAUTH2")
 
 
+#: Those that are offered too for the logins of a file.
+KNOWN_MECHANISMS: Final = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1")
+
+
 class AccountsSetting(NamedTuple):
-    """Where accounts are: ``kind`` is file, any, dovecot or python; ``target`` a path or ``module:object``."""
+    """Where accounts are: ``kind`` is file, any, dovecot or python; ``target`` a path, which ``any`` may have, or
+    ``module:object``."""
 
     kind: str = "file"
     target: str = ""
@@ -59,6 +75,8 @@ def _read_accounts(raw: object) -> AccountsSetting:
     kind, _, target = text.partition(":")
     if text in ("file", "any"):
         return AccountsSetting(text)
+    if kind == "any" and target.startswith(("/", "~/")):
+        return AccountsSetting("any", os.path.expanduser(target))
     if kind == "dovecot" and target.startswith("/"):
         return AccountsSetting("dovecot", target)
     if kind == "python" and all(part.isidentifier() for part in target.replace(":", ".").split(".")) and ":" in target:

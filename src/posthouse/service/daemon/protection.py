@@ -22,16 +22,19 @@ from posthouse.server.settings import Protection
 from posthouse.service.accounts import (
     AccountFile,
     AccountStore,
+    AnyAccounts,
     DovecotAccounts,
     FileAccounts,
     decoy_secret,
     load_accounts,
+    read_logins,
 )
+from posthouse.service.accounts.operators import OperatorFile
 from posthouse.service.config.config_error import ConfigError, refuse_named_file
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.policy.listener_policy import login_setting
 from posthouse.service.policy.login_failures import LoginFailures
-from posthouse.service.policy.logins import AnyAccounts, Logins
+from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
@@ -60,7 +63,10 @@ def accounts_of(config: Config) -> AccountStore:
         except SettingError as error:
             raise ConfigError([error]) from None
     if kind == "any":
-        return AnyAccounts()
+        try:
+            return AnyAccounts(read_logins(target)) if target else AnyAccounts()
+        except SettingError as error:
+            raise ConfigError([error]) from None
     file = AccountFile(config.data_dir)
     file.note()  # for a file that a version without notes has made
     return FileAccounts(file)
@@ -203,6 +209,8 @@ class Protections:
         asked = self._store is not None and self._config.accounts.kind == "file"
         if asked and (lost := AccountFile(self._config.data_dir).loss()):
             self._log("fault", reason=f"no login is possible: {lost}")
+        if lost := OperatorFile(self._config.data_dir).loss():
+            self._log("fault", reason=f"nobody can log in to the console: {lost}")
         named = set()
         for certificates in self._certificates.values():
             for pair, facts in certificates.facts():

@@ -87,9 +87,18 @@ async def _add(context: Context, account: str, password: str, identities: str = 
 
 
 async def _passwd(context: Context, account: str, password: str) -> AccountEntry:
+    _refuse_lost_operators(context)
     await asyncio.to_thread(_file(context).set_password, account, password, context.clock.time())
     await _end_sessions(context, account)
     return await _show(context, account)
+
+
+def _refuse_lost_operators(context: Context) -> None:
+    """Refuse a change that must end logins of the console, or take a flag away, where the file that has them is lost:
+    put back later, it would have them still."""
+    from posthouse.service.accounts.operators import OperatorFile
+
+    OperatorFile(context.config.data_dir).refuse_lost()
 
 
 async def _end_sessions(context: Context, account: str) -> None:
@@ -104,6 +113,8 @@ async def _change(context: Context, account: str, identities: str = "", active: 
     if identities:
         await asyncio.to_thread(file.set_identities, account, _split(identities))
     if active:
+        if active != "yes":
+            _refuse_lost_operators(context)
         await asyncio.to_thread(file.set_active, account, active == "yes")
         if active != "yes":
             await _end_sessions(context, account)
@@ -114,6 +125,7 @@ async def _remove(context: Context, account: str) -> AccountEntry:
     from posthouse.service.accounts.operators import OperatorFile
 
     gone = await _show(context, account)
+    _refuse_lost_operators(context)
     await asyncio.to_thread(_file(context).remove, account)
     await asyncio.to_thread(OperatorFile(context.config.data_dir).set_operator, account, False)
     await asyncio.to_thread(OperatorFile(context.config.data_dir).set_views, account, ())

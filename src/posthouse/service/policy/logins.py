@@ -23,11 +23,10 @@ from posthouse.protocol.sasl import (
 )
 from posthouse.server.policy import LoginTerms
 from posthouse.service.accounts import SCRAM_ITERATIONS, AccountStore, answer
-from posthouse.service.config.security_types import ANY_MECHANISMS
 from posthouse.service.policy.client_limits import host_of
 from posthouse.service.policy.login_failures import LoginFailures
 
-__all__ = ["AnyAccounts", "DEFAULT_MECHANISMS", "Logins", "may_send_as"]
+__all__ = ["DEFAULT_MECHANISMS", "Logins", "may_send_as"]
 
 #: What a listener offers without ``mechanisms``, if its accounts can serve it.
 DEFAULT_MECHANISMS: Final = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2")
@@ -36,34 +35,6 @@ _BARRED: Final = Verdict(
     Reply(421, "4.7.0", "Too many failed logins from your network; try again later"), "too many failed logins"
 )
 _NO_ACCOUNT: Final = Verdict(Reply(535, "5.7.8", "Authentication credentials invalid"), "the account is switched off")
-
-
-class AnyAccounts(AccountStore):
-    """The store of the catcher: every name with every password or token, so that a program under test runs."""
-
-    mechanisms = ANY_MECHANISMS
-    empty_passwords = True
-
-    def is_right(self, user: str, password: str) -> bool:
-        return True
-
-    def identities_now(self, user: str) -> Sequence[str] | None:
-        return ("*",)
-
-    async def check_password(self, user: str, password: str) -> bool:
-        return True
-
-    async def check_token(self, user: str, token: str) -> str | None:
-        return user or "token"
-
-    async def find_secret(self, user: str) -> str | None:
-        return ANY_SECRET
-
-    async def knows(self, user: str) -> bool:
-        return True
-
-    async def identities(self, user: str) -> Sequence[str] | None:
-        return ("*",)
 
 
 class Logins(LoginTerms):
@@ -111,6 +82,10 @@ class Logins(LoginTerms):
             if not MECHANISMS[each].bound and each != "EXTERNAL" and (loopback or not MECHANISMS[each].clear)
         )
 
+    @property
+    def needs_certificate(self) -> bool:
+        return self.store.needs_certificate
+
     def identity_of(self, info: TlsInfo) -> str:
         return info.identity or (info.common_name if self._by_common_name else "")
 
@@ -120,7 +95,7 @@ class Logins(LoginTerms):
             decoy_secret=self._decoy_secret,
             bindings=bindings,
             offered=offered,
-            identity=identity,
+            identity=identity if identity or self.store.needs_certificate else ANY_SECRET,
             challenge=f"<{secrets.token_urlsafe(12)}@{self._hostname}>",
             decoy_iterations=self._iterations,
             decoy_salt=self._salt,

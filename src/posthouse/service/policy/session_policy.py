@@ -244,8 +244,11 @@ class SessionPolicy:
         if isinstance(sending, Verdict):
             return self._no("DATA", sending)
         secured, tls, account = NOT_SECURED, self._tls, self._account
-        if tls is not None or self._user:
-            secured = Secured(tls.version if tls else "", tls.cipher if tls else "", self._user)
+        if tls is not None:
+            hides = shared.settings.hide_login
+            secured = Secured(tls.version, tls.cipher, self._user, certificate=tls.client_name, anonymous=hides)
+        elif self._user:
+            secured = Secured(user=self._user, anonymous=shared.settings.hide_login)
         if envelope.auth and not (self._trusted if account is None else account.may_assert(envelope.auth)):
             envelope = envelope._replace(auth="")  # for others RFC 4954 §5 wants AUTH=<>
         try:

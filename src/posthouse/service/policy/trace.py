@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from posthouse.core import Address, Envelope
 from posthouse.message.trace_fields import protocol_name, received, received_locally
+from posthouse.net.tls_engine import tls_text
 from posthouse.protocol.commands import Greet
 from posthouse.protocol.grammar import lookup_domain
 from posthouse.server.policy import Peer
@@ -16,18 +17,22 @@ __all__ = ["NOT_SECURED", "Secured", "trace_field"]
 class Secured(NamedTuple):
     """What is known of a session's channel and client: the TLS version and cipher suite as texts, and the account that
     logged in; each empty if there is none.  ``hidden``: the trace field does not name the client.  ``local``: no client
-    has brought the message; this user of the machine left it."""
+    has brought the message; this user of the machine left it.  ``certificate``: the name in the client's verified
+    certificate.  ``anonymous``: the trace field names neither certificate nor account; so does one that is
+    ``hidden``."""
 
     version: str = ""
     cipher: str = ""
     user: str = ""
     hidden: bool = False
     local: str = ""
+    certificate: str = ""
+    anonymous: bool = False
 
     @property
     def tls(self) -> str:
-        """Version and cipher suite, as histories say it; empty in clear."""
-        return f"{self.version} {self.cipher}" if self.cipher else ""
+        """Version, cipher suite and the client's certificate, as histories say it; empty in clear."""
+        return tls_text(self.version, self.cipher, self.certificate) if self.cipher else ""
 
 
 NOT_SECURED: Final = Secured()
@@ -56,6 +61,7 @@ def trace_field(
         name = hostname if hostname.isascii() else lookup_domain(hostname)
         return received_locally(name, secured.local, queue_id, now, offset_minutes)
     helo = _HIDDEN if secured.hidden else greet.domain
+    named = not (secured.hidden or secured.anonymous)
     return received(
         hostname if hostname.isascii() else lookup_domain(hostname),
         helo=helo if helo.isascii() else lookup_domain(helo),
@@ -66,6 +72,9 @@ def trace_field(
         offset_minutes=offset_minutes,
         recipient=_in_a_labels(recipients[0].address) if len(recipients) == 1 else None,
         tls=secured.cipher,
+        version=secured.version,
+        certificate=secured.certificate if named else "",
+        login=secured.user if named else "",
     )
 
 

@@ -43,11 +43,16 @@ def _of(context: Context) -> ConfigFindings:
 
 
 def lost_accounts(config: Config) -> list[str]:
-    """The sentence about a file of accounts that was made once and is missing or empty, if it is."""
+    """The sentences about files of accounts and of operators that were made once and are missing or empty."""
     from posthouse.service.accounts import AccountFile
+    from posthouse.service.accounts.operators import OperatorFile
 
-    lost = AccountFile(config.data_dir).loss() if config.accounts.kind == "file" else ""
-    return [f"accounts: {lost}. No login is possible until then."] if lost else []
+    found = []
+    if config.accounts.kind == "file" and (lost := AccountFile(config.data_dir).loss()):
+        found.append(f"accounts: {lost}. No login is possible until then.")
+    if lost := OperatorFile(config.data_dir).loss():
+        found.append(f"console: {lost}. Nobody can log in to the console until then.")
+    return found
 
 
 CHECK_FINDINGS: Final = Operation(
