@@ -32,6 +32,9 @@ from itertools import product
 from pathlib import Path
 from typing import Final
 
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from posthouse.console.app import Console
 from posthouse.console.http_server import HttpServer
 from posthouse.console.operating import ContextRunner
@@ -47,6 +50,23 @@ _PATIENCE = 120.0
 _OPEN_BEFORE = 500.0  # milliseconds
 
 
+#: Where the same server answers a page of 200 static octets.
+_FLOOR: Final = "/floor.html"
+_FLOOR_PAGE: Final = b"<!doctype html><html lang=en><title>Floor</title><p>" + b"x" * 149 + b"\n"
+
+
+def _with_floor(application: ASGIApp) -> ASGIApp:
+    """The application with one more page, which costs the server nothing and asks for no other file."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == _FLOOR:
+            await Response(_FLOOR_PAGE, media_type="text/html")(scope, receive, send)
+        else:
+            await application(scope, receive, send)
+
+    return answer
+
+
 @contextlib.contextmanager
 def served(config: Config, fill: Callable[[SqliteSpool], Awaitable[object]]) -> Iterator[str]:
     """A console over a spool that ``fill`` fills, on loopback in a thread; gives its address."""
@@ -58,7 +78,7 @@ def served(config: Config, fill: Callable[[SqliteSpool], Awaitable[object]]) -> 
         await fill(spool)
         daemon = Daemon(config, spool=spool, log=lambda event, /, **fields: None)
         console = Console(ContextRunner(daemon.context))
-        server = HttpServer(console.guarded)
+        server = HttpServer(_with_floor(console.guarded))
 
         def stop() -> None:
             console.close()
@@ -89,7 +109,7 @@ _PAINTED: Final = """new Promise(found => new PerformanceObserver((list, observe
 }).observe({type: "paint", buffered: true}))"""
 _ANSWERED: Final = "performance.getEntriesByType('navigation')[0].responseEnd"
 _PAGES: Final = {
-    "nothing but a word": "/healthz",
+    "200 octets (the floor)": _FLOOR,
     "inbox": "/inbox",
     "inbox, searched": "/inbox?q=parcel",
     "message": "/message/7",

@@ -320,7 +320,8 @@ def test_many_messages_are_changed_at_once_and_deletion_is_undone(mailbox: Mailb
     assert (status, done["deleted"]) == (200, 4)
     assert [each["subject"] for each in mailbox.json("/inbox.json")["messages"]] == ["late"]
     assert "4 deleted." in mailbox.page(f"/inbox?undo={done['undo']}")
-    assert mailbox.post("/inbox/undo", deletion=done["undo"])[1]["deleted"] == -4
+    undone = mailbox.post("/inbox/undo", deletion=done["undo"])[1]
+    assert undone == {"deletion": done["undo"], "restored": 4, "who": done["who"]}
     assert mailbox.json("/inbox.json")["total"] == 5
     for wrong in (
         {},

@@ -153,9 +153,10 @@ def test_all_means_what_was_there_when_it_was_asked() -> None:
         gone = await desk.do("inbox delete", all=True, until=last)
         assert (gone.deleted, await subjects(desk)) == (3, ["late"])
         assert (await desk.do("inbox mark", query="subject:late")).messages == 1
-        assert (await desk.do("inbox undo", deletion=gone.undo)).deleted == -3
+        undone = await desk.do("inbox undo", deletion=gone.undo)
+        assert (undone.deletion, undone.restored) == (gone.undo, 3)
         acts = [(each.act, each.recipients) for each in await desk.do("queue audit")]
-        assert acts == [("undo", 3), ("delete", 3)]
+        assert acts == [("undo delete", 3), ("delete", 3)]
         with pytest.raises(SettingError, match="no deletion 99"):
             await desk.do("inbox undo", deletion=99)
 

@@ -15,6 +15,7 @@ __all__ = [
     "FindingEntry",
     "InboxAwaited",
     "InboxDeletion",
+    "InboxUndo",
     "MailCount",
     "MailEntry",
     "MailExtract",
@@ -189,6 +190,14 @@ class InboxDeletion(Struct, frozen=True, kw_only=True):
     who: str
     undo: int = 0
     until: float | None = None
+
+
+class InboxUndo(Struct, frozen=True, kw_only=True):
+    """What the undoing of the ``deletion`` with this number brought back: so many messages were ``restored``."""
+
+    deletion: int
+    restored: int
+    who: str
 
 
 class DeletionEntry(Struct, frozen=True, kw_only=True):
