@@ -316,7 +316,11 @@ def test_parts_source_and_extracts() -> None:
         found = await desk.do("inbox extract", number=1)
         assert (found.codes, found.links) == (["123456"], ["https://x.test/a"])
         piece = await desk.do("inbox source", number=1, start=13, octets=10)
-        assert (piece.content, piece.total > 50) == (b"<a@x.test>", True)
+        assert (piece.content, piece.total > 50, piece.line) == (b"<a@x.test>", True, 1)
+        whole = (await desk.do("inbox source", number=1)).content
+        assert (await desk.do("inbox source", number=1, start=whole.index(b"Your code is"))).line == (
+            1 + whole[: whole.index(b"Your code is")].count(b"\n")
+        )
         assert (await desk.do("inbox part", number=1, part="1")).content.startswith(b"Your code")
         read = await desk.do("inbox read", number=1)
         assert (read.entry.unread, [each.name for each in read.fields][:2]) == (True, ["Return-Path", "From"])

@@ -235,8 +235,10 @@ class MessageSent(Struct, frozen=True, kw_only=True):
 
 
 class SourceSlice(Struct, frozen=True, kw_only=True):
-    """A piece of a message's octets, from the octet ``start`` on, of ``total`` octets."""
+    """A piece of a message's octets, from the octet ``start`` on, of ``total`` octets; it begins in the line ``line``,
+    of which the first is 1."""
 
     content: bytes
     start: int
     total: int
+    line: int

@@ -67,17 +67,18 @@ def _whole(content: Content) -> bytes:
     return octets.getvalue()
 
 
-def _slice(content: Content, start: int, most: int) -> bytes:
-    """At most so many octets of a content from ``start`` on; others are not kept."""
+def _slice(content: Content, start: int, most: int) -> tuple[bytes, int]:
+    """At most so many octets of a content from ``start`` on, and in which line they begin; others are not kept."""
     found = io.BytesIO()
-    at = 0
+    at, line = 0, 1
     for chunk in content.chunks():
         piece = chunk[max(0, start - at) : max(0, start + most - at)]
         found.write(piece)
+        line += chunk.count(b"\n", 0, max(0, start - at))
         at += len(chunk)
         if at >= start + most:
             break
-    return found.getvalue()
+    return found.getvalue(), line
 
 
 async def _show(context: Context, number: int) -> InboxContent:
@@ -259,8 +260,8 @@ async def _source(context: Context, number: int, start: int = 0, octets: int = 2
     async with context.spool() as spool:
         _, content = await _kept_of(spool, context, number)
         start = max(0, start)
-        found = await asyncio.to_thread(_slice, content, start, max(1, min(octets, _MOST_SOURCE)))
-        return SourceSlice(content=found, start=start, total=content.size)
+        found, line = await asyncio.to_thread(_slice, content, start, max(1, min(octets, _MOST_SOURCE)))
+        return SourceSlice(content=found, start=start, total=content.size, line=line)
 
 
 async def _extract(context: Context, number: int) -> MailExtract:
