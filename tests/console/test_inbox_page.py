@@ -587,6 +587,22 @@ def test_html_of_fifty_mib_takes_little_memory_and_other_pages_are_answered(mail
     assert "larger than this page shows" in mailbox.page("/message/1")
 
 
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"Subject: tags\r\nContent-Type: text/html\r\n\r\n" + b"<i>x</i> " * 20_001,
+        b"Subject: signs\r\nContent-Type: text/html\r\n\r\n" + b"&amp; " * 50_001,
+        b"Subject: long field\r\nX-Long: " + b"word " * 2_100 + b"\r\n\r\nhello\r\n",
+        b"Subject: links\r\n\r\n" + b"".join(b"https://x.test/%d\r\n" % number for number in range(1_001)),
+    ],
+)
+def test_whatever_a_page_has_no_room_for_it_says_so(mailbox: Mailbox, octets: bytes) -> None:
+    mailbox.keep(octets)
+    mailbox.keep(octets[: len(octets) // 2])
+    assert "larger than this page shows" in mailbox.page("/message/1")
+    assert "larger than this page shows" not in mailbox.page("/message/2")
+
+
 def test_all_of_a_large_message_is_reached_from_its_page(mailbox: Mailbox) -> None:
     lines = [b"%06d \xe9\xa9\xbf\xe7\xab\x99 and more\r\n" % number for number in range(120_000)]
     content = base64.encodebytes(bytes(range(256)) * 4000).replace(b"\n", b"\r\n")

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from posthouse.console.declarations import Done, Page, PageAction, Shown
 from posthouse.console.feature_titles_zh import chinese_feature, chinese_platform
+from posthouse.console.html_bounds import exceeds_bounds
 from posthouse.console.mail_html import HTML_POLICY, REMOTE_POLICY, is_remote, safe_document
 from posthouse.console.mail_parts import attachment_header, octets_of, part_response, shown_as
 from posthouse.console.pages.inbox_page import list_address, listing_of
@@ -88,6 +89,7 @@ async def _show(page: PageRequest) -> Shown:
         "older": numbers[at + 1] if 0 <= at < len(numbers) - 1 else 0,
         "attachments": [each for each in read.parts if each.kind == "attachment"],
         "shown_as": shown_as,
+        "cut": read.cut or exceeds_bounds(read.html),
         "remote": bool(read.html) and is_remote(read.html),
         "segments": segments(read.text) if tab == "text" else (),
         "remarks": [remark_sentence(each, page.language) for each in read.remarks],

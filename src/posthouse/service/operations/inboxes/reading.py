@@ -167,6 +167,8 @@ def _made(entry: MailEntry, octets: bytes, events: Sequence[Event]) -> MailRead:
     html = message.html or ""
     text = text_within(message, _MOST_SEARCHED, plain=_MOST_TEXT)
     fields = message.headers[:_MOST_FIELDS]
+    links = links_within(message, _MOST_SEARCHED)
+    more |= len(message.headers) > _MOST_FIELDS or any(len(each.raw) > _LONGEST_FIELD for each in fields)
     return MailRead(
         entry=entry,
         fields=[
@@ -180,11 +182,11 @@ def _made(entry: MailEntry, octets: bytes, events: Sequence[Event]) -> MailRead:
         text=text[:_MOST_TEXT],
         html=html[:_MOST_TEXT],
         parts=parts,
-        links=[each[:2000] for each in links_within(message, _MOST_SEARCHED)[:_MOST_LINKS]],
+        links=[each[:2000] for each in links[:_MOST_LINKS]],
         codes=codes_in(f"{message.subject}\n\n{text[:_MOST_SEARCHED]}")[:20],
         defects=[f"{each.text} ({each.code})" for each in message.defects[:100]],
         remarks=remarks_in(events),
-        cut=more or len(text) >= _MOST_TEXT or len(html) > _MOST_SEARCHED or len(message.headers) > _MOST_FIELDS,
+        cut=more or len(text) >= _MOST_TEXT or len(html) > _MOST_SEARCHED or len(links) > _MOST_LINKS,
     )
 
 
