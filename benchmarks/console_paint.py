@@ -8,8 +8,9 @@ The floor is a page of 200 static octets of the same server.  *New tab* asks for
 opens; *tab open before* in a tab that has been open for 0.5 s, as one has into which a person types an address.
 
 ``--only maildev`` (``npm install --prefix build/npm maildev@3``) sends maildev and ``posthouse run`` the same messages
-by SMTP over four connections, and asks maildev, and this console over a spool with as many, for list, search and message
-over HTTP, 30 times each; where maildev does not take so many within the time, the number that it took is printed.
+by SMTP over four connections, and asks maildev, and this console over a spool with as many, for list, search and
+message over HTTP, 30 times each; where maildev does not take so many within the time, the number that it took is
+printed.
 """
 
 from __future__ import annotations

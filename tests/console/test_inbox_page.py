@@ -387,7 +387,8 @@ def test_compose_offers_a_reply_and_names_a_mistake(mailbox: Mailbox) -> None:
 
 def test_what_is_quoted_and_forwarded_is_introduced_in_the_language_of_the_page(mailbox: Mailbox) -> None:
     mailbox.keep(
-        b"From: Ann <ann@x.test>\r\nTo: b@x.test\r\nDate: Mon, 30 Nov 2026 20:00:00 +0800\r\nSubject: one\r\n\r\nhello\r\n"
+        b"From: Ann <ann@x.test>\r\nTo: b@x.test\r\nDate: Mon, 30 Nov 2026 20:00:00 +0800\r\nSubject: one\r\n"
+        b"\r\nhello\r\n"
     )
     mailbox.keep(b"Subject: two\r\nReply-To: c@x.test\r\n\r\nhello\r\n")
     assert "On 2026-11-30 20:00 +0800, Ann wrote:\n&gt; hello" in mailbox.page("/compose?reply=1")
@@ -607,8 +608,9 @@ def test_all_of_a_large_message_is_reached_from_its_page(mailbox: Mailbox) -> No
     lines = [b"%06d \xe9\xa9\xbf\xe7\xab\x99 and more\r\n" % number for number in range(120_000)]
     content = base64.encodebytes(bytes(range(256)) * 4000).replace(b"\n", b"\r\n")
     octets = (
-        b"Subject: large\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8"
-        b"\r\n\r\n%s--b\r\nContent-Disposition: attachment; filename=f.bin\r\nContent-Transfer-Encoding: base64\r\n\r\n%s--b--\r\n"
+        b"Subject: large\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+        b"Content-Type: text/plain; charset=utf-8\r\n\r\n%s--b\r\n"
+        b"Content-Disposition: attachment; filename=f.bin\r\nContent-Transfer-Encoding: base64\r\n\r\n%s--b--\r\n"
         % (b"".join(lines), content)
     )
     mailbox.keep(octets)

@@ -31,7 +31,7 @@ def pair(folder: Path, name: str) -> None:
     """The files of a certificate and its key; the key with a password too, and the certificate in DER."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mx.here.test")])
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     built = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
     made = built.not_valid_before(now).not_valid_after(now + datetime.timedelta(days=90)).sign(key, hashes.SHA256())
     plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8)

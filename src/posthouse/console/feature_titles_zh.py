@@ -1,7 +1,7 @@
 """Chinese titles of the features of HTML and CSS that caniemail.com has tested, and of the platforms of mail programs.
 
-Names of code (``margin``, ``<video>``, ``@media``) stay; the words around them become Chinese.  A title in other words is
-shown as it stands in the data.
+Names of code (``margin``, ``<video>``, ``@media``) stay; the words around them become Chinese.  A title in other words
+is shown as it stands in the data.
 """
 
 from __future__ import annotations

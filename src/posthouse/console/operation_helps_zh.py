@@ -10,7 +10,9 @@ __all__ = ["CHINESE_HELPS"]
 
 _OPERATIONS: Final = {
     "Show where a message to an address would go, and why.": "说明发往某个地址的邮件会送到哪里，以及原因。",
-    "Check the DNS records of a domain: MX, SPF, DKIM, DMARC and TLS.": "检查域的 DNS 记录：MX、SPF、DKIM、DMARC 和 TLS。",
+    "Check the DNS records of a domain: MX, SPF, DKIM, DMARC and TLS.": (
+        "检查域的 DNS 记录：MX、SPF、DKIM、DMARC 和 TLS。"
+    ),
     "Show what may not be intended in the settings in force, and which certificates end soon.": (
         "列出生效的设置中可能并非本意的地方，以及即将到期的证书。"
     ),
@@ -39,7 +41,9 @@ _OPERATIONS: Final = {
     "Delete messages from the inboxes.": "从收件箱删除邮件。",
     "Show the deletions that can be undone.": "列出可以撤销的删除。",
     "Give the links and one-time codes of a message.": "给出邮件中的链接和一次性验证码。",
-    "Say which mail programs do not show what the HTML of a message uses.": "指出哪些邮件程序不支持邮件的 HTML 所用的特性。",
+    "Say which mail programs do not show what the HTML of a message uses.": (
+        "指出哪些邮件程序不支持邮件的 HTML 所用的特性。"
+    ),
     "Put a message, or the messages of an mbox, into an inbox.": "把一封邮件或一个 mbox 中的邮件放入收件箱。",
     "Ask for the links and pictures of a message, each once, and say which are broken.": (
         "逐一请求邮件中的链接和图片，每个一次，指出哪些已失效。"
@@ -55,7 +59,9 @@ _OPERATIONS: Final = {
         "经 release_via 指定的服务器把一封邮件转给真实的地址。"
     ),
     "Search the inboxes; the newest message is the first.": "搜索收件箱；最新的邮件在最前。",
-    "Hand a message to the daemon, as `posthouse sendmail` does.": "像 `posthouse sendmail` 那样把一封邮件交给守护进程。",
+    "Hand a message to the daemon, as `posthouse sendmail` does.": (
+        "像 `posthouse sendmail` 那样把一封邮件交给守护进程。"
+    ),
     "Show one message: decoded, and the first 8 MiB of it as they were delivered.": (
         "显示一封邮件：解码后的内容，以及投递时原文的前 8 MiB。"
     ),
@@ -75,7 +81,9 @@ _OPERATIONS: Final = {
     "Show the sessions with clients and with other hosts: those that are open, and recent ones.": (
         "列出与客户端和与其他主机的会话：进行中的和最近的。"
     ),
-    "Show who changed what in the queue and the inboxes, latest first.": "列出谁对队列和收件箱做了哪些改动，最近的在最前。",
+    "Show who changed what in the queue and the inboxes, latest first.": (
+        "列出谁对队列和收件箱做了哪些改动，最近的在最前。"
+    ),
     "Count the recipients that a filter selects, and that an action on them would change.": (
         "统计筛选条件选中的收件人数，以及操作会改变的收件人数。"
     ),
@@ -109,7 +117,9 @@ _PARAMETERS: Final = {
     "The selectors of its DKIM keys, with commas between them.": "DKIM 密钥的选择器，以逗号分隔。",
     "DNS records as JSON, in place of the DNS.": "以 JSON 写出的 DNS 记录，代替 DNS 应答。",
     "The message; each octet is one character (Latin-1).": "邮件；每个八位字节对应一个字符（Latin-1）。",
-    "The address of the host that sends it; without one, SPF is left out.": "发送该邮件的主机的地址；不填则不检查 SPF。",
+    "The address of the host that sends it; without one, SPF is left out.": (
+        "发送该邮件的主机的地址；不填则不检查 SPF。"
+    ),
     "The sender in MAIL FROM; empty for a bounce.": "MAIL FROM 中的发件人；退信为空。",
     "The name that the host gives in HELO or EHLO.": "主机在 HELO 或 EHLO 中给出的名称。",
     "Only settings with this text in name, value or help.": "只列出名称、值或说明中含有该文本的设置。",
@@ -217,9 +227,8 @@ _PARAMETERS: Final = {
     "Or which messages, by their queue ids with commas; then undo_for is needed.": (
         "或用队列标识指定邮件，以逗号分隔；此时必须填 undo_for。"
     ),
-    "How long it can be undone, such as 10m; mail that is dropped is only held until then. Empty, it cannot be undone.": (
-        "多长时间内可以撤销，如 10m；要丢弃的邮件在此之前只是扣留。为空则不可撤销。"
-    ),
+    "How long it can be undone, such as 10m; mail that is dropped is only held until then. "
+    "Empty, it cannot be undone.": ("多长时间内可以撤销，如 10m；要丢弃的邮件在此之前只是扣留。为空则不可撤销。"),
     "Whether the senders get a delivery report.": "发件人是否收到投递报告。",
     "Only messages after this queue id, and then the oldest ones.": "只列出该队列标识之后的邮件，并取最早的。",
     "Only messages before this queue id.": "只列出该队列标识之前的邮件。",

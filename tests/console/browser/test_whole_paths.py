@@ -123,7 +123,8 @@ def test_what_is_forwarded_from_a_chinese_page_is_introduced_in_chinese(
     page: Page, browser_thread: BrowserThread, catcher: ServedCatcher
 ) -> None:
     catcher.send(RICH, "ann@a.example")
-    page.goto(f"{catcher.url}/view/latest?lang=zh")
+    page.goto(f"{catcher.url}/inbox?lang=zh")  # the language is kept
+    page.goto(f"{catcher.url}/view/latest")
     page.get_by_role("link", name="转发").click()
     page.get_by_label("收件人", exact=True).fill("bob@b.example")
     page.get_by_role("button", name="发送").click()
