@@ -52,8 +52,8 @@ table below compares the two."""
 
 CONSOLE = """\
 `scripts/bench console`, pure Python, 100,000 messages of 1 KiB in 500 mailboxes, on two processors that other work used
-at times. The first table is beside [maildev](https://www.npmjs.com/package/maildev) 3.0.0 in one run: the same messages by
-SMTP over four connections, then 30 requests of each kind over HTTP, in milliseconds (medians).
+at times. The first table is beside [maildev](https://www.npmjs.com/package/maildev) 3.0.0 in one run: the same messages
+by SMTP over four connections, then 30 requests of each kind over HTTP (medians).
 
 | | maildev | posthouse |
 |---|---|---|
@@ -66,11 +66,11 @@ SMTP over four connections, then 30 requests of each kind over HTTP, in millisec
 Searches of one sign and of two, in milliseconds: a letter that many messages have 4, one that none has 120, two letters
 that none has 168, one ideograph 63, two ideographs 5.
 
-Intake with ten pages that listen and ask for the list at each change: 2,937 messages/s, and 3,059 without (0.96 ×; the aim
-is 0.9 ×).
+Intake with ten pages that listen and ask for the list at each change: 2,937 messages/s, and 3,059 without (0.96 ×; the
+aim is 0.9 ×).
 
-The first paint in Debian's Chromium without a graphics card, in milliseconds (medians of 15). The floor is a page of 200
-static octets of the same server: what the browser itself takes.
+The first paint in Debian's Chromium without a graphics card, in milliseconds (medians of 15). The floor is a page of
+200 static octets of the same server: what the browser itself takes.
 
 | | in a new tab, empty cache | in a tab that was open | again in the same tab |
 |---|---|---|---|
