@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import posthouse.console
+from posthouse.console.api.operation_helps_zh import CHINESE_HELPS
 from posthouse.console.api.operation_routes import offered
-from posthouse.console.operation_helps_zh import CHINESE_HELPS
 from posthouse.console.texts import tables, text
 
 TEMPLATES = Path(posthouse.console.__file__).parent / "templates"

@@ -280,6 +280,6 @@ def problem_sentence(sentence: str, language: str) -> tuple[str, str]:
         for pattern, text in _SENTENCES:
             if (found := pattern.fullmatch(sentence)) is not None:
                 return text.format(*found.groups()), "zh"
-        if (told := chinese_file_fault(sentence)) != sentence:
-            return f"{told}。", "zh"
+        if (chinese := chinese_file_fault(sentence)) != sentence:
+            return f"{chinese}。", "zh"
     return sentence, "en"

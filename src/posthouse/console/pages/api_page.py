@@ -12,9 +12,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from posthouse.console.api.openapi import description
+from posthouse.console.api.operation_helps_zh import CHINESE_HELPS
 from posthouse.console.api.operation_routes import answer_operation, api_path, offered
 from posthouse.console.declarations import NavEntry, Page, Shown
-from posthouse.console.operation_helps_zh import CHINESE_HELPS
 from posthouse.core import PosthouseError
 from posthouse.service.operations.base import Operation
 from posthouse.service.operations.results import SitesReport

@@ -14,13 +14,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from posthouse.console.declarations import Done, Page, PageAction, Shown
-from posthouse.console.feature_titles_zh import chinese_feature, chinese_platform
 from posthouse.console.html_bounds import exceeds_bounds
 from posthouse.console.mail_html import HTML_POLICY, REMOTE_POLICY, is_remote, safe_document
 from posthouse.console.mail_parts import attachment_header, octets_of, part_response, shown_as
 from posthouse.console.pages.inbox_page import list_address, listing_of
 from posthouse.console.problems import NotFound, RequestRefused
 from posthouse.core import PosthouseError, SettingError
+from posthouse.service.inbox.feature_titles_zh import chinese_feature, chinese_platform
 from posthouse.service.mailauth.texts.verdict_text import verdict_sentence
 from posthouse.service.monitor.message_source import client_of
 from posthouse.service.operations.checks.lint_zh import chinese_defect, chinese_lint_remedy, chinese_lint_text
