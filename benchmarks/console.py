@@ -24,7 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from console_paint import MAILDEV, beside_maildev, paint, served
+from console_paint import MAILDEV, asked, beside_maildev, paint, served
 from starlette.testclient import TestClient
 
 from posthouse.console.app import Console
@@ -62,7 +62,10 @@ _PATHS = {
     "search, frequent word": "/inbox.json?q=parcel",
     "search, rare word": "/inbox.json?q=order-77777x",
     "search, address": "/inbox.json?q=to:bob123@here.test",
-    "search, Chinese": "/inbox.json?q=%E9%A9%BF%E7%AB%99",
+    "search, two ideographs": "/inbox.json?q=%E9%A9%BF%E7%AB%99",
+    "search, one letter that nothing has": "/inbox.json?q=z",
+    "search, two letters that nothing has": "/inbox.json?q=zq",
+    "search, one ideograph": "/inbox.json?q=%E9%A9%BF",
     "search, nothing": "/inbox.json?q=nothinglikeit",
     "search, unread and size": "/inbox.json?q=is:unread+size%3E1M",
     "search, read": "/inbox.json?q=is:read",
@@ -197,16 +200,19 @@ def main() -> None:
             for name, milliseconds in paint(address).items():
                 print(f"{name:40} {milliseconds:8.1f} ms")
     if given.only == "maildev" or (given.only is None and MAILDEV.exists()):
-        with _daemon() as (smtp, web), tempfile.TemporaryDirectory() as directory:
-            ours = int(smtp.rpartition(":")[2]), web
-            for name, value in beside_maildev(directory, ours, given.messages, _message, given.maildev_for).items():
-                print(f"{name:30} {value}")
+        with _daemon() as (smtp, _), tempfile.TemporaryDirectory() as directory:
+            port = int(smtp.rpartition(":")[2])
+            for name, value in beside_maildev(directory, port, given.messages, _message, given.maildev_for):
+                print(f"{name:30} {value}", flush=True)
+        with served(parse(_CONFIG), lambda spool: _fill(spool, given.messages)) as address:
+            for name, value in asked(address):
+                print(f"{name:30} {value}", flush=True)
     if given.only in (None, "questions"):
         found = _questions(given.messages)
         each, octets = found.pop("index"), found.pop("index_octets")
         print(f"{given.messages:,} messages: {each:.2f} ms to index one, {octets:,.0f} octets of index")
         for name, milliseconds in found.items():
-            print(f"{name:30} {milliseconds:8.1f} ms")
+            print(f"{name:40} {milliseconds:8.1f} ms")
     if given.only in (None, "intake"):
         for name, value in _intake(given.seconds, given.rounds).items():
             print(f"{name:30} {value:8.2f}" + ("" if name == "ratio" else " messages/s"))

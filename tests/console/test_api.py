@@ -65,6 +65,9 @@ def test_every_operation_is_described(client: TestClient) -> None:
     get = document["paths"]["/api/queue/list"]["get"]
     assert {each["name"] for each in get["parameters"]} == {"filter", "limit", "after", "before"}
     assert "get" not in document["paths"]["/api/queue/hold"]
+    undone = document["components"]["schemas"]["InboxUndo"]
+    assert undone["required"] == ["deletion", "restored", "who"]
+    assert "so many messages were ``restored``" in undone["description"]
     assert document["components"]["schemas"]["Problem"]["required"] == ["title", "status", "detail"]
     assert client.get("/api").status_code == 200
     assert len(client.get("/api.json").json()) == len(document["paths"])

@@ -72,5 +72,18 @@ def test_every_response_has_the_headers(client: TestClient) -> None:
         assert policy == CONTENT_POLICY
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "same-origin"
-        assert headers["cross-origin-opener-policy"] == "same-origin"
+        assert headers["cross-origin-opener-policy"] == "same-origin"  # a program does not say where it comes from
     assert "'unsafe" not in CONTENT_POLICY
+
+
+@pytest.mark.parametrize(
+    ("site", "policy"),
+    [("none", None), ("same-origin", None), ("same-site", "same-origin"), ("cross-site", "same-origin")],
+)
+def test_a_page_that_no_other_site_leads_to_needs_no_process_of_its_own(
+    client: TestClient, site: str, policy: str | None
+) -> None:
+    for path in (PATH, "/nothing"):
+        found = client.get(path, headers={"sec-fetch-site": site, "sec-fetch-dest": "document"})
+        assert found.headers.get("cross-origin-opener-policy") == policy
+        assert found.headers["cross-origin-resource-policy"] == "same-origin"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import subprocess
 import sys
@@ -320,7 +321,8 @@ def test_many_messages_are_changed_at_once_and_deletion_is_undone(mailbox: Mailb
     assert (status, done["deleted"]) == (200, 4)
     assert [each["subject"] for each in mailbox.json("/inbox.json")["messages"]] == ["late"]
     assert "4 deleted." in mailbox.page(f"/inbox?undo={done['undo']}")
-    assert mailbox.post("/inbox/undo", deletion=done["undo"])[1]["deleted"] == -4
+    undone = mailbox.post("/inbox/undo", deletion=done["undo"])[1]
+    assert undone == {"deletion": done["undo"], "restored": 4, "who": done["who"]}
     assert mailbox.json("/inbox.json")["total"] == 5
     for wrong in (
         {},
@@ -381,6 +383,20 @@ def test_compose_offers_a_reply_and_names_a_mistake(mailbox: Mailbox) -> None:
     response = mailbox.client.post("/compose", data={"csrf": token[1], "from": "not an address", "to": "x"})
     assert response.status_code == 400
     assert 'role="alert"' in response.text
+
+
+def test_what_is_quoted_and_forwarded_is_introduced_in_the_language_of_the_page(mailbox: Mailbox) -> None:
+    mailbox.keep(
+        b"From: Ann <ann@x.test>\r\nTo: b@x.test\r\nDate: Mon, 30 Nov 2026 20:00:00 +0800\r\nSubject: one\r\n"
+        b"\r\nhello\r\n"
+    )
+    mailbox.keep(b"Subject: two\r\nReply-To: c@x.test\r\n\r\nhello\r\n")
+    assert "On 2026-11-30 20:00 +0800, Ann wrote:\n&gt; hello" in mailbox.page("/compose?reply=1")
+    assert "Ann 于 2026-11-30 20:00 +0800 写道：\n&gt; hello" in mailbox.page("/compose?reply=1&lang=zh")
+    assert "发件人 写道：" in mailbox.page("/compose?reply=2&lang=zh")
+    english, chinese = mailbox.page("/compose?forward=1&lang=en"), mailbox.page("/compose?forward=1&lang=zh")
+    assert "Forwarded message ----------\nFrom: Ann &lt;ann@x.test&gt;\n" in english
+    assert "---------- 转发的邮件 ----------\n发件人: Ann &lt;ann@x.test&gt;\n日期: Mon, 30 Nov" in chinese
 
 
 def test_html_is_forwarded_from_a_frame_of_its_own_or_as_text(mailbox: Mailbox) -> None:
@@ -530,6 +546,7 @@ def test_ten_thousand_parts_and_a_large_text_are_shown_in_bounds(mailbox: Mailbo
     assert text.count("<tr>") <= 1002
     assert "larger than this page shows" in text
     assert len(text) < 2_000_000
+    assert mailbox.client.get("/message/1/part/9999").content == b"x"  # one that the page has no room for
     mailbox.keep(b"Subject: deep\r\nContent-Type: text/html\r\n\r\n" + b"<div>" * 400_000)
     assert mailbox.client.get("/view/2.html").status_code == 200
 
@@ -569,6 +586,49 @@ def test_html_of_fifty_mib_takes_little_memory_and_other_pages_are_answered(mail
     assert "alert" not in document
     assert len(document) < 2 << 20
     assert "larger than this page shows" in mailbox.page("/message/1")
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [
+        b"Subject: tags\r\nContent-Type: text/html\r\n\r\n" + b"<i>x</i> " * 20_001,
+        b"Subject: signs\r\nContent-Type: text/html\r\n\r\n" + b"&amp; " * 50_001,
+        b"Subject: long field\r\nX-Long: " + b"word " * 2_100 + b"\r\n\r\nhello\r\n",
+        b"Subject: links\r\n\r\n" + b"".join(b"https://x.test/%d\r\n" % number for number in range(1_001)),
+    ],
+)
+def test_whatever_a_page_has_no_room_for_it_says_so(mailbox: Mailbox, octets: bytes) -> None:
+    mailbox.keep(octets)
+    mailbox.keep(octets[: len(octets) // 2])
+    assert "larger than this page shows" in mailbox.page("/message/1")
+    assert "larger than this page shows" not in mailbox.page("/message/2")
+
+
+def test_all_of_a_large_message_is_reached_from_its_page(mailbox: Mailbox) -> None:
+    lines = [b"%06d \xe9\xa9\xbf\xe7\xab\x99 and more\r\n" % number for number in range(120_000)]
+    content = base64.encodebytes(bytes(range(256)) * 4000).replace(b"\n", b"\r\n")
+    octets = (
+        b"Subject: large\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"
+        b"Content-Type: text/plain; charset=utf-8\r\n\r\n%s--b\r\n"
+        b"Content-Disposition: attachment; filename=f.bin\r\nContent-Transfer-Encoding: base64\r\n\r\n%s--b--\r\n"
+        % (b"".join(lines), content)
+    )
+    mailbox.keep(octets)
+    page = mailbox.page("/message/1")
+    assert "larger than this page shows" in page
+    wanted = [each.decode().rstrip() for each in octets.splitlines()]
+    (link,) = re.findall(r'<a href="([^"]+)">All of its source</a>', page)
+    address, found = unescape(link), []
+    while address:
+        page = mailbox.page(address)
+        assert f'<ol start="{len(found) + 1}">' in page
+        found += [unescape(each) for each in re.findall("<li>(.*?)</li>", page.partition('class="source"')[2])]
+        following = re.search(r'href="([^"]+)">Next', page)
+        address = unescape(following[1]) if following is not None else ""
+    assert found == wanted
+    assert mailbox.client.get("/message/1/source.eml").content == octets
+    (part,) = re.findall(r'href="(/message/1/part/[^"]+)" download>f.bin', mailbox.page("/message/1"))
+    assert mailbox.client.get(unescape(part)).content == bytes(range(256)) * 4000
 
 
 def test_of_a_huge_html_only_the_beginning_is_made_into_text_and_links(mailbox: Mailbox) -> None:
@@ -687,7 +747,12 @@ def test_what_mail_programs_make_of_the_html(tmp_path: Path) -> None:
         page = mailbox.page("/message/1?tab=check")
         assert 'href="https://www.caniemail.com/features/css-gap/"' in page
         assert '<span title="Not in tables.">Alpha Webmail</span>' in page
-        assert "不支持" in mailbox.page("/message/1?tab=check&lang=zh")
+        assert "What is missing stands at a program" in page
+        chinese = mailbox.page("/message/1?tab=check&lang=zh")
+        assert "不支持" in chinese
+        assert "<code>gap、row-gap</code>" in chinese
+        assert '<span title="Not in tables." lang="en">Alpha 网页版</span>' in chinese
+        assert "注释为英文原文" in chinese
         (entry,) = mailbox.json("/inbox.json")["messages"]
         found = mailbox.json(f"/api/v1/message/{entry['queue_id']}/html-check")
         assert found["Total"] == {"Tests": 1, "Nodes": 1, "Supported": 0.0, "Partial": 50.0, "Unsupported": 50.0}

@@ -165,7 +165,7 @@ def test_an_action_is_counted_confirmed_done_and_undone(filled: Filled) -> None:
     assert filled.client.get("/queue.json").json()["undoable"] == []
     assert filled.client.get("/queue.json?q=state:held").json()["messages"] == []
     acts = filled.client.get("/queue/audit.json").json()
-    assert [(each["act"], each["who"]) for each in acts] == [("release", "console"), ("hold", "console")]
+    assert [(each["act"], each["who"]) for each in acts] == [("undo hold", "console"), ("hold", "console")]
 
 
 def test_mail_to_give_up_is_held_until_it_cannot_be_undone(filled: Filled) -> None:

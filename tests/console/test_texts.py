@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import posthouse.console
+from posthouse.console.api.operation_helps_zh import CHINESE_HELPS
+from posthouse.console.api.operation_routes import offered
 from posthouse.console.texts import tables, text
 
 TEMPLATES = Path(posthouse.console.__file__).parent / "templates"
@@ -34,6 +36,12 @@ def test_every_key_of_a_template_exists(template: Path) -> None:
         assert key in tables(), f"{template.name}: {key}"
     for prefix in re.findall(r"""\bt\(["']([a-z0-9_.]+)["'] ~""", source):
         assert any(key.startswith(prefix) for key in tables()), f"{template.name}: {prefix}…"
+
+
+def test_every_operation_and_parameter_has_a_chinese_text() -> None:
+    written = {text for each in offered() for text in (each.help, *(one.help for one in each.parameters))}
+    assert set(CHINESE_HELPS) == written
+    assert all(re.search(r"[\u4e00-\u9fff]", chinese) for chinese in CHINESE_HELPS.values())
 
 
 def test_a_value_is_put_in() -> None:

@@ -12,7 +12,7 @@ import html
 import re
 from typing import Final
 
-__all__ = ["bounded_html"]
+__all__ = ["bounded_html", "exceeds_bounds"]
 
 _LONGEST: Final = 1 << 20  # characters of source
 _MOST_TAGS: Final = 20_000
@@ -47,6 +47,7 @@ _RAW: Final = frozenset(
 _UNCLOSED: Final = frozenset({"dd", "dt", "li", "option", "p", "td", "th", "tr"})
 _NAME: Final = re.compile(r"(/?)([a-zA-Z][a-zA-Z0-9]{0,30})(?=[\s/>]|$)")
 _TAG: Final = re.compile(r"""(?s)<[^"'<>]*+(?:(?:"[^"]{0,20000}+"|'[^']{0,20000}+')[^"'<>]*+)*+>""")
+_START: Final = re.compile(r"<[a-zA-Z]")
 _ATTRIBUTE: Final = re.compile(
     r"""(?s)([a-zA-Z][a-zA-Z0-9_-]{0,40})(?:\s{0,20}+=\s{0,20}+(?:"([^"]*+)"|'([^']*+)'|([^\s"'>]++)))?"""
 )
@@ -147,6 +148,15 @@ def bounded_html(source: str) -> str:
             writer.start(element, source[name.end() : end - 1])
         at = end
     return "".join(writer.made)
+
+
+def exceeds_bounds(source: str) -> bool:
+    """Whether ``bounded_html`` ends before the source does; comments and scripts count as if they were shown."""
+    return (
+        len(source) > _LONGEST
+        or source.count("&") >= _MOST_REFERENCES
+        or (source.count("<") >= _MOST_TAGS and len(_START.findall(source)) >= _MOST_TAGS)
+    )
 
 
 def _behind_no_tag(writer: _BoundedWriter, source: str, at: int) -> int:

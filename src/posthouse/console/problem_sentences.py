@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from posthouse.service.config.file_faults_zh import chinese_file_fault
+
 __all__ = ["problem_sentence"]
 
 _ROWS: Final = (
@@ -292,4 +294,6 @@ def problem_sentence(sentence: str, language: str) -> tuple[str, str]:
         for pattern, text in _SENTENCES:
             if (found := pattern.fullmatch(sentence)) is not None:
                 return text.format(*found.groups()), "zh"
+        if (chinese := chinese_file_fault(sentence)) != sentence:
+            return f"{chinese}。", "zh"
     return sentence, "en"

@@ -128,7 +128,8 @@ class QueueEvent(NamedTuple):
     """Something else that happened to some recipients (their ``keys``; none: to the whole message).
 
     ``kind`` is one of ``held``, ``released``, ``retried``, ``dropped``, ``rerouted`` (acts of ``who``),
-    ``restored`` (a retry or a reroute was undone; ``text`` is the former route), ``warned``,
+    ``restored`` (a retry or a reroute was undone; ``text`` is the former route), ``undone`` (another act was undone;
+    ``text`` is which: ``hold``, ``release`` or ``drop``), ``warned``,
     ``reported`` (``text`` is the report's queue id), ``suspected`` (its worker died), ``poison``, ``corrupt``,
     ``quarantined`` (a content check held the message when it came in; ``text`` is the reason),
     ``attempted`` (in spools of format 1).

@@ -390,13 +390,15 @@ class Spool(Protocol):
         target: str = "",
         report: Compose | None = None,
         among: Sequence[tuple[str, int]] | None = None,
+        undoes: QueueAction | None = None,
         on_change: Callable[[Sequence[ChangedRecipient]], object] | None = None,
     ) -> int:
         """Apply an action to all recipients that meet the conditions now, a bounded number in each transaction; returns
         how many were changed.
 
         ``among`` names recipients (queue id and key, in order) in the place of the conditions, which then are for the
-        audit log only; of these, DROP takes those that are held.
+        audit log only; of these, DROP takes those that are held.  ``undoes`` is the former action that this one undoes;
+        the histories and the audit log then name it, and not what undoes it.
 
         Each changed message's history has it, and the audit log has one line for all (``audit``).  An attempt that is
         under way ends as it ends: a delivery is recorded, only another attempt is not made.

@@ -91,6 +91,27 @@ def test_a_page_of_another_site_reads_and_changes_nothing(
     context.close()
 
 
+@pytest.mark.parametrize("site", ["http://evil.test/", "http://127.0.0.1:4321/"])
+def test_a_page_of_another_site_keeps_no_handle_of_a_window_that_it_opens_here(
+    foreign_browser: Browser, browser_thread: object, live: LiveConsole, site: str
+) -> None:
+    """It could count the frames of a page, and so learn what a search has found."""
+    context = foreign_browser.new_context()
+    foreign = context.new_page()
+    foreign.route(site, lambda route: route.fulfill(body="<p>evil</p>", content_type="text/html"))
+    foreign.goto(site)
+    with context.expect_page() as opened:
+        foreign.evaluate("(at) => { window.kept = open(`${at}/configuration`); }", live.address)
+    console = opened.value
+    console.wait_for_url(f"{live.address}/configuration")
+    for path in ("/configuration", "/queue"):
+        console.wait_for_url(f"{live.address}{path}")
+        foreign.wait_for_function("kept.closed")  # for this page; the window is there
+        assert console.evaluate("window.opener") is None
+        console.get_by_role("link", name="Queue", exact=True).click()  # our own page leads here: no policy is sent
+    context.close()
+
+
 SUBMIT = """(at) => {
     const form = document.createElement("form");
     form.method = "post";

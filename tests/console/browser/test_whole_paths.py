@@ -119,6 +119,22 @@ def test_html_is_forwarded_as_it_was_with_its_pictures(
     assert [each.name for each in read.parts if each.kind == "attachment"] == []
 
 
+def test_what_is_forwarded_from_a_chinese_page_is_introduced_in_chinese(
+    page: Page, browser_thread: BrowserThread, catcher: ServedCatcher
+) -> None:
+    catcher.send(RICH, "ann@a.example")
+    page.goto(f"{catcher.url}/inbox?lang=zh")  # the language is kept
+    page.goto(f"{catcher.url}/view/latest")
+    page.get_by_role("link", name="转发").click()
+    page.get_by_label("收件人", exact=True).fill("bob@b.example")
+    page.get_by_role("button", name="发送").click()
+    expect(page.locator("[data-flash]")).to_contain_text("已放入队列")
+    found = catcher.run("inbox wait", to="bob@b.example", timeout=60)
+    read = catcher.run("inbox read", number=found.messages[-1].number)
+    assert "---------- 转发的邮件 ----------" in read.text
+    assert "---------- 转发的邮件 ----------" in read.html
+
+
 def test_a_message_is_written_as_source(page: Page, browser_thread: BrowserThread, catcher: ServedCatcher) -> None:
     page.goto(f"{catcher.url}/compose?raw=1&lang=zh")
     page.get_by_label("收件人").fill("ann@a.example")

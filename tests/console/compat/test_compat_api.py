@@ -100,7 +100,7 @@ class TestDeleting:
         sent = catcher.send(written("Gone"), "ann@a.example", "bob@a.example")
         http.request("DELETE", "/api/v1/messages", content=json.dumps({"IDs": [sent]}).encode())
         assert catcher.run("inbox count").messages == 0
-        assert catcher.run("inbox undo").deleted == -1  # and can be had back
+        assert catcher.run("inbox undo").restored == 1  # and can be had back
 
 
 class TestOtherSites:

@@ -209,6 +209,16 @@ def test_a_forwarded_message_has_everything() -> None:
     assert posthouse.read(made.as_bytes()).attachments[2].text == "日本"
 
 
+def test_a_forwarded_message_is_introduced_in_other_words() -> None:
+    labels = {"Forwarded message": "转发的邮件", "From": "发件人"}
+    made = forward(with_picture(), ME, "bob@y.example", labels=labels)
+    assert made.text is not None
+    assert made.text.startswith("---------- 转发的邮件 ----------\n发件人: ann@y.example\n")
+    assert "\nSubject: Report\n" in made.text
+    assert made.html is not None
+    assert made.html.startswith("<p>---------- 转发的邮件 ----------<br>发件人: ann@y.example<br>")
+
+
 def test_a_message_is_forwarded_as_an_attachment() -> None:
     source = posthouse.read(with_picture().as_bytes())
     made = forward(source, ME, "bob@y.example", as_attachment=True)

@@ -153,9 +153,10 @@ def test_all_means_what_was_there_when_it_was_asked() -> None:
         gone = await desk.do("inbox delete", all=True, until=last)
         assert (gone.deleted, await subjects(desk)) == (3, ["late"])
         assert (await desk.do("inbox mark", query="subject:late")).messages == 1
-        assert (await desk.do("inbox undo", deletion=gone.undo)).deleted == -3
+        undone = await desk.do("inbox undo", deletion=gone.undo)
+        assert (undone.deletion, undone.restored) == (gone.undo, 3)
         acts = [(each.act, each.recipients) for each in await desk.do("queue audit")]
-        assert acts == [("undo", 3), ("delete", 3)]
+        assert acts == [("undo delete", 3), ("delete", 3)]
         with pytest.raises(SettingError, match="no deletion 99"):
             await desk.do("inbox undo", deletion=99)
 
@@ -315,7 +316,11 @@ def test_parts_source_and_extracts() -> None:
         found = await desk.do("inbox extract", number=1)
         assert (found.codes, found.links) == (["123456"], ["https://x.test/a"])
         piece = await desk.do("inbox source", number=1, start=13, octets=10)
-        assert (piece.content, piece.total > 50) == (b"<a@x.test>", True)
+        assert (piece.content, piece.total > 50, piece.line) == (b"<a@x.test>", True, 1)
+        whole = (await desk.do("inbox source", number=1)).content
+        assert (await desk.do("inbox source", number=1, start=whole.index(b"Your code is"))).line == (
+            1 + whole[: whole.index(b"Your code is")].count(b"\n")
+        )
         assert (await desk.do("inbox part", number=1, part="1")).content.startswith(b"Your code")
         read = await desk.do("inbox read", number=1)
         assert (read.entry.unread, [each.name for each in read.fields][:2]) == (True, ["Return-Path", "From"])

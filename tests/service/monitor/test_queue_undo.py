@@ -13,6 +13,7 @@ from posthouse.core import Address, Envelope, Recipient, SettingError
 from posthouse.service import OPERATIONS, Daemon, parse
 from posthouse.service.monitor import queue_undo
 from posthouse.service.monitor.queue_undo import UndoableAction, UndoKeeper, keep_undoable, undoable
+from posthouse.service.operations.explain_text import history_sentences
 from posthouse.service.operations.monitor import undo_operations
 from posthouse.service.operations.monitor.undo_operations import give_up
 from posthouse.spool import SqliteSpool
@@ -85,7 +86,7 @@ def test_a_drop_is_held_undone_and_only_then_as_it_was(tmp_path: Path) -> None:
             (entry,) = (await queue.do("queue undoable")).actions
             assert (entry.act, entry.recipients, entry.who, entry.filter) == ("drop", 2, "ann", "domain:x.test")
             undone = await queue.do("queue undo", number=1)
-            assert (undone.act, undone.recipients) == ("release", 1)
+            assert (undone.act, undone.recipients) == ("undo drop", 1)
             assert await queue.states() == {"b@x.test": "waiting", "c@x.test": "held", "d@y.test": "waiting"}
             with pytest.raises(SettingError, match="nothing can be undone"):
                 await queue.do("queue undo")
@@ -144,8 +145,45 @@ def test_holding_and_releasing_are_undone_for_the_recipients_that_they_changed(t
             assert await queue.states() == {"b@x.test": "held", "c@x.test": "waiting"}
             released = await queue.do("queue release", ids=f"{one},{two}", undo_for="10m")
             assert released.recipients == 1
-            assert (await queue.do("queue undo", number=released.undo)).act == "hold"
+            assert (await queue.do("queue undo", number=released.undo)).act == "undo release"
             assert await queue.states() == {"b@x.test": "held", "c@x.test": "waiting"}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("act", "before", "state", "words", "chinese"),
+    [
+        ("hold", "waiting", "waiting", "ann undid the hold of b@x.test", "ann 撤销了对 b@x.test 的扣留"),
+        ("drop", "waiting", "waiting", "ann undid the drop of b@x.test", "ann 撤销了对 b@x.test 的丢弃"),
+        (
+            "release",
+            "held",
+            "held",
+            "ann undid the release of b@x.test, held again",
+            "ann 撤销了对 b@x.test 的放行，重新扣留",
+        ),
+    ],
+)
+def test_what_was_undone_is_named_in_the_audit_log_and_in_the_story(
+    tmp_path: Path, act: str, before: str, state: str, words: str, chinese: str
+) -> None:
+    async def scenario() -> None:
+        async with Queue(tmp_path) as queue:
+            queue_id = await queue.store("b@x.test")
+            if before == "held":
+                await queue.do("queue hold", filter="domain:x.test")
+            await queue.do(f"queue {act}", filter="domain:x.test", undo_for="10m")
+            await queue.do("queue undo")
+            assert await queue.states() == {"b@x.test": state}
+            (line, *_) = await queue.do("queue audit", limit=1)
+            assert (line.act, line.who, line.filter, line.recipients) == (f"undo {act}", "ann", "domain:x.test", 1)
+            told = await queue.do("explain", what=queue_id)
+            last = told.message.events[-1]
+            assert (last.kind, last.who, last.text, last.recipients) == ("undone", "ann", act, ["b@x.test"])
+            assert told.message.standing[0].state == state
+            for language, sentence in (("en", words), ("zh", chinese)):
+                assert sentence in [each.text for each in history_sentences(told.message, language, str)]
 
     asyncio.run(scenario())
 
@@ -161,7 +199,7 @@ def test_a_retry_and_a_reroute_are_undone_for_what_was_not_tried(tmp_path: Path)
             (lease,) = await queue.spool.lease("w", queue.clock.time(), queue.clock.time() + 60, limit=1)
             taken = str(lease.recipients[0].recipient.address)
             undone = await queue.do("queue undo", number=1)
-            assert (undone.act, undone.recipients) == ("restore", 1)
+            assert (undone.act, undone.recipients) == ("undo retry", 1)
             (other,) = [row for row in await queue.spool.queries.select() if row.address != taken]
             assert other.due == due[other.address]
             changed = await queue.do("queue reroute", ids=other.id, via="smtp://192.0.2.5:25", undo_for="10m")

@@ -71,7 +71,7 @@ def undo(deletion: int, config_file: str | None, data_dir: str | None, as_json: 
     if as_json:
         print_json(found)
     else:
-        click.echo(f"{-found.deleted} restored")
+        click.echo(f"{found.restored} restored")
 
 
 @click.command("rebuild", short_help="Make the index of the inboxes again.")

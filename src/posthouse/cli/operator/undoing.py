@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -22,6 +22,15 @@ with_undo = click.option(
     default="",
     help="How long `posthouse queue undo` can undo it, such as 10m; mail to drop is held until then.",
 )
+
+#: What is said of recipients for whom an action was undone.
+_UNDONE: Final = {
+    "undo hold": "released",
+    "undo release": "held again",
+    "undo drop": "released",
+    "undo retry": "waiting as before",
+    "undo reroute": "waiting as before",
+}
 
 
 def say_undoable(changed: QueueChange) -> None:
@@ -44,7 +53,7 @@ def undo(number: int | None, config_file: str | None, data_dir: str | None, as_j
     if as_json:
         print_json(found)
         return
-    done = {"hold": "held again", "restore": "waiting as before"}.get(found.act, "released")
+    done = _UNDONE[found.act]
     say(f"{found.recipients:,} recipient{'' if found.recipients == 1 else 's'} {done}.")
 
 

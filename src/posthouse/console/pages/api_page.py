@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -11,6 +12,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from posthouse.console.api.openapi import description
+from posthouse.console.api.operation_helps_zh import CHINESE_HELPS
 from posthouse.console.api.operation_routes import answer_operation, api_path, offered
 from posthouse.console.declarations import NavEntry, Page, Shown
 from posthouse.core import PosthouseError
@@ -49,7 +51,12 @@ async def _show(page: PageRequest) -> Shown:
         }
         for each in sorted(offered(), key=lambda operation: operation.name)
     ]
-    return Shown("api_show.html", operations)
+    return Shown("api_show.html", operations, {"help": partial(_help, page.language)})
+
+
+def _help(language: str, text: str) -> str:
+    """What an operation or a parameter does, in the reader's language."""
+    return CHINESE_HELPS.get(text, text) if language == "zh" else text
 
 
 async def _openapi(request: Request) -> Response:

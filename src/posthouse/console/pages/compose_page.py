@@ -80,9 +80,9 @@ async def _answer(page: PageRequest, number: int, way: str) -> dict[str, str]:
         original = read_octets(octets)
         try:
             if way == "forward":
-                message = forward(original, me, ())
+                message = forward(original, me, (), labels=_labels(page))
             else:
-                message = reply(original, me, everyone=way == "all")
+                message = reply(original, me, everyone=way == "all", attribution=_attribution(page, original))
         except LocalError as error:
             raise RequestRefused(f"this message cannot be answered: {error}", 400) from error
         return {
@@ -96,6 +96,22 @@ async def _answer(page: PageRequest, number: int, way: str) -> dict[str, str]:
         }
 
     return await asyncio.to_thread(made)
+
+
+def _attribution(page: PageRequest, original: ReadMessage) -> str:
+    """The line before what is quoted, in the language of the page."""
+    name = "" if original.sender is None else " ".join((original.sender.name or str(original.sender)).split())
+    name = name or page.text("compose.sender")
+    if original.date is None:
+        return page.text("compose.wrote_once", name=name)
+    return page.text("compose.wrote", name=name, date=f"{original.date:%Y-%m-%d %H:%M %z}".strip())
+
+
+def _labels(page: PageRequest) -> dict[str, str]:
+    """The words before a forwarded message, in the language of the page."""
+    keys = {"Forwarded message": "forwarded_message", "From": "from", "Date": "date", "Subject": "subject"}
+    keys |= {"To": "to", "Cc": "cc"}
+    return {word: page.text(f"compose.{key}") for word, key in keys.items()}
 
 
 def _written(mailbox: Mailbox) -> str:
@@ -122,7 +138,7 @@ async def _send(page: PageRequest) -> Done | Shown:
     values = {name: _field(form, name) for name in names}
     try:
         original = await _original(page, values) if not raw else None
-        sender, recipients, octets = await _message(form, values, original, raw=raw)
+        sender, recipients, octets = await _message(form, values, original, _labels(page), raw=raw)
         content = base64.b64encode(octets).decode()
         sent = await page.run("inbox send", sender=sender, to=", ".join(recipients), content=content)
     except PosthouseError as error:
@@ -149,7 +165,7 @@ async def _original(page: PageRequest, values: dict[str, str]) -> ReadMessage | 
 
 
 async def _message(
-    form: FormData, values: dict[str, str], original: ReadMessage | None, *, raw: bool
+    form: FormData, values: dict[str, str], original: ReadMessage | None, labels: dict[str, str], *, raw: bool
 ) -> tuple[str, list[str], bytes]:
     """Sender, recipients and octets of what was written."""
     from posthouse.message import Attachment
@@ -165,11 +181,11 @@ async def _message(
             if size > _MOST:
                 raise RequestRefused(f"the files have more than {_MOST >> 20} MiB together", 413)
             files.append(Attachment(content, name=each.filename))
-    return await asyncio.to_thread(_formed, values, original, files)
+    return await asyncio.to_thread(_formed, values, original, files, labels)
 
 
 def _formed(
-    values: dict[str, str], original: ReadMessage | None, files: list[Attachment]
+    values: dict[str, str], original: ReadMessage | None, files: list[Attachment], labels: dict[str, str]
 ) -> tuple[str, list[str], bytes]:
     """Sender, recipients and octets of a message of the form, with the original that it forwards."""
     from posthouse.message import Message
@@ -186,7 +202,7 @@ def _formed(
         "references": values["references"].split(),
     }
     if original is not None and values["forward"]:
-        message = forward(original, sender, to, text=text, html=html, **written)
+        message = forward(original, sender, to, text=text, html=html, labels=labels, **written)
     else:
         message = Message(sender, to, text=text, html=html, **written)
     envelope = message.envelope

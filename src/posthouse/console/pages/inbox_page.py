@@ -171,7 +171,7 @@ async def _undo(page: PageRequest) -> Done:
     answer = await page.run(
         "inbox undo", deletion=int(number) if number.isascii() and number.isdigit() and len(number) < 19 else 0
     )
-    return Done("/inbox", page.text("inbox.done.undo", number=-answer.deleted), answer)
+    return Done("/inbox", page.text("inbox.done.undo", number=answer.restored), answer)
 
 
 def _path(path: str, query: dict[str, str | None]) -> str:

@@ -14,11 +14,13 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from posthouse.console.declarations import Done, Page, PageAction, Shown
+from posthouse.console.html_bounds import exceeds_bounds
 from posthouse.console.mail_html import HTML_POLICY, REMOTE_POLICY, is_remote, safe_document
 from posthouse.console.mail_parts import attachment_header, octets_of, part_response, shown_as
 from posthouse.console.pages.inbox_page import list_address, listing_of
 from posthouse.console.problems import NotFound, RequestRefused
 from posthouse.core import PosthouseError, SettingError
+from posthouse.service.inbox.feature_titles_zh import chinese_feature, chinese_platform
 from posthouse.service.mailauth.texts.verdict_text import verdict_sentence
 from posthouse.service.monitor.message_source import client_of
 from posthouse.service.operations.checks.lint_zh import chinese_defect, chinese_lint_remedy, chinese_lint_text
@@ -87,6 +89,7 @@ async def _show(page: PageRequest) -> Shown:
         "older": numbers[at + 1] if 0 <= at < len(numbers) - 1 else 0,
         "attachments": [each for each in read.parts if each.kind == "attachment"],
         "shown_as": shown_as,
+        "cut": read.cut or exceeds_bounds(read.html),
         "remote": bool(read.html) and is_remote(read.html),
         "segments": segments(read.text) if tab == "text" else (),
         "remarks": [remark_sentence(each, page.language) for each in read.remarks],
@@ -94,6 +97,8 @@ async def _show(page: PageRequest) -> Shown:
         "defects": _defects(page.language, read.defects, findings) if tab == "check" else (),
         **(await _programs(page, read) if tab == "check" else {}),
         "lint": partial(_lint_text, page.language),
+        "feature": chinese_feature if page.language == "zh" else str,
+        "platform": chinese_platform if page.language == "zh" else str,
         "verdicts": await _verdicts(page, read.entry.queue_id) if tab == "check" else (),
         "width": page.query.get("width") if page.query.get("width") in ("phone", "tablet") else "full",
         "session": read.entry.source if page.visitor.views is None and client_of(read.entry.source) else "",
@@ -139,8 +144,16 @@ async def _verdicts(page: PageRequest, queue_id: str) -> list[tuple[str, str]]:
 async def _source_context(page: PageRequest, number: int) -> dict[str, Any]:
     start = page.number("start", 0, most=1 << 40)
     found = await page.run("inbox source", number=number, start=start, octets=_SLICE)
-    lines = found.content.decode("utf-8", "replace").splitlines()
-    return {"source": lines, "source_start": start, "source_next": start + len(found.content), "total": found.total}
+    content = found.content
+    if start + len(content) < found.total:  # to the end of a line, unless one line is longer than all of this
+        content = content[: content.rfind(b"\n") + 1] or content
+    return {
+        "source": content.decode("utf-8", "replace").splitlines(),
+        "source_line": found.line,
+        "source_start": start,
+        "source_next": start + len(content),
+        "total": found.total,
+    }
 
 
 # What the page is made of ---------------------------------------------------------------------------------------------

@@ -30,6 +30,14 @@ __all__ = ["NAV", "ROUTES"]
 _PAGE: Final = 100  # messages
 _ROWS: Final = 25  # destinations in the heat map
 _EXPLAINED: Final = 8  # destinations that are explained
+#: What has become of the recipients for whom an action was undone.
+_UNDONE: Final = {
+    "undo hold": "release",
+    "undo release": "hold",
+    "undo drop": "release",
+    "undo retry": "restore",
+    "undo reroute": "restore",
+}
 _ACTS: Final = ("hold", "release", "retry", "reroute", "drop")
 _UNDO_FOR: Final = "10m"
 _MOST_IDS: Final = 500
@@ -227,7 +235,7 @@ async def _undo(page: PageRequest) -> Done:
     if not given.isascii() or not given.isdigit() or len(given) > 8:
         raise RequestRefused("say which action: its number", 400)
     changed: QueueChange = await page.run("queue undo", number=int(given))
-    return Done("/queue", page.text(f"queue.undone.{changed.act}", number=f"{changed.recipients:,}"), changed)
+    return Done("/queue", page.text(f"queue.undone.{_UNDONE[changed.act]}", number=f"{changed.recipients:,}"), changed)
 
 
 async def _pause(page: PageRequest) -> Done:

@@ -35,6 +35,11 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "compose.source": ("The message as it is sent", "要发送的邮件原文"),
         "compose.send": ("Send", "发送"),
         "compose.sent": ("Queued as {id}", "已放入队列：{id}"),
+        "compose.wrote": ("On {date}, {name} wrote:", "{name} 于 {date} 写道："),
+        "compose.wrote_once": ("{name} wrote:", "{name} 写道："),
+        "compose.sender": ("the sender", "发件人"),
+        "compose.forwarded_message": ("Forwarded message", "转发的邮件"),
+        "compose.date": ("Date", "日期"),
         "compose.refused": ("Refused; the sender got a report", "被拒绝，已向发件人发出报告"),
     }
 )

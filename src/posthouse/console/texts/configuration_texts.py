@@ -74,6 +74,7 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "configuration.dkim.signing": ("signs now", "正在签名"),
         "configuration.dkim.retired": ("signs no more; keep its record", "已停用，记录须保留"),
         "configuration.dkim.removable": ("no longer needed", "可以删除"),
+        "configuration.dkim.bits": ("{bits} bits", "{bits} 位"),
         "configuration.dkim.made": ("made", "创建于"),
         "configuration.dkim.until": ("until", "直到"),
         "configuration.dkim.name": ("Name (TXT)", "名称（TXT）"),

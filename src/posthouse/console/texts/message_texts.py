@@ -88,6 +88,10 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "检查 caniemail.com 测试过的 {features} 项特性中的 {looked_for} 项；数据日期 {date}。",
         ),
         "message.programs.cut": ("Only the beginning of the HTML is.", "只检查 HTML 的开头部分。"),
+        "message.programs.notes": (
+            "What is missing stands at a program's name, when the pointer is on it, in the words of the data.",
+            "把指针放在邮件程序的名称上，可以看到数据中说明缺少什么的注释；注释为英文原文。",
+        ),
         "message.programs.no": ("not in", "不支持"),
         "message.programs.partly": ("partly in", "部分支持"),
         "message.programs.none": ("Every program shows what was looked for.", "所检查的特性各邮件程序均支持。"),
@@ -102,9 +106,10 @@ TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "message.defect": ("reading", "读取"),
         "message.line": ("line {number}", "第 {number} 行"),
         "message.cut": (
-            "This message is larger than this page shows; its source has all of it.",
-            "邮件太大，本页只显示一部分；源码中有全部内容。",
+            "This message is larger than this page shows: text and HTML end early, or fields and parts are missing.",
+            "邮件太大，本页只显示一部分：正文或 HTML 提前结束，或缺少部分邮件头字段和部分。",
         ),
+        "message.cut.source": ("All of its source", "全部源码"),
         "message.release": ("Release to a real address", "转到真实地址"),
         "message.release.to": ("Addresses", "地址"),
         "message.release.send": ("Release", "转出"),

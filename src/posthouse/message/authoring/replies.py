@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import html as _html
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from posthouse.core import Bytes, LocalError
@@ -103,6 +103,7 @@ def forward(
     text: str = "",
     html: str | None = None,
     as_attachment: bool = False,
+    labels: Mapping[str, str] | None = None,
     **options: Unpack[MessageOptions],
 ) -> Message:
     """The original sent on to others, with its attachments.
@@ -113,6 +114,8 @@ def forward(
         text: What the author writes above; ``html`` the same as HTML.
         as_attachment: Attach the original as a message (message/rfc822), with all its header fields.  One that is not
             7-bit is encoded anew, or attached as a file if it cannot be.
+        labels: Other words for "Forwarded message", "From", "Date", "Subject", "To" and "Cc" in the lines before the
+            original, for readers of another language; those that are left out stay.
         options: Further arguments of ``Message``.
 
     Raises:
@@ -127,13 +130,13 @@ def forward(
         given["attachments"] = [_as_attachment(source)]
         given.update(options)
         return Message(sender, to, text=text, html=html, **given)
-    head = _forwarded_head(source)
-    written = f"{text}\n\n" * bool(text) + "\n".join(head) + f"\n\n{source.text}"
+    lines = _forwarded_head(source, labels or {})
+    written = f"{text}\n\n" * bool(text) + "\n".join(lines) + f"\n\n{source.text}"
     files = list(source.attachments)
     if html is not None or source.html is not None:
         if html is None:
             html = "".join(f"<p>{_html.escape(each)}</p>" for each in text.splitlines())
-        html += f"<p>{'<br>'.join(map(_html.escape, head))}</p>{_html_of(source, dressed=True)}"
+        html += f"<p>{'<br>'.join(map(_html.escape, lines))}</p>{_html_of(source, dressed=True)}"
         shown = _shown(source, html)
         given["inline"] = shown
         given["check_inline"] = False
@@ -282,10 +285,12 @@ def _styles_and_body(html: str, start: int, end: int) -> tuple[str, re.Match[str
     return "".join(found), None
 
 
-def _forwarded_head(source: ReadMessage) -> list[str]:
+def _forwarded_head(source: ReadMessage, labels: Mapping[str, str]) -> list[str]:
     found = [("From", source.header("from")), ("Date", source.header("date")), ("Subject", source.subject)]
     found += [("To", source.header("to")), ("Cc", source.header("cc"))]
-    return ["---------- Forwarded message ----------", *(f"{name}: {value}" for name, value in found if value)]
+    title = labels.get("Forwarded message", "Forwarded message")
+    lines = (f"{labels.get(name, name)}: {value}" for name, value in found if value)
+    return [f"---------- {title} ----------", *lines]
 
 
 def _shown(source: ReadMessage, html: str) -> list[Attachment]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from posthouse.service.config.file_faults_zh import chinese_file_fault
+
 __all__ = ["chinese_advice"]
 
 _ROWS: Final = tuple(
@@ -178,5 +180,5 @@ def chinese_advice(sentence: str) -> str:
     """The advice in Chinese; a sentence that no row matches is given back unchanged."""
     for pattern, text in _ROWS:
         if (found := pattern.fullmatch(sentence)) is not None:
-            return text.format(*found.groups())
+            return text.format(*map(chinese_file_fault, found.groups()))
     return sentence

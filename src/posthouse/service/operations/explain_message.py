@@ -45,6 +45,12 @@ _CHANGES: Final = {
     "rerouted": ("", "rerouted"),
     "dropped": ("failed", "dropped"),
 }
+#: The same of an act that was undone.
+_UNDONE: Final = {
+    "hold": ("waiting", "released"),
+    "drop": ("waiting", "released"),
+    "release": ("held", "held"),
+}
 
 
 class _RecipientHistory:
@@ -72,9 +78,10 @@ class _RecipientHistory:
             return
         if event.kind == "restored":
             self.route, self.due, self.why = event.text, None, ""
-        if event.kind not in _CHANGES:
+        change = _UNDONE.get(event.text) if event.kind == "undone" else _CHANGES.get(event.kind)
+        if change is None:
             return
-        state, verb = _CHANGES[event.kind]
+        state, verb = change
         self.state = state or self.state
         if event.kind == "rerouted":
             self.route = event.text

@@ -223,7 +223,7 @@ def _results(say: _Sentences, results: Sequence[ResultEntry], now: float) -> Ite
 
 
 def _event(say: _Sentences, event: EventEntry) -> Sentence:
-    key = "corrupt-event" if event.kind == "corrupt" else event.kind
+    key = {"corrupt": "corrupt-event", "undone": f"undone-{event.text}"}.get(event.kind, event.kind)
     if key not in EXPLAIN_TEXTS:
         return Sentence(f"{event.kind} {event.text}".strip(), "fact", event.at)
     recipients = say.recipients(event.recipients) if event.recipients else say("all")

@@ -78,6 +78,12 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "{who} undid this for {recipients}, which had not been tried yet",
             "{who} 撤销了对 {recipients} 的操作，当时尚未尝试投递",
         ),
+        "undone-hold": ("{who} undid the hold of {recipients}", "{who} 撤销了对 {recipients} 的扣留"),
+        "undone-release": (
+            "{who} undid the release of {recipients}, held again",
+            "{who} 撤销了对 {recipients} 的放行，重新扣留",
+        ),
+        "undone-drop": ("{who} undid the drop of {recipients}", "{who} 撤销了对 {recipients} 的丢弃"),
         "warned": (
             "the sender was told that delivery is delayed for {recipients}",
             "已告知发件人：发给 {recipients} 的邮件有延迟",

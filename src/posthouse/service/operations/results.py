@@ -184,7 +184,8 @@ class QueueCount(Struct, frozen=True, kw_only=True):
 
 
 class QueueChange(Struct, frozen=True, kw_only=True):
-    """What an action changed: who asked for what, and how many ``recipients`` were changed.
+    """What an action changed: who asked for what, and how many ``recipients`` were changed.  ``act`` is ``undo`` and
+    the former action, such as ``undo hold``, where that one was undone.
 
     ``undo`` is the number by which it can be undone ``until`` a time; 0 where it cannot be undone.
     """

@@ -45,7 +45,8 @@ _COUNTED = "UPDATE audit SET count = count + ? WHERE number = ?"
 
 
 class ActionRequest(NamedTuple):
-    """One action of an operator; ``filter`` is for the audit log, ``held_only`` spares what is not held."""
+    """One action of an operator; ``filter`` is for the audit log, ``held_only`` spares what is not held, ``undoes`` is
+    the former action that this one undoes."""
 
     act: QueueAction
     now: float
@@ -53,6 +54,7 @@ class ActionRequest(NamedTuple):
     target: str
     filter: str
     held_only: bool = False
+    undoes: QueueAction | None = None
 
 
 class ActionBatch(NamedTuple):
@@ -104,11 +106,7 @@ def apply(
                 destinations.add(row[0])
         if not changed:
             continue
-        events = [
-            packed_note(
-                QueueEvent(request.now, ACTION_EVENTS[request.act], tuple(changed), request.who, request.target)
-            )
-        ]
+        events = [packed_note(_event(request, changed))]
         if request.act is QueueAction.RELEASE:  # a fresh start
             connection.execute("DELETE FROM death WHERE message = ?", (number,))
             connection.execute("DELETE FROM corrupt WHERE message = ?", (number,))
@@ -125,7 +123,8 @@ def apply(
     count = len(all_changed)
     audit = batch.audit
     if audit is None:
-        row = (request.now, request.who, request.act.value, request.filter, request.target, count)
+        act = request.act.value if request.undoes is None else f"undo {request.undoes.value}"
+        row = (request.now, request.who, act, request.filter, request.target, count)
         audit = connection.execute(_AUDIT, row).lastrowid
         assert audit is not None
     else:
@@ -163,6 +162,13 @@ async def composed(
 def youngest(connection: sqlite3.Connection) -> int:
     """The number of the last message; an action does not apply to later ones."""
     return int(connection.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()[0])
+
+
+def _event(request: ActionRequest, keys: Sequence[int]) -> QueueEvent:
+    """What the history of a message has of the action."""
+    if request.undoes is not None:
+        return QueueEvent(request.now, "undone", tuple(keys), request.who, request.undoes.value)
+    return QueueEvent(request.now, ACTION_EVENTS[request.act], tuple(keys), request.who, request.target)
 
 
 def _update(request: ActionRequest) -> tuple[str, tuple[object, ...]]:

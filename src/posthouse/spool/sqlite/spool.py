@@ -459,11 +459,12 @@ class SqliteSpool:
         target: str = "",
         report: Compose | None = None,
         among: Sequence[tuple[str, int]] | None = None,
+        undoes: QueueAction | None = None,
         on_change: Callable[[Sequence[ChangedRecipient]], object] | None = None,
     ) -> int:
         self._must_write()
         held_only = among is not None and act is QueueAction.DROP
-        request = ActionRequest(act, now, who, target, text_of_conditions(conditions), held_only)
+        request = ActionRequest(act, now, who, target, text_of_conditions(conditions), held_only, undoes)
         compose = report if act is QueueAction.DROP else None
         size = _BATCH if compose is None else _REPORTED
         last = await self._call(youngest)

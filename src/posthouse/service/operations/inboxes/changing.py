@@ -16,7 +16,7 @@ from posthouse.service.operations.base import Context, Operation, Parameter
 from posthouse.service.operations.inboxes.access import asked_of, counted, seen
 from posthouse.service.operations.inboxes.indexed import AT_ONCE, LAST_NUMBER, followed, view_named
 from posthouse.service.operations.inboxes.listing import named_inbox
-from posthouse.service.operations.inboxes.mail_answers import DeletionEntry, InboxDeletion, MailCount
+from posthouse.service.operations.inboxes.mail_answers import DeletionEntry, InboxDeletion, InboxUndo, MailCount
 from posthouse.service.operations.spelling import inbox_name
 from posthouse.spool.filters import text_of_numbers
 from posthouse.spool.interface import Spool
@@ -196,7 +196,7 @@ async def _remove(spool: Spool, deletion: Deletion) -> None:
         await spool.index.forget(places)
 
 
-async def _undo(context: Context, deletion: int = 0) -> InboxDeletion:
+async def _undo(context: Context, deletion: int = 0) -> InboxUndo:
     now = context.clock.time()
     async with context.writable_spool() as spool:
         known = await _own_deletions(context, spool)
@@ -207,8 +207,8 @@ async def _undo(context: Context, deletion: int = 0) -> InboxDeletion:
                 remedy=f"a deletion is final after {context.config.inbox.undo_for:g} s (undo_for of [inbox])",
             )
         back = await spool.index.undo(number, now=now)
-        await spool.note("undo", f"deletion:{number}", back, now=now, who=context.who)
-        return InboxDeletion(deleted=-back, missing=0, who=context.who)
+        await spool.note("undo delete", f"deletion:{number}", back, now=now, who=context.who)
+        return InboxUndo(deletion=number, restored=back, who=context.who)
 
 
 async def _own_deletions(context: Context, spool: Spool) -> list[Deletion]:
@@ -295,7 +295,7 @@ CHANGING_OPERATIONS: Final = (
         "inbox undo",
         "Have back what a deletion took.",
         _undo,
-        InboxDeletion,
+        InboxUndo,
         (Parameter("deletion", "Its number; 0 for the latest.", int, 0),),
         live=True,
         narrowed=True,

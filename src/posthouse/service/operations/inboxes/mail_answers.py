@@ -15,6 +15,7 @@ __all__ = [
     "FindingEntry",
     "InboxAwaited",
     "InboxDeletion",
+    "InboxUndo",
     "MailCount",
     "MailEntry",
     "MailExtract",
@@ -191,6 +192,14 @@ class InboxDeletion(Struct, frozen=True, kw_only=True):
     until: float | None = None
 
 
+class InboxUndo(Struct, frozen=True, kw_only=True):
+    """What the undoing of the ``deletion`` with this number brought back: so many messages were ``restored``."""
+
+    deletion: int
+    restored: int
+    who: str
+
+
 class DeletionEntry(Struct, frozen=True, kw_only=True):
     """A deletion that can be undone until the time ``until``."""
 
@@ -226,8 +235,10 @@ class MessageSent(Struct, frozen=True, kw_only=True):
 
 
 class SourceSlice(Struct, frozen=True, kw_only=True):
-    """A piece of a message's octets, from the octet ``start`` on, of ``total`` octets."""
+    """A piece of a message's octets, from the octet ``start`` on, of ``total`` octets; it begins in the line ``line``,
+    of which the first is 1."""
 
     content: bytes
     start: int
     total: int
+    line: int

@@ -67,17 +67,18 @@ def _whole(content: Content) -> bytes:
     return octets.getvalue()
 
 
-def _slice(content: Content, start: int, most: int) -> bytes:
-    """At most so many octets of a content from ``start`` on; others are not kept."""
+def _slice(content: Content, start: int, most: int) -> tuple[bytes, int]:
+    """At most so many octets of a content from ``start`` on, and in which line they begin; others are not kept."""
     found = io.BytesIO()
-    at = 0
+    at, line = 0, 1
     for chunk in content.chunks():
         piece = chunk[max(0, start - at) : max(0, start + most - at)]
         found.write(piece)
+        line += chunk.count(b"\n", 0, max(0, start - at))
         at += len(chunk)
         if at >= start + most:
             break
-    return found.getvalue()
+    return found.getvalue(), line
 
 
 async def _show(context: Context, number: int) -> InboxContent:
@@ -166,6 +167,8 @@ def _made(entry: MailEntry, octets: bytes, events: Sequence[Event]) -> MailRead:
     html = message.html or ""
     text = text_within(message, _MOST_SEARCHED, plain=_MOST_TEXT)
     fields = message.headers[:_MOST_FIELDS]
+    links = links_within(message, _MOST_SEARCHED)
+    more |= len(message.headers) > _MOST_FIELDS or any(len(each.raw) > _LONGEST_FIELD for each in fields)
     return MailRead(
         entry=entry,
         fields=[
@@ -179,11 +182,11 @@ def _made(entry: MailEntry, octets: bytes, events: Sequence[Event]) -> MailRead:
         text=text[:_MOST_TEXT],
         html=html[:_MOST_TEXT],
         parts=parts,
-        links=[each[:2000] for each in links_within(message, _MOST_SEARCHED)[:_MOST_LINKS]],
+        links=[each[:2000] for each in links[:_MOST_LINKS]],
         codes=codes_in(f"{message.subject}\n\n{text[:_MOST_SEARCHED]}")[:20],
         defects=[f"{each.text} ({each.code})" for each in message.defects[:100]],
         remarks=remarks_in(events),
-        cut=more or len(text) >= _MOST_TEXT or len(html) > _MOST_SEARCHED or len(message.headers) > _MOST_FIELDS,
+        cut=more or len(text) >= _MOST_TEXT or len(html) > _MOST_SEARCHED or len(links) > _MOST_LINKS,
     )
 
 
@@ -259,8 +262,8 @@ async def _source(context: Context, number: int, start: int = 0, octets: int = 2
     async with context.spool() as spool:
         _, content = await _kept_of(spool, context, number)
         start = max(0, start)
-        found = await asyncio.to_thread(_slice, content, start, max(1, min(octets, _MOST_SOURCE)))
-        return SourceSlice(content=found, start=start, total=content.size)
+        found, line = await asyncio.to_thread(_slice, content, start, max(1, min(octets, _MOST_SOURCE)))
+        return SourceSlice(content=found, start=start, total=content.size, line=line)
 
 
 async def _extract(context: Context, number: int) -> MailExtract:

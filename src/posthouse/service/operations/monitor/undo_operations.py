@@ -191,12 +191,13 @@ async def _undo(context: Context, number: int = 0) -> QueueChange:
         return await _put_back(context, act, action, now)
     back = _BACK[act]
     async with context.writable_spool() as spool:
-        count = await spool.act(back, parse_filter(action.filter), now=now, who=context.who, among=action.changed)
+        words = parse_filter(action.filter)
+        count = await spool.act(back, words, now=now, who=context.who, among=action.changed, undoes=act)
     if back is QueueAction.RELEASE and count:
         _reopen(context, action)
     if context.undo is not None:
         context.undo.look()
-    return QueueChange(act=back.value, filter=action.filter, target="", who=context.who, recipients=count)
+    return _undone(context, action, count)
 
 
 async def _put_back(context: Context, act: QueueAction, action: UndoableAction, now: float) -> QueueChange:
@@ -210,7 +211,12 @@ async def _put_back(context: Context, act: QueueAction, action: UndoableAction, 
         count = await spool.put_back(
             act, former, words, since=action.at, now=now, who=context.who, target=action.target
         )
-    return QueueChange(act="restore", filter=action.filter, target="", who=context.who, recipients=count)
+    return _undone(context, action, count)
+
+
+def _undone(context: Context, action: UndoableAction, count: int) -> QueueChange:
+    act = f"undo {action.act}"
+    return QueueChange(act=act, filter=action.filter, target="", who=context.who, recipients=count)
 
 
 async def _undoable(context: Context) -> UndoReport:
