@@ -365,3 +365,52 @@ def test_a_stream_out_of_a_queue() -> None:
 
     run(main())
     assert seen == [3_000_000, 3_000_000]
+
+
+def test_a_server_that_is_stopped_while_it_starts_runs_its_shutdown_functions_once_and_is_closed() -> None:
+    events: list[str] = []
+    app, gate = taking()[0], asyncio.Event()
+
+    @app.startup
+    async def begin() -> None:
+        events.append("begin")
+        await gate.wait()
+
+    @app.shutdown
+    async def end() -> None:
+        events.append("end")
+
+    async def scenario() -> None:
+        server = app.serve("127.0.0.1", 0)
+        await server.stop()
+        starting = asyncio.ensure_future(server.start())
+        while not events:
+            await asyncio.sleep(0)
+        stopping = asyncio.ensure_future(server.stop())
+        await asyncio.sleep(0)
+        assert not stopping.done()
+        gate.set()
+        await stopping
+        with pytest.raises(LocalError, match="stopped while it started"):
+            await starting
+        await server.stop()
+        assert events == ["begin", "end"]
+
+    asyncio.run(scenario())
+
+
+def test_a_server_whose_start_failed_can_be_stopped_and_its_shutdown_functions_run_once() -> None:
+    app, _ = taking()
+    events: list[str] = []
+    app.shutdown(lambda: events.append("end"))
+
+    async def scenario() -> None:
+        async with app.serve("127.0.0.1", 0) as first:
+            second = app.serve("127.0.0.1", first.port)
+            with pytest.raises(SettingError):
+                await second.start()
+            await second.stop()
+            assert not events
+        assert events == ["end"]
+
+    asyncio.run(scenario())

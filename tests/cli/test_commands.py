@@ -19,6 +19,7 @@ import pytest
 from posthouse import __version__, core
 from posthouse.cli import ACTS, COMMANDS, exit_codes
 from posthouse.cli import posthouse as root
+from posthouse.cli.output import width_of
 from posthouse.cli.probe import url_of
 from posthouse.client.model import LoginFailed, SessionRefused, TlsUnavailable
 from posthouse.core._mypyc import compiled
@@ -79,6 +80,16 @@ def test_every_listing_takes_json() -> None:
     for name, command in every_command():
         if name not in ("run", "sendmail"):  # sendmail has the options of sendmail(8)
             assert "--json" in {option for parameter in command.params for option in parameter.opts}, name
+
+
+def test_every_help_fits_a_terminal_of_80_columns() -> None:
+    for name, command in every_command():
+        *_, parent, last = ("posthouse", *name.split())
+        context = click.Context(
+            command, info_name=last, parent=click.Context(root, info_name=parent), terminal_width=80
+        )
+        wide = [line for line in command.get_help(context).splitlines() if width_of(line) > 80]
+        assert not wide, (name, wide)
 
 
 #: What takes longer to import than the whole of ``posthouse --help`` may.

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 
 import msgspec
 import pytest
 
-from posthouse.cli.output import as_json, say, table
+from posthouse.cli.output import as_json, say, table, width_of, wrapped
 from posthouse.service.operations import results
 
 UNSEEN = "a\x9bb\u2028c\u202ed\u200be\ufefff\U000e0041g\x7fh\x1b[2J"
@@ -51,3 +59,33 @@ def test_every_time_in_an_answer_is_known_as_one() -> None:
             for each in msgspec.structs.fields(kind):
                 if "float" in str(each.type):
                     assert each.name in results.MOMENTS | known, f"{name}.{each.name}"
+
+
+@pytest.mark.parametrize("columns", range(8, 40))
+def test_chinese_is_broken_as_it_is_written(columns: int) -> None:
+    text = "接收SMTP 已就绪，并报出自己的名称；若是对 STARTTLS（RFC 3207）的应答，则表示可以“开始”TLS 握手。"
+    lines = wrapped(text, columns)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert not [line for line in lines if line[0] in "，；。）”" or line[-1] in "（“"]
+    assert not [line for line in lines if width_of(line) > max(columns, width_of("STARTTLS（"))]
+
+
+@pytest.mark.parametrize("what", [("550",), ("553", "--lang", "zh"), ("MAIL", "--lang", "zh"), ("relay.max_hops",)])
+def test_explanations_fit_a_terminal_of_80_columns_and_are_whole_lines_in_a_pipe(what: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "posthouse", "explain", *what]
+    mine, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "FORCE_COLOR")}
+    with subprocess.Popen(command, stdout=theirs, env={**environment, "NO_COLOR": "1"}) as child:
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: the child has ended
+            while piece := os.read(mine, 65_536):
+                shown += piece
+        assert child.wait(60) == 0
+    os.close(mine)
+    lines = shown.decode().splitlines()
+    assert max(map(width_of, lines)) <= 80
+    piped = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert max(map(width_of, piped.splitlines())) > 80
+    assert "".join(piped.split()) == "".join("".join(lines).split())

@@ -179,6 +179,11 @@ def test_a_long_line_of_a_ready_message_is_named_and_sent(send: Any, tmp_path: A
     assert reported.code == 0
     assert "line 4 has 1500 octets" in reported.err
     assert server.contents == [b"Subject: t\r\n\r\nshort\r\n" + b"x" * 1500 + b"\r\n"]
+    assert "a host with 8BITMIME gets it as it is, and some refuse it; any other gets it encoded" in reported.err
+    with Server() as server:
+        assert send(server, "--to", "b@x.test", "--raw", str(ready)).code == 0
+    assert b"Content-Transfer-Encoding: quoted-printable" in server.contents[0]
+    assert max(map(len, server.contents[0].split(b"\r\n"))) <= 76
 
 
 def test_a_ready_message_in_8_bit_is_converted_for_a_server_without_8bitmime(send: Any, tmp_path: Any) -> None:

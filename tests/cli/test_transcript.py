@@ -142,3 +142,9 @@ def test_an_empty_table_says_so_beside_the_data(capsys: pytest.CaptureFixture[st
 
 def test_text_that_would_control_the_terminal() -> None:
     assert safe("a\tb\nc\x9b") == "a\tb\nc\\u009b"
+
+
+def test_help_on_a_command_is_not_told_as_help_alone() -> None:
+    lines = [("S", "HELP"), ("R", "211 2.0.0 Commands"), ("S", "HELP MAIL"), ("R", "214 2.0.0 MAIL FROM:<sender>")]
+    alone, _, topic, _ = (each.explanation for each in annotate(lines))
+    assert (alone, topic) == ("Which commands are there?", "How is this command used?")

@@ -15,7 +15,7 @@ from posthouse.console import change_feed as events
 from posthouse.console.change_feed import ChangeFeed, TooManyReaders
 from posthouse.core import StorageBusy
 from posthouse.service import Config, parse
-from posthouse.service.daemon.spool_changes import SpoolChanges
+from posthouse.service.monitor.spool_changes import SpoolChanges
 
 PATIENCE = 60.0
 

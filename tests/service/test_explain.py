@@ -84,6 +84,8 @@ def test_a_life_from_acceptance_to_delivery() -> None:
         chinese = text_of(waiting, "zh")
         assert "安排在 T+300 重试，即 5 分钟之后：对方要求等待 5 分钟" in chinese
         assert "等待第 2 次尝试，时间 T+300（5 分钟后）：对方要求等待 5 分钟" in chinese
+        assert "解析 20 毫秒" in chinese
+        assert " ms" not in chinese
         assert "S: EHLO" not in text
         assert "    S: EHLO mx.here.test" in text_of(waiting, transcript=True)
         await desk.clock.advance(301)

@@ -9,8 +9,9 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
-from posthouse.core import Bytes, MethodVerdict, Result
+from posthouse.core import Bytes, MethodVerdict, Reply, Result
 from posthouse.relay.recording.retry import RetrySchedule
 from posthouse.service.config.chinese_texts import TEXTS, TYPES, type_of
 from posthouse.service.config.docs import settings
@@ -18,7 +19,7 @@ from posthouse.service.mailauth.texts.verdict_text import verdict_entries, verdi
 from posthouse.service.operations.explain_text import address_sentences, history_sentences
 from posthouse.service.operations.explain_words import EXPLAIN_TEXTS
 from posthouse.service.operations.reasons_zh import chinese_reason
-from posthouse.service.operations.results import AddressForecast
+from posthouse.service.operations.results import AddressForecast, AttemptEntry
 from posthouse.spool.interface import StoredMessage
 
 from .operation_harness import LATER, TRACE, OperationHarness, run
@@ -282,3 +283,30 @@ def test_verdicts_are_told_in_both_languages() -> None:
     assert verdict_sentence(dmarc, "en") == "DMARC: fail for x.test, the policy is reject: nothing is aligned"
     assert verdict_sentence(spf, "zh") == "SPF 结果为 pass（通过），域 x.test：ip4:192.0.2.1 matches"
     assert verdict_sentence(dmarc, "zh") == "DMARC 结果为 fail（不通过），域 x.test，策略为拒绝：nothing is aligned"
+
+
+@pytest.mark.parametrize(
+    ("peer", "reply", "chinese"),
+    [
+        ("ann@here.test", "250 2.0.0 kept in the mailbox", "250 2.0.0 已存入邮箱"),
+        ("/var/mail/ann", "250 2.0.0 delivered to the Maildir", "250 2.0.0 已存入 Maildir"),
+        ("mx.test[192.0.2.7]:25", "250 2.0.0 kept in the mailbox", "250 2.0.0 kept in the mailbox"),
+        ("/run/lmtp.sock", "250 2.0.0 Saved", "250 2.0.0 Saved"),
+    ],
+)
+def test_only_a_reply_of_this_side_is_told_in_chinese(peer: str, reply: str, chinese: str) -> None:
+    async def scenario() -> None:
+        desk = await OperationHarness()
+        queue_id = await desk.store("ann@here.test")
+        await desk.attempt(Result.DELIVERED, Reply(250, "2.0.0", "OK"), trace=TRACE)
+        history = (await desk.do("explain", what=queue_id)).message
+        events = [
+            replace(each, ends=[replace(one, reply=reply, reason="", peer=peer) for one in each.ends])
+            if isinstance(each, AttemptEntry)
+            else each
+            for each in history.events
+        ]
+        told = "\n".join(each.text for each in history_sentences(replace(history, events=events), "zh", str))
+        assert f"ann@here.test：已投递，{chinese}" in told
+
+    run(scenario)

@@ -57,6 +57,9 @@ class AppServer:
         self._server: Server | None = None
         self._dispatcher: HandlerDispatcher | None = None
         self._where: Endpoint | None = None
+        self._starting: asyncio.Future[None] | None = None  # done when ``start`` is over
+        self._starter: asyncio.Task[object] | None = None
+        self._stopped = False
         self.lmtp = lmtp
         self.hostname = app.settings.hostname or machine_name()
 
@@ -102,15 +105,25 @@ class AppServer:
     async def start(self) -> None:
         """Run the application's startup functions and listen.
 
-        Raises ``SettingError`` if the address cannot be used, and what a startup function raises.
+        Raises ``SettingError`` if the address cannot be used, what a startup function raises, and ``LocalError`` if the
+        server is stopped meanwhile; then nothing runs.
         """
-        if self._server is not None:
+        if self._server is not None or self._starting is not None:
             raise LocalError("the server has started already; make another one with app.serve(…)")
+        self._starting, self._stopped = asyncio.get_running_loop().create_future(), False
+        self._starter = asyncio.current_task()
+        try:
+            await self._start()
+        finally:
+            self._starting.set_result(None)
+            self._starting = self._starter = None
+
+    async def _start(self) -> None:
         app, settings = self._app, self._app.settings
         clock = self._clock or SystemClock()
         self._dispatcher = HandlerDispatcher(app, clock)
         leniency = (STRICT if settings.strict else LENIENT)._replace(domain="" if settings.strict else self.hostname)
-        self._server = Server(
+        server = Server(
             self._policy,
             network=self._network or SocketNetwork(),
             clock=clock,
@@ -124,10 +137,14 @@ class AppServer:
         )
         await app.begin(self._dispatcher.calls)
         try:
-            self._where = await self._server.listen(self._wanted)
+            where = await server.listen(self._wanted)
+            if self._stopped:
+                raise LocalError("the server was stopped while it started")
         except BaseException:
+            await server.drain(0.0)
             await app.end(self._dispatcher.calls)
             raise
+        self._server, self._where = server, where
 
     def _policy(self, peer: Peer) -> AppPolicy:
         return AppPolicy(self, peer)
@@ -145,7 +162,15 @@ class AppServer:
         )
 
     async def stop(self, grace: float | None = None) -> None:
-        """Accept no more sessions, let open ones finish their message for ``grace`` seconds, then cancel handlers."""
+        """Accept no more sessions, let open ones finish their message for ``grace`` seconds, then cancel handlers.
+
+        While ``start`` is under way, that call ends with ``LocalError``.
+        """
+        if self._starting is not None:
+            self._stopped = True
+            if self._starter is not asyncio.current_task():  # otherwise a startup function stops its own server
+                await asyncio.shield(self._starting)
+            return
         server, dispatcher, self._server = self._server, self._dispatcher, None
         if server is None or dispatcher is None:
             return

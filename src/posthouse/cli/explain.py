@@ -10,7 +10,7 @@ import click
 from posthouse.cli import language
 from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
-from posthouse.cli.output import aware, coloured, safe, say, table, with_json, with_lang
+from posthouse.cli.output import aware, coloured, paragraph, safe, say, table, with_json, with_lang
 from posthouse.service.operations.spelling import as_written, text_as_written
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ def explain(
     """Explain a message's history, where a message to an address would go, what a code, command or setting means.
 
     \b
-    posthouse explain ID               a message: how it came, each attempt, its state now, and why
-    posthouse explain '<MESSAGE-ID>'   the same, by the message's Message-ID
-    posthouse explain ADDRESS          a dry run: alias, route, hosts, limits, result; nothing is sent
-    posthouse explain CODE             550, 5.1.1, a family (4.7.x), or a line of a log
-    posthouse explain COMMAND          MAIL, RCPT, HELLO: how it is written, when it is legal, what is answered
-    posthouse explain SETTING          relay.max_hops: what a setting of the configuration does
+    posthouse explain ID              a message: each attempt, its state, and why
+    posthouse explain '<MESSAGE-ID>'  the same, by the message's Message-ID
+    posthouse explain ADDRESS         a dry run: alias, route, hosts, limits
+    posthouse explain CODE            550, 5.1.1, 4.7.x, or a line of a log
+    posthouse explain COMMAND         MAIL, RCPT, HELLO: syntax, order, replies
+    posthouse explain SETTING         relay.max_hops: what a setting does
     """
     from posthouse.service.operations.explain import what_is
 
@@ -120,7 +120,7 @@ def _show(found: Explained, lang: str, transcript: bool) -> None:
 
 
 def _sentences(sentences: Iterable[Sentence]) -> None:
-    """Print one line each: an event behind its time, and what belongs to the event below it."""
+    """Print a paragraph each: an event behind its time, and what belongs to the event below it."""
     width = len(aware(0.0)) + 2
     margin = 0
     for each in sentences:
@@ -128,16 +128,20 @@ def _sentences(sentences: Iterable[Sentence]) -> None:
             each = each._replace(text=text_as_written(each.text))
         if each.at is not None:
             margin = width
-            text = aware(each.at).ljust(width) + each.text
+            front = aware(each.at).ljust(width)
         else:
             margin = 0 if each.tone == "title" else margin
-            text = " " * (margin + 2 * each.depth) + each.text
-        say(safe(text.replace("\n", " / ")), _STYLES[each.tone])
+            front = " " * (margin + 2 * each.depth)
+        text = safe(each.text.replace("\n", " / "))
+        lines = [front + text] if each.tone == "line" else paragraph(text, front, " " * (len(front) + 2))
+        for line in lines:
+            say(line, _STYLES[each.tone])
 
 
 def _command(found: CommandText, lang: str) -> None:
     say(f"{found.verb}  {found.title}", "bold cyan")
-    click.echo(found.meaning)
+    for line in paragraph(found.meaning):
+        click.echo(line)
     texts = (found.syntax, found.when, " ".join(map(str, found.replies)), found.older, found.note, found.source)
     for label, text in zip(_COMMAND[lang], texts, strict=True):
         if text:
@@ -149,7 +153,8 @@ def _settings(found: Sequence[SettingText], lang: str) -> None:
         if number:
             click.echo()
         say(each.name, "bold cyan")
-        click.echo(each.text)
+        for line in paragraph(each.text):
+            click.echo(line)
         for label, text in zip(_SETTING[lang], (each.type, each.default), strict=True):
             if text:
                 _fact(label, text, lang)
@@ -166,7 +171,8 @@ def _codes(found: Sequence[CodeEntry], lang: str) -> None:
         if number:
             click.echo()
         say(f"{entry.code}  {entry.title}", "bold cyan")
-        click.echo(entry.meaning)
+        for line in paragraph(entry.meaning):
+            click.echo(line)
         facts = [(whose, entry.whose), (step, entry.next_step)]
         if "." not in entry.code and entry.registered:
             facts.append((occasion, entry.occasion or peers))
@@ -178,5 +184,7 @@ def _codes(found: Sequence[CodeEntry], lang: str) -> None:
 
 def _fact(label: str, text: str, lang: str) -> None:
     label += "：" if lang == "zh" else ": "
+    first, *rest = paragraph(label + text, "  ", "    ")
     mark = click.style(label, bold=True) if coloured() else label
-    click.echo(f"  {mark}{text}", color=coloured())
+    for line in (f"  {mark}{first.lstrip().removeprefix(label.rstrip()).lstrip()}", *rest):
+        click.echo(line, color=coloured())

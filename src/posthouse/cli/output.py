@@ -26,6 +26,7 @@ __all__ = [
     "cut_off",
     "live",
     "moment",
+    "paragraph",
     "safe",
     "say",
     "table",
@@ -180,20 +181,34 @@ def _block(headings: Sequence[str], row: Sequence[str], columns: int) -> None:
         click.echo(line)
 
 
+#: Columns that a text must have beside its indentation, to be broken in them.
+_NARROW = 30
+#: What stays on one line: a word or a Chinese character, with the punctuation that belongs to it.
+_UNBROKEN = r"[（「『【《〈“‘]*(?:[\u2e80-\uffdc]|[^\s\u2e80-\uffdc“‘]+)[、，。；：！？）」』】》〉”’…]*\s*|\s+|."
+
+
 def wrapped(text: str, columns: int, first: str = "", rest: str = "") -> list[str]:
     """``text`` in lines of at most ``columns``, the ``first`` and the ``rest`` of them indented.
 
-    Lines are broken at spaces, and between Chinese characters; a longer word stays whole on a line of its own.
+    Lines are broken at spaces, and between Chinese characters; a longer word stays whole on a line of its own.  No line
+    begins with a Chinese stop or a closing bracket, or ends with an opening one.
     """
     import re
 
     lines, line, indent = [], "", first
-    for word in re.findall(r"[\u2e80-\uffdc]|[^\s\u2e80-\uffdc]+\s*|\s+", text):
+    for word in re.findall(_UNBROKEN, text):
         if line and width_of(indent + line + word.rstrip()) > columns:
             lines.append(indent + line.rstrip())
             line, indent = "", rest
         line += word
     return [*lines, indent + line.rstrip()] if line.strip() or not lines else lines
+
+
+def paragraph(text: str, first: str = "", rest: str = "") -> list[str]:
+    """``text`` in lines that fit the terminal; one line in a pipe, for programs that search in it, and where the
+    terminal is too narrow for more than its indentation."""
+    columns = terminal_width()
+    return wrapped(text, columns, first, rest) if columns >= width_of(first) + _NARROW else [first + text]
 
 
 def _rich_table(headings: Sequence[str], cells: list[list[str]], styles: Sequence[str]) -> None:

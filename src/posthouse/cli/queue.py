@@ -11,12 +11,13 @@ import click
 
 from posthouse.cli import exit_codes
 from posthouse.cli.context import DaemonOptions, operate, with_daemon
+from posthouse.cli.operator.filter_help import FILTER_HELP
 from posthouse.cli.operator.pausing import pause, paused, resume
 from posthouse.cli.operator.undoing import say_undoable, undo, undoable, with_undo
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, cut_off, safe, say, table, width_of, with_json
 from posthouse.core.units import short_duration, size_in_words
-from posthouse.service.operations.filter_language import EVERYTHING, FilterError, fields_help, parse_filter
+from posthouse.service.operations.filter_language import EVERYTHING, FilterError, parse_filter
 from posthouse.service.operations.spelling import as_written
 
 if TYPE_CHECKING:
@@ -34,19 +35,8 @@ _FILTER = click.argument("filter", nargs=-1, metavar="[FILTER]...")
 #: A condition whose value has spaces in it because the shell has taken its quotation marks away.
 _SPACED = re.compile(r"([A-Za-z]+(?:!=|>=|<=|[:=~<>]))([^\"]*\s[^\"]*)", re.DOTALL)
 
-#: The filter language, for ``--help``: an example of each field with its meaning.
-_LANGUAGE = """
-A filter is a list of conditions, all of which must hold:
 
-\b
-{fields}
-
-Operators: : is, != is not, ~ contains, and > >= < <= for numbers, durations and ids. In text * stands for any
-characters. Durations have the units s m h d w (90s, 1d12h), sizes K M G. The shell wants <, > and * in quotes.
-""".format(fields="\n".join(f"  {example:<20}  {meaning}" for _, meaning, example in fields_help()))
-
-
-@click.group(short_help="Show the mail in the queue, and change it.", epilog=_LANGUAGE)
+@click.group(short_help="Show the mail in the queue, and change it.", epilog=FILTER_HELP)
 def queue() -> None:
     """Show the mail in the queue, and change it.
 
@@ -78,7 +68,7 @@ def _filter_of(words: Sequence[str]) -> str:
 # Looking --------------------------------------------------------------------------------------------------------------
 
 
-@queue.command("list", short_help="Show the messages that are not finished, the newest last.", epilog=_LANGUAGE)
+@queue.command("list", short_help="Show the messages that are not finished, the newest last.", epilog=FILTER_HELP)
 @_FILTER
 @_NEWEST
 @with_daemon
@@ -199,7 +189,7 @@ def show(id: str, config_file: str | None, data_dir: str | None, as_json: bool) 
     )
 
 
-@queue.command("summary", short_help="Show how many recipients wait for each destination, by age.", epilog=_LANGUAGE)
+@queue.command("summary", short_help="Show how many recipients wait for each destination, by age.", epilog=FILTER_HELP)
 @_FILTER
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="How many destinations at most.")
 @with_daemon
@@ -231,7 +221,7 @@ def summary(filter: tuple[str, ...], limit: int, config_file: str | None, data_d
         say(f"{contents} in spool/lost, without a row in the database; the manual says how to get them back", "yellow")
 
 
-@queue.command("count", short_help="Count the recipients that a filter selects.", epilog=_LANGUAGE)
+@queue.command("count", short_help="Count the recipients that a filter selects.", epilog=FILTER_HELP)
 @_FILTER
 @with_daemon
 @with_json
@@ -346,7 +336,7 @@ def _change(act: str, done: str, given: dict[str, Any], **more: Any) -> None:
         say_undoable(changed)
 
 
-@queue.command("hold", short_help="Hold waiting mail: no attempts are made.", epilog=_LANGUAGE)
+@queue.command("hold", short_help="Hold waiting mail: no attempts are made.", epilog=FILTER_HELP)
 @with_undo
 @_changing
 def hold(undo_for: str, **given: Any) -> None:
@@ -354,7 +344,7 @@ def hold(undo_for: str, **given: Any) -> None:
     _change("hold", "held", given, undo_for=undo_for)
 
 
-@queue.command("release", short_help="Release held mail, and try it now.", epilog=_LANGUAGE)
+@queue.command("release", short_help="Release held mail, and try it now.", epilog=FILTER_HELP)
 @with_undo
 @_changing
 def release(undo_for: str, **given: Any) -> None:
@@ -362,7 +352,7 @@ def release(undo_for: str, **given: Any) -> None:
     _change("release", "released", given, undo_for=undo_for)
 
 
-@queue.command("retry", short_help="Try waiting mail now.", epilog=_LANGUAGE)
+@queue.command("retry", short_help="Try waiting mail now.", epilog=FILTER_HELP)
 @with_undo
 @_changing
 def retry(undo_for: str, **given: Any) -> None:
@@ -370,7 +360,7 @@ def retry(undo_for: str, **given: Any) -> None:
     _change("retry", "due now", given, undo_for=undo_for)
 
 
-@queue.command("drop", short_help="Give mail up, permanently.", epilog=_LANGUAGE)
+@queue.command("drop", short_help="Give mail up, permanently.", epilog=FILTER_HELP)
 @click.option("--report", is_flag=True, help="Send the senders a delivery report.")
 @with_undo
 @_changing
@@ -379,7 +369,7 @@ def drop(report: bool, undo_for: str, **given: Any) -> None:
     _change("drop", "to be dropped" if undo_for else "dropped", given, report=report, undo_for=undo_for)
 
 
-@queue.command("reroute", short_help="Send mail by another route than the configured one.", epilog=_LANGUAGE)
+@queue.command("reroute", short_help="Send mail by another route than the configured one.", epilog=FILTER_HELP)
 @click.option(
     "--via", metavar="ROUTE", help='As in a [[route]]: "smtp://host:port", "smtps://host", "lmtp://host:port" or "mx".'
 )

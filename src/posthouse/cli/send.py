@@ -217,7 +217,7 @@ def _raw(given: dict[str, Any]) -> tuple[Envelope, Content]:
         number, octets = message.long_line
         click.echo(
             f"line {number} has {octets} octets, and a message may have {LONGEST_LINE} (RFC 5322, 2.1.1); "
-            "it is sent as it is, and some hosts refuse it: break the line, or encode the part",
+            "a host with 8BITMIME gets it as it is, and some refuse it; any other gets it encoded: break the line",
             err=True,
         )
     sender = None

@@ -35,7 +35,7 @@ def sendmail(arguments: tuple[str, ...]) -> int:
     \b
     posthouse sendmail ann@example.org       to the recipients that are named
     posthouse sendmail -t                    to those of To, Cc and Bcc as well
-    posthouse sendmail -bs                   speak SMTP on standard input and output
+    posthouse sendmail -bs                   speak SMTP on stdin and stdout
     posthouse sendmail -bp                   show the queue (mailq)
     posthouse sendmail -q                    try now what waits
 
@@ -43,7 +43,7 @@ def sendmail(arguments: tuple[str, ...]) -> int:
     -i, -oi          a line with nothing but a dot is text, and not the end
     -f, -r ADDRESS   the envelope's sender; <> for none
     -F NAME          the author's full name, where the message has no From
-    -N success,failure,delay    -R full|hdrs    -V ID    what reports the sender wants
+    -N success,failure,delay    -R full|hdrs    -V ID    reports for the sender
     -G               a message that was submitted elsewhere: nothing is added
     -v               say the queue id
     -C, --config FILE    --data-dir DIR    --maildrop DIR    where the daemon is

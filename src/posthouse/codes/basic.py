@@ -617,10 +617,10 @@ BASIC_CODES: tuple[BasicCode, ...] = (
     ),
     BasicCode(
         code=553,
-        title=Text("Mailbox name not allowed", "邮箱名不被允许"),
+        title=Text("Mailbox name not allowed", "不允许使用该邮箱名"),
         meaning=Text(
             "The address cannot be used as it is written: its form is not allowed here, or it fits several mailboxes.",
-            "地址不能按此写法使用：其形式在此不被允许，或对应多个邮箱。",
+            "地址不能这样写：这里不接受这种形式，或者它对应多个邮箱。",
         ),
         whose=Whose.SENDER,
         next_step=Text(

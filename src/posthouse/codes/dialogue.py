@@ -48,6 +48,7 @@ _VERBS = {
     "VRFY": ("Does this mailbox exist?", "询问邮箱是否存在。"),
     "EXPN": ("Who is on this list?", "询问邮件列表的成员。"),
     "HELP": ("Which commands are there?", "询问可用的命令。"),
+    "HELP TOPIC": ("How is this command used?", "询问这条命令的用法。"),
     "QUIT": ("Ends the session.", "结束会话。"),
     "STARTTLS": (
         "TLS begins after the reply; then the sending SMTP says EHLO again, inside TLS.",
@@ -77,7 +78,7 @@ _EXTENSIONS = {
         "Replies carry codes like 5.1.1 (RFC 2034).",
         "应答带有 5.1.1 这样的增强状态码（RFC 2034）。",
     ),
-    "DSN": ("Delivery reports may be requested (RFC 3461).", "可以要求投递状态通知（RFC 3461）。"),
+    "DSN": ("Delivery reports may be requested (RFC 3461).", "可以要求投递报告（RFC 3461）。"),
     "LIMITS": (
         "Limits of this receiver, such as recipients of one message (RFC 9422).",
         "接收SMTP 的限制，如每封邮件的收件人数（RFC 9422）。",
@@ -171,7 +172,7 @@ class Live:
             self._owed.append("BDAT, more")
         elif verb != ".":
             self._owed.append(verb)
-        known = _VERBS.get(verb)
+        known = _VERBS.get("HELP TOPIC" if verb == "HELP" and argument.strip() else verb)
         return known[self._lang == "zh"] if known else ""
 
     def _reply(self, lines: list[str], *, over: bool) -> str:

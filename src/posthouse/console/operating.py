@@ -14,7 +14,7 @@ from posthouse.core import SettingError
 from posthouse.service.config.model import Config
 from posthouse.service.control.client import ask
 from posthouse.service.daemon.offline import KeptReader
-from posthouse.service.daemon.spool_changes import SpoolChanges
+from posthouse.service.monitor.spool_changes import SpoolChanges
 from posthouse.service.operations.base import Context, Operation
 from posthouse.service.operations.registry import OPERATIONS
 

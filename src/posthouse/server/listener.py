@@ -178,9 +178,9 @@ class Server:
         """Wait until no session is left, or ``seconds`` have passed."""
         if not self._sessions:
             return
-        self._empty = asyncio.Event()
-        timer = self.clock.call_later(seconds, self._empty.set)
-        await self._empty.wait()
+        empty = self._empty = self._empty or asyncio.Event()  # two calls wait for the same
+        timer = self.clock.call_later(seconds, empty.set)
+        await empty.wait()
         timer.cancel()
         self._empty = None
 

@@ -90,8 +90,8 @@ def on(config_file: str | None, data_dir: str | None, as_json: bool, **given: An
 
     \b
     posthouse fault on rcpt --reply 451 --to '*@slow.example' --times 3
-    posthouse fault on mail --reply 421 --rate 10        (too many messages a minute)
-    posthouse fault on all --delay 2s --for 10m          (a slow server)
+    posthouse fault on mail --reply 421 --rate 10     (too many messages a minute)
+    posthouse fault on all --delay 2s --for 10m       (a slow server)
     posthouse fault on end --drop --percent 20
     """
     report: FaultReport = operate("fault on", DaemonOptions(config_file, data_dir), **given)

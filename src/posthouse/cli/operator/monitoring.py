@@ -9,7 +9,7 @@ import click
 from posthouse.cli import language
 from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
-from posthouse.cli.output import aware, safe, say, table, with_json
+from posthouse.cli.output import aware, paragraph, safe, say, table, with_json
 from posthouse.core.units import short_duration, size_in_words
 
 if TYPE_CHECKING:
@@ -150,7 +150,8 @@ def overview(config_file: str | None, data_dir: str | None, as_json: bool) -> No
         if latency.p50 is not None:
             shares = (("50%", latency.p50), ("90%", latency.p90), ("99%", latency.p99))
             parts = [f"{share} within {seconds:g} s" for share, seconds in shares]
-            say(f"{_LATENCIES[latency.name]}: {', '.join(parts)}", "dim")
+            for line in paragraph(f"{_LATENCIES[latency.name]}: {', '.join(parts)}", rest="  "):
+                say(line, "dim")
 
 
 def _summary(found: OverviewReport) -> None:

@@ -16,11 +16,10 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
-from math import inf
 from random import Random, SystemRandom
 from typing import Any
 
-from posthouse.core import Bytes, Envelope, EventSink, LocalError, StorageBusy, StorageCorrupt, event_sink
+from posthouse.core import Bytes, Envelope, EventSink, StorageBusy, StorageCorrupt
 from posthouse.delivery import (
     DiscardDeliverer,
     LmtpDeliverer,
@@ -32,9 +31,7 @@ from posthouse.delivery import (
 from posthouse.delivery.security import InClear
 from posthouse.message.compose import Composed
 from posthouse.net import (
-    CachingResolver,
     Clock,
-    DnsResolver,
     Endpoint,
     Network,
     Resolver,
@@ -43,7 +40,7 @@ from posthouse.net import (
     Timer,
 )
 from posthouse.protocol import Transcript
-from posthouse.relay import DsnWriter, MailboxDeliverer, RetrySchedule, Worker
+from posthouse.relay import DsnWriter, MailboxDeliverer, Worker
 from posthouse.relay.recording.dsn import original_of
 from posthouse.relay.scheduling.outlook import views_of
 from posthouse.server import CheckFactory
@@ -51,7 +48,7 @@ from posthouse.service.config.model import Config
 from posthouse.service.control.client import ask_peers
 from posthouse.service.control.server import ControlSocket
 from posthouse.service.control.wire import control_path
-from posthouse.service.daemon.event_log import EventLog
+from posthouse.service.daemon.config_parts import log_of, resolver_of, schedule_of, spool_of
 from posthouse.service.daemon.generation import Generation, Lasting
 from posthouse.service.daemon.inbox_keeper import InboxKeeper
 from posthouse.service.daemon.inbox_watch import InboxWatch
@@ -68,10 +65,9 @@ from posthouse.service.maildrop.local_intake import Taken, accept
 from posthouse.service.maildrop.maildrop import MAILDROP, Terms
 from posthouse.service.maildrop.pickup import KEYS, Pickup
 from posthouse.service.monitor.delivery_journal import drop_notes, journaled
-from posthouse.service.monitor.monitor import CountingSink, Monitor
+from posthouse.service.monitor.monitor import Monitor
 from posthouse.service.monitor.pauses import PauseKeeper
 from posthouse.service.monitor.queue_undo import UndoKeeper
-from posthouse.service.monitor.tally import Tally
 from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.operations.monitor.undo_operations import give_up
 from posthouse.service.policy.listener_policy import InboxUsage
@@ -80,19 +76,17 @@ from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.service.policy.switched_faults import SwitchedFaults
 from posthouse.service.process.descriptor_limit import DescriptorWatch
 from posthouse.service.process.ports import ListenerKey
-from posthouse.spool import Durable, Spool, SqliteSpool
+from posthouse.service.process.start_and_stop import StartAndStop
+from posthouse.spool import Spool
 from posthouse.spool.interface import Compose, QueuedRecipient, Report, StoredMessage
-from posthouse.spool.sqlite.ownership import CATCHER, RELAY
 from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
-__all__ = ["DRAIN", "Daemon", "horizon_of", "kind_of", "spool_of"]
+__all__ = ["DRAIN", "Daemon"]
 
 #: Seconds that sessions and attempts may take to finish when the daemon drains.
 DRAIN = 30.0
 #: Seconds between two looks at certificates, and at whether the sessions of replaced generations have ended.
 _LOOK_AGAIN = 60.0
-#: Seconds beyond the longest retry after which no recipient is due: a lease that has just been renewed ends before.
-_SLACK = 900.0
 
 
 class Daemon:
@@ -146,20 +140,20 @@ class Daemon:
         #: Why the spool stored nothing any more when the daemon ended, in a sentence; "" if it did.
         self.out_of_order = ""
         self.clock = clock or SystemClock()
-        self.log = journaled(_log_of(config, self.clock, log, self._counts.tally), config, self.clock, worker)
+        self.log = journaled(log_of(config, self.clock, log, self._counts.tally), config, self.clock, worker)
         #: The log of faults, bounded.
         self.faults = LogRate(self.log, self.clock, "fault", per_second=1.0, burst=50)
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports, prepared=listening)
         self._random = random or SystemRandom()
         self._transcript, self._switches = transcript, SwitchedFaults(self.clock, self._random)
-        self._resolver = resolver or _resolver_of(config, self.clock)
+        self._resolver = resolver or resolver_of(config, self.clock)
         tell, own = self._tell_operator, partial(_submit, self)
         self._mail_auth = MailAuth(config, resolver, self.clock, lambda: self._generation, tell, own, sends=not worker)
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._generation: Generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
-        self._schedule, self._dsn_writer = _schedule_of(config), self._make_dsn_writer()
+        self._schedule, self._dsn_writer = schedule_of(config), self._make_dsn_writer()
         self.worker = self._make_worker()
         self.monitor = Monitor(self.clock, self._counts.tally, self.worker, number=worker)
         self._pauses = PauseKeeper(config.data_dir, self.clock, self.worker.scheduler.destinations, self._tell_operator)
@@ -167,13 +161,13 @@ class Daemon:
         self._local_identity = LocalIdentity([config.hostname])
         self._control_path = control_path(config.data_dir, worker)
         self._control = ControlSocket(self._control_path, self.context, self.log) if control else None
-        self._pickup = self._make_pickup() if control and not worker else None
+        self._pickup = _pickup_of(self) if control and not worker else None
         self._usage, self._listeners = InboxUsage(self.spool, self.clock), OpenListeners(self._network)
         self._retired: list[Generation] = []  # with sessions that began in them
         self._endings: list[asyncio.Future[None]] = []  # of listeners, connections and accounts that were given up
         self._endpoints: dict[str, Endpoint] = {}
         self._timer: Timer | None = None
-        self._state = "made"
+        self._life = StartAndStop(self._open, self._close, partial(_release, lock))
 
     @property
     def directory(self) -> Directory:
@@ -276,15 +270,6 @@ class Daemon:
             has_company=self._has_company,
         )
 
-    def _make_pickup(self) -> Pickup:
-        async def accepted(file: DropFile, name: str) -> Taken:
-            policy = self._generation.local_policy
-            return Taken(later="the daemon starts") if policy is None else await accept(policy, file, name)
-
-        where = self.config.maildrop or os.path.join(self.config.data_dir, MAILDROP)
-        keys = os.path.join(self.config.data_dir, KEYS)
-        return Pickup(where, keys, accepted, queries=self.spool.queries, clock=self.clock, log=self.log)
-
     def _fault(self, error: BaseException) -> None:
         self.faults.write(reason=f"{type(error).__name__}: {error}", error=error)
 
@@ -356,30 +341,36 @@ class Daemon:
     async def start(self) -> None:
         """Open the spool, start the relay, open the listeners.
 
-        Raises ``StorageError``, or ``SettingError`` (also if ``data_dir`` is in use); nothing is left open then.
+        Raises ``StorageError``, or ``SettingError`` (also if ``data_dir`` is in use), and ``LocalError`` if the daemon
+        was started or stopped before, or is stopped meanwhile; nothing is left open then.
         """
-        if self._state != "made":
-            raise LocalError("this daemon was started before; make a new one")
-        self._state = "running"
-        async with contextlib.AsyncExitStack() as undo:
-            if self._locks and self._lock is None:
-                self._lock = DataDirLock(self.config.data_dir)
-            if self._lock is not None:
-                undo.callback(self._lock.release)
-            undo.push_async_callback(self.spool.close)
-            for sentence in await self.spool.open(self.clock.time()):
-                self.log("spool", text=sentence)
-            self._pauses.load()
-            undo.push_async_callback(self.worker.stop, 0.0)
-            await self.worker.start()
-            undo.push_async_callback(self._close_listeners, 0.0)
-            self._generation.load(self._lasting())
-            self._tell_open(await self._listeners.put(self._generation.servers))
-            undo.pop_all()
-        self._endpoints = self._addresses()
+        await self._life.start()
+
+    async def _open(self, undo: contextlib.AsyncExitStack) -> None:
+        if self._locks and self._lock is None:
+            self._lock = DataDirLock(self.config.data_dir)
+        if self._lock is not None:
+            undo.callback(self._lock.release)
+        undo.push_async_callback(self.spool.close)
+        for sentence in await self.spool.open(self.clock.time()):
+            self.log("spool", text=sentence)
+        self._life.go_on()
+        self._pauses.load()
+        undo.callback(self._pauses.stop)
+        undo.push_async_callback(self.worker.stop, 0.0)
+        await self.worker.start()
+        undo.push_async_callback(self._close_listeners, 0.0)
+        self._generation.load(self._lasting())
+        self._tell_open(await self._listeners.put(self._generation.servers))
+        undo.pop_all()
+        undo.push_async_callback(self._life.close, 0.0)
+        self._life.go_on()
+        self._endpoints = self._listeners.addresses(self._generation.servers)
         self._local_identity = LocalIdentity([self.config.hostname], list(self._endpoints.values()))
         await self._open_control()
+        self._life.go_on()
         await self._open_pickup()
+        self._life.go_on()
         self._look_at_certificates()
         self._mail_auth.start()
         self.monitor.certificates = lambda: self._generation.protections.certificates()
@@ -388,7 +379,7 @@ class Daemon:
 
     def _look_at_certificates(self) -> None:
         """Look at the files of certificates every minute, also while no client connects."""
-        if self._state == "running":
+        if self._life.running:
             self._generation.protections.look()
             if self._generation.protections.has_certificates:
                 self._timer = self.clock.call_later(_LOOK_AGAIN, self._look_at_certificates)
@@ -416,7 +407,7 @@ class Daemon:
 
     def prepare(self, config: Config) -> Generation:
         """What ``config`` needs, read and made; nothing is in use yet.  Raises ``SettingError``."""
-        if self._state != "running":
+        if not self._life.running:
             raise StorageBusy("the daemon is stopping; start it again when it has ended")
         generation = self._make_generation(config, before=self._generation)
         generation.load(self._lasting())
@@ -428,12 +419,12 @@ class Daemon:
         Open sessions keep the terms under which they began; those of a listener that is gone end in order.  Raises
         ``SettingError`` if a new listener cannot be opened; then nothing has changed.
         """
-        if self._state != "running":
+        if not self._life.running:
             raise StorageBusy("the daemon is stopping; start it again when it has ended")
         fresh = await self._listeners.put(generation.servers)
         before, self._generation = self._generation, generation
         self.config = generation.config
-        self._schedule = _schedule_of(generation.config)
+        self._schedule = schedule_of(generation.config)
         self._dsn_writer.postmaster = generation.config.postmaster
         self.worker.router = generation.router
         self._tell_open(fresh)
@@ -443,7 +434,7 @@ class Daemon:
             left.policy.draining = True
             self.log("closed", name=left.settings.name, kind=left.settings.kind, at=str(left.settings.bind))
             self._endings.append(asyncio.ensure_future(left.server.drain(DRAIN / 2)))
-        self._endpoints = self._addresses()
+        self._endpoints = self._listeners.addresses(self._generation.servers)
         self._local_identity = LocalIdentity([self.config.hostname], list(self._endpoints.values()))
         if before.deliverers is not generation.deliverers:
             self._endings.append(asyncio.ensure_future(before.deliverers.close()))
@@ -463,7 +454,7 @@ class Daemon:
                 self._retired.remove(generation)
                 generation.end()
                 self._endings.append(asyncio.ensure_future(generation.protections.close(self._generation.protections)))
-        if self._retired and self._state == "running":
+        if self._retired and self._life.running:
             self.clock.call_later(_LOOK_AGAIN, self._let_go)
 
     def _tell_open(self, fresh: Collection[ListenerKey]) -> None:
@@ -471,13 +462,9 @@ class Daemon:
             settings = self._generation.servers[key].settings
             self.log("listening", name=settings.name, kind=settings.kind, at=str(self._listeners.address(key)))
 
-    def _addresses(self) -> dict[str, Endpoint]:
-        found = {each.settings.name: self._listeners.address(key) for key, each in self._generation.servers.items()}
-        return {name: address for name, address in found.items() if address is not None}
-
     async def take(self, worker: int, sockets: Mapping[Endpoint, socket.socket]) -> None:
         """Accept the connections of another worker as well, until ``leave``."""
-        if self._state == "running":
+        if self._life.running:
             await self._listeners.take(worker, sockets)
 
     def leave(self, worker: int) -> None:
@@ -507,11 +494,12 @@ class Daemon:
     async def drain(self, timeout: float = DRAIN) -> None:
         """Stop: accept no new sessions, let transactions and attempts under way finish, close the spool.
 
-        Takes at most about ``timeout`` seconds.  A second call returns at once.
+        Takes at most about ``timeout`` seconds.  While ``start`` is under way, that call ends with ``LocalError``.  A
+        further call returns when the first has ended; a caller that is cancelled does not stop it.
         """
-        if self._state != "running":
-            return
-        self._state = "draining"
+        await self._life.stop(timeout)
+
+    async def _close(self, timeout: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._mail_auth.stop()
@@ -542,9 +530,7 @@ class Daemon:
         await self._generation.protections.close()
         await self.spool.close()
         self.out_of_order = self.spool.out_of_order()
-        if self._lock is not None:
-            self._lock.release()
-        self._state = "ended"
+        _release(self._lock)
         self.log("ended")
 
 
@@ -553,47 +539,18 @@ async def _submit(daemon: Daemon, own: Composed) -> None:
     await submit_own(daemon._generation.local_policy, own, "dmarc")
 
 
-def _log_of(config: Config, clock: Clock, log: EventSink | Callable[..., object] | None, tally: Tally) -> EventSink:
-    """The log, each of whose events is counted."""
-    if log is None:
-        return EventLog(clock, config.log.format, take=tally.take)
-    return CountingSink(event_sink(log), tally.take)
+def _pickup_of(daemon: Daemon) -> Pickup:
+    """The way of files in the maildrop into the queue."""
+
+    async def accepted(file: DropFile, name: str) -> Taken:
+        policy = daemon._generation.local_policy
+        return Taken(later="the daemon starts") if policy is None else await accept(policy, file, name)
+
+    where = daemon.config.maildrop or os.path.join(daemon.config.data_dir, MAILDROP)
+    keys = os.path.join(daemon.config.data_dir, KEYS)
+    return Pickup(where, keys, accepted, queries=daemon.spool.queries, clock=daemon.clock, log=daemon.log)
 
 
-def _resolver_of(config: Config, clock: Clock) -> Resolver:
-    dns = config.dns
-    return CachingResolver(DnsResolver(dns.nameservers, timeout=dns.timeout, tries=dns.tries), clock)
-
-
-def spool_of(config: Config, *, shared: bool = True, owned: bool = True) -> SqliteSpool:
-    """The spool of a configuration, not opened.
-
-    ``shared`` if other processes write to it as well; ``owned`` if the daemon of the configuration opens it, rather
-    than a command beside it.
-    """
-    return SqliteSpool(
-        config.data_dir,
-        kind=kind_of(config) if owned else "",
-        min_free=config.spool.min_free if owned else 0,
-        horizon=horizon_of(config) if owned else inf,
-        history=config.spool.history,
-        history_octets=config.spool.history_size,
-        durable=Durable(shared=shared),
-    )
-
-
-def _schedule_of(config: Config) -> RetrySchedule:
-    relay = config.relay
-    return RetrySchedule(relay.retry_first, relay.retry_max, relay.give_up_after, warn_after=relay.warn_after)
-
-
-def horizon_of(config: Config) -> float:
-    """Seconds within which every recipient is due that the daemon of a configuration has deferred or leased."""
-    return RetrySchedule(ceiling=config.relay.retry_max).longest + _SLACK
-
-
-def kind_of(config: Config) -> str:
-    """Whether the daemon of a configuration is a catcher: it takes all mail, and none leaves this machine."""
-    everything = any(each.name == "*" for each in config.domain)
-    kept = all(each.deliver.kind in ("mailbox", "maildir", "discard") for each in config.domain)
-    return CATCHER if everything and kept else RELAY
+def _release(lock: DataDirLock | None) -> None:
+    if lock is not None:
+        lock.release()

@@ -46,6 +46,11 @@ class OpenListeners:
         found = self._open.get(key)
         return found.listener.local if found is not None and found.listener is not None else None
 
+    def addresses(self, servers: Mapping[ListenerKey, OpenServer]) -> dict[str, Endpoint]:
+        """Where each of ``servers`` listens, by the name of its listener."""
+        found = {each.settings.name: self.address(key) for key, each in servers.items()}
+        return {name: address for name, address in found.items() if address is not None}
+
     async def put(self, servers: Mapping[ListenerKey, OpenServer]) -> Collection[ListenerKey]:
         """Open the listeners that are not open, then let ``servers`` answer all of them; returns the keys of the new.
 

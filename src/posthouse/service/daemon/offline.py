@@ -46,7 +46,7 @@ def context(config: Config, config_file: str = "") -> Context:
     def existing() -> Spool:
         if not os.path.isdir(os.path.join(config.data_dir, "spool")):
             return read_only()  # raises that there is none; a spool is not created
-        from posthouse.service.daemon.daemon import spool_of
+        from posthouse.service.daemon.config_parts import spool_of
 
         return spool_of(config, owned=False)
 

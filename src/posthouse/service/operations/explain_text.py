@@ -14,7 +14,7 @@ from typing import Final, Literal, NamedTuple
 from posthouse.core.units import duration_in_words, size_in_words
 from posthouse.service.mailauth.texts.verdict_text import verdict_sentence
 from posthouse.service.operations.explain_words import EXPLAIN_TEXTS, PHASES_ZH
-from posthouse.service.operations.reasons_zh import chinese_own_reply, chinese_reason
+from posthouse.service.operations.reasons_zh import chinese_own_reply, chinese_reason, is_own_reply
 from posthouse.service.operations.remarks import remark_sentence
 from posthouse.service.operations.results import (
     AddressFacts,
@@ -62,9 +62,12 @@ _MAIL: Final = re.compile(r"S: MAIL FROM:<((?:SRS[01][=+-]|prvs=)[^>]*)>", re.IG
 _TONES: Final[dict[str, _Tone]] = {"delivered": "good", "deferred": "wait", "failed": "bad", "ambiguous": "bad"}
 
 
-def _took(seconds: float) -> str:
+def _took(seconds: float, lang: str) -> str:
     """The time of one phase, in few characters."""
-    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else "<1 ms"
+    second, millisecond = ("秒", "毫秒") if lang == "zh" else ("s", "ms")
+    if seconds >= 1:
+        return f"{seconds:.1f} {second}"
+    return f"{seconds * 1000:.0f} {millisecond}" if seconds >= 0.001 else f"<1 {millisecond}"
 
 
 class _Sentences:
@@ -179,7 +182,9 @@ def _connection(say: _Sentences, connection: ConnectionEntry, transcript: bool) 
         parts.append(say.reason(connection.security))
     if connection.timings:
         names = PHASES_ZH if say.lang == "zh" else {}
-        phases = say("and").join(f"{names.get(name, name)} {_took(took)}" for name, took in connection.timings.items())
+        phases = say("and").join(
+            f"{names.get(name, name)} {_took(took, say.lang)}" for name, took in connection.timings.items()
+        )
         parts.append(say("took", span=say.span(sum(connection.timings.values())), phases=phases))
     if rewritten := _rewritten(connection.lines):
         is_srs = rewritten.upper().startswith("SRS")
@@ -201,12 +206,18 @@ def _rewritten(lines: Sequence[str]) -> str:
     return "" if found is None else found[1]
 
 
+def _is_local(peer: str) -> bool:
+    """Whether the other side of an attempt is a mailbox or a path, rather than a host."""
+    return "@" in peer or peer.startswith("/")
+
+
 def _results(say: _Sentences, results: Sequence[ResultEntry], now: float) -> Iterator[Sentence]:
     first = results[0]
     recipients = say.recipients([result.recipient for result in results])
     given_up = first.result == "failed" and first.reply.startswith("4")
     key = "expired" if given_up else first.result
-    reply = chinese_own_reply(first.reply) if say.lang == "zh" and not first.peer else first.reply
+    is_ours = not first.peer or (_is_local(first.peer) and is_own_reply(first.reply))
+    reply = chinese_own_reply(first.reply) if say.lang == "zh" and is_ours else first.reply
     said = reply or say.reason(first.reason)
     if first.reason and first.reason in first.reply:  # this side decided: its reply is the reason
         said = first.reply.replace(first.reason, say.reason(first.reason))

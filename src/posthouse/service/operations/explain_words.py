@@ -245,7 +245,7 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "would-try": ("A message would be tried at once at {name}.", "邮件会立即尝试投递到 {name}。"),
         "would-wait": (
             "A message would wait until {until} before it is tried.",
-            "邮件会等到 {until} 再尝试。",
+            "邮件会先等待，尝试时间：{until}。",
         ),
         "would-line": (
             "A message would wait in line: {before} attempts wait for {site} already.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["chinese_own_reply", "chinese_reason"]
+__all__ = ["chinese_own_reply", "chinese_reason", "is_own_reply"]
 
 #: Texts of the replies that this side makes where no host has given one.
 _OWN: Final = {
@@ -313,6 +313,11 @@ def chinese_reason(reason: str) -> str:
         if found is not None:
             return text.format(*(chinese_reason(group) for group in found.groups()))
     return reason
+
+
+def is_own_reply(reply: str) -> bool:
+    """Whether a reply is one of those that this side gives when it delivers by itself."""
+    return re.fullmatch(_OWN_REPLY, reply) is not None
 
 
 def chinese_own_reply(reply: str) -> str:

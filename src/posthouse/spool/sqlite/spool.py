@@ -187,8 +187,15 @@ class SqliteSpool:
         self.loop = asyncio.get_running_loop()
         if self._private is not None and not self._private.exists:
             raise LocalError("an ephemeral spool is opened once; make another")
-        run = self.loop.run_in_executor
-        said: list[str] = [] if self._read_only else await run(self._threads.blocking, self._start, now)
+        said: list[str] = []
+        if not self._read_only:
+            starting = self.loop.run_in_executor(self._threads.blocking, self._start, now)
+            try:
+                said = await asyncio.shield(starting)
+            except asyncio.CancelledError:
+                await asyncio.wait([starting])  # the thread goes on, and what it opens is closed
+                await self.close()
+                raise
         try:
             await self._reader.open(damaged=None if self._read_only else self.writer.break_off)
             return said

@@ -13,7 +13,8 @@ from posthouse.core import SettingError, StorageError
 from posthouse.net import Endpoint, Resolver
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.config_file import parse
-from posthouse.service.daemon.daemon import Daemon, horizon_of, kind_of
+from posthouse.service.daemon.config_parts import horizon_of, kind_of
+from posthouse.service.daemon.daemon import Daemon
 from posthouse.spool.interface import MessageEntry, Spool
 from posthouse.spool.sqlite.ownership import CATCHER, RELAY
 from posthouse.testing.simulation.auditor import Auditor, SharedAudit
