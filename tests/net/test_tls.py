@@ -16,7 +16,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from posthouse.core import NetworkError, SettingError, TlsFailed
-from posthouse.net import Endpoint, SocketNetwork, SystemClock
+from posthouse.net import Endpoint, SocketNetwork, SystemClock, tls_engine
 from posthouse.net.tls import TlsStream
 from posthouse.net.tls_context import client_context, server_context
 from posthouse.net.tls_engine import TlsEngine, TlsInfo, TlsState
@@ -649,3 +649,12 @@ def test_a_server_gives_one_ticket_with_which_a_session_is_resumed(files: Files)
         assert client._tls.session_reused is again
         resumed = client.resumable()
         assert resumed is not None
+
+
+@pytest.mark.parametrize(("address", "name"), [("\0any", "ann"), ("ann@a.example", "\0any"), ("\x1b[2J", "a\nb")])
+def test_a_name_with_a_control_character_is_nobodys(address: str, name: str) -> None:
+    """It could be taken for a mark of ours, and stands in logs."""
+    certificate = {"subjectAltName": (("email", address),), "subject": ((("commonName", name),),)}
+    assert tls_engine._client_names(certificate) == tuple(
+        each if each.isprintable() else "" for each in (address, name)
+    )

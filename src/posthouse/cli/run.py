@@ -65,6 +65,7 @@ _TLS: Final = {"off": "no TLS", "starttls": "STARTTLS", "implicit": "TLS"}
 @click.option(
     "--mechanism",
     "mechanisms",
+    metavar="NAME",
     multiple=True,
     type=click.Choice(_MECHANISMS, case_sensitive=False),
     help="A mechanism of AUTH that the catcher offers, in place of all that take any name and password; may be "

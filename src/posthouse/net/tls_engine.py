@@ -274,11 +274,12 @@ class TlsEngine:
 
 def _client_names(certificate: Any) -> tuple[str, str]:
     """The names in a verified client certificate: its first e-mail address (rfc822Name, RFC 5280 §4.2.1.6), and the
-    common name of its subject."""
+    common name of its subject.  One with a control character is nobody's name."""
     found = dict(certificate or {})
     address = next((str(value) for kind, value in found.get("subjectAltName", ()) if kind == "email"), "")
     names = [str(value) for part in found.get("subject", ()) for key, value in part if key == "commonName"]
-    return address, names[0] if len(names) == 1 else ""
+    name = names[0] if len(names) == 1 else ""
+    return address if address.isprintable() else "", name if name.isprintable() else ""
 
 
 def end_point_of(certificate: bytes) -> bytes:

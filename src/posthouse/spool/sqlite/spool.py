@@ -190,12 +190,15 @@ class SqliteSpool:
         said: list[str] = []
         if not self._read_only:
             starting = self.loop.run_in_executor(self._threads.blocking, self._start, now)
+            cancelled: asyncio.CancelledError | None = None
             try:
                 said = await asyncio.shield(starting)
-            except asyncio.CancelledError:
+            except asyncio.CancelledError as gone:
+                cancelled = gone
+            if cancelled is not None:
                 await asyncio.wait([starting])  # the thread goes on, and what it opens is closed
                 await self.close()
-                raise
+                raise cancelled
         try:
             await self._reader.open(damaged=None if self._read_only else self.writer.break_off)
             return said

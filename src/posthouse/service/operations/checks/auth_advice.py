@@ -99,12 +99,14 @@ def _dmarc(found: MessageChecks) -> Iterator[DomainFinding]:
             yield DomainFinding("error", text, "Write one From field with one address.")
         case "fail" if not found.dmarc_known:
             author = dmarc.author_domain
-            missing = "the host and the sender with --ip and --from" if found.spf is None else "the sender with --from"
+            remedy = f"Sign with d={author}, or give the sender with --from."
+            if found.spf is None:
+                remedy = f"Sign with d={author}, or give the host and the sender with --ip and --from."
             yield DomainFinding(
                 "warning",
                 f"Whether the message passes DMARC is not known: no signature passed for a domain that is aligned with "
                 f"{author}, and SPF was not checked.",
-                f"Sign with d={author}, or give {missing}.",
+                remedy,
             )
         case "fail":
             wish = {"reject": " Receivers refuse it.", "quarantine": " Receivers put it aside."}.get(
