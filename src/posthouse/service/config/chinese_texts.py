@@ -47,7 +47,7 @@ TEXTS: Final[dict[str, str]] = {
     "发往 `submission` 监听器的、已登录账户发来的、以及可信网络发来而没有 Received 字段的邮件，都算提交的邮件。",
     "listener[].check_from": "邮件头的 From 和 Sender 是否也必须是已登录账户自己的地址（553 5.7.1），而不只检查"
     " MAIL 中的发件人。",
-    "listener[].hide_client": "提交的邮件的 Received 字段里是否略去客户端的地址和名称，以及 hide_login 所略去的；"
+    "listener[].hide_client": "提交的邮件的 Received 字段里是否略去客户端的地址和名称，以及 `hide_login` 所略去的；"
     "日志和邮件经过照常记录。",
     "listener[].hide_login": "Received 字段里是否略去登录的账号和客户端证书中的名称；日志和邮件经过照常记录。",
     "listener[].strictness": "如何对待不合 SMTP 规则的邮件：`strict` 拒绝；`lenient` 在含义明确时接受，并加以说"
@@ -102,7 +102,7 @@ TEXTS: Final[dict[str, str]] = {
     "certificate[].key": _PEM_KEY,
     "accounts": "谁可以登录：“file”（`data_dir` 里的文件，见 `posthouse user`）、“dovecot:/path/of/auth-socket”、"
     "“python:module:object”，或 “any”：任何名称配任何密码都可以，只用于邮件全部留在本机时（[[domain]] “*”）；"
-    "写成 “any:/路径” 时，该文件中的名称（每行一个，格式为 “名称:密码”）必须用那里的密码登录，也可使用 SCRAM。",
+    "写成 “any:/路径” 时，该文件中的名称（每行一个，格式为 `name:password`）必须用那里的密码登录，也可使用 SCRAM。",
     "relay": "邮件如何中转和重试。",
     "relay.trusted_networks": "可以向任何域发送邮件的网络；不写时没有。",
     "relay.retry_first": "第二次尝试之前的等待时间；以后每次加倍。",
