@@ -232,14 +232,17 @@ def test_what_is_refused_is_in_its_session_whatever_the_listener_is_called(tmp_p
 
 
 @pytest.mark.parametrize("port", [5000, 0])
-def test_a_session_is_that_of_the_client_that_xclient_names(tmp_path: Path, port: int) -> None:
-    """Where the proxy names no port, several sessions may be those of one client."""
+@pytest.mark.parametrize("claims", ["ADDR=192.0.2.7", "NAME=client.test|ADDR=192.0.2.8 PORT=5000|ADDR=192.0.2.7"])
+def test_a_session_is_that_of_the_client_that_xclient_names(tmp_path: Path, port: int, claims: str) -> None:
+    """A claim may come in several commands, of which the last ADDR counts.  Where the proxy names no port, several
+    sessions may be those of one client."""
 
     async def scenario() -> None:
         async with daemon(tmp_path, 'xclient_networks = ["127.0.0.1"]') as made:
             client = await Client.to(made)
             await client.say("EHLO proxy.test")
-            await client.say(f"XCLIENT ADDR=192.0.2.7 {f'PORT={port}' if port else ''}".rstrip())
+            for claim in f"{claims} PORT={port}".replace(" PORT=0", "").split("|"):
+                assert (await client.say(f"XCLIENT {claim}")).startswith("220")
             await client.say("EHLO client.test")
             queue_id = (await client.send()).rpartition("queued as ")[2].split()[0]
             await client.say("MAIL FROM:<me@far.test>")
@@ -251,6 +254,7 @@ def test_a_session_is_that_of_the_client_that_xclient_names(tmp_path: Path, port
             (entry,) = await listed(made, source=explained.message.source)
             assert (entry.peer, entry.problem) == (f"192.0.2.7:{port}", refused)
             assert (len([each for each in await shown(made, entry) if each[0] == "N"]) > 0) is (port > 0)
+            assert made.monitor.sessions._by_peer == {}  # no key is left for a later session
 
     run(scenario)
 

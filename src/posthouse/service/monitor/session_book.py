@@ -214,8 +214,8 @@ class SessionBook:
         if record is None:
             return
         self._without_address -= not record.peer.host
-        if self._by_peer.get(record.peer) is session:
-            del self._by_peer[record.peer]
+        self._forget(record.peer, session)
+        self._forget(peer_of(session), session)  # another one behind XCLIENT
         if isinstance(record, _Entry):
             return
         record.ended = self._clock.time()
@@ -230,21 +230,28 @@ class SessionBook:
             (self._failures if record.problem else self._ended).append(record)
 
     def named(self, facts: Mapping[str, Any]) -> None:
-        """A proxy has named the client of its session by XCLIENT: what is said of that client is said of this session.
-        Without a port it is not known again in what is refused, since other sessions may be those of the same client.
+        """A proxy has named the client of its session by XCLIENT, perhaps not for the first time: what is said of that
+        client is said of this session.  Without a port it is not known again in what is refused, since other sessions
+        may be those of the same client.
         """
         by, peer = client_of(f"mx {facts['by']}"), client_of(str(facts["source"]))
         session = None if by is None else self._by_peer.get(by)
-        if by is None or peer is None or session is None:
+        if by is None or session is None:
             return
-        del self._by_peer[by]
         record = self._open[session]
+        if record.peer != by:
+            self._forget(record.peer, session)
+        peer = peer or by  # the proxy may not know whose session it is
         if isinstance(record, _Entry):
             self._open[session] = record._replace(peer=peer)
         else:
             record.peer = peer
         if peer.port:
             self._by_peer[peer] = session
+
+    def _forget(self, peer: Endpoint | None, session: ServerSession) -> None:
+        if peer is not None and self._by_peer.get(peer) is session:
+            del self._by_peer[peer]
 
     def refused(self, facts: Mapping[str, Any]) -> None:
         """Something was refused, or TLS failed, which has no command: record the rest of the session, and the next ones
