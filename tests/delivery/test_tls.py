@@ -527,6 +527,23 @@ def test_a_smarthost_is_logged_in_to(tmp_path: Path) -> None:
     assert SECRET not in repr(sent.last.trace(None))
 
 
+@pytest.mark.parametrize("offer", ["AUTH PLAIN LOGIN", "AUTH GSSAPI", "SIZE"])
+def test_where_no_login_is_tried_nobody_is_said_to_have_refused_it(offer: str) -> None:
+    """In clear a password is shown to nobody; and a host may offer no mechanism that is known, or none at all."""
+
+    def script(connection: Connection) -> None:
+        greeted(connection, offer)
+        commands(connection)
+
+    with Server(script) as server:
+        sent = send(server, RouteSecurity(None, lambda: LoginSettings(Credentials("ann", SECRET))))
+    assert sent.outcome.result is Result.DEFERRED
+    assert str(sent.outcome.reply) == "451 4.7.4 the host offers no way to log in that this route may use"
+    assert "offers" in sent.outcome.reason
+    assert b"AUTH" not in server.clear
+    assert b"MAIL" not in server.clear
+
+
 @pytest.mark.parametrize("reply", ["535 5.7.8 no", "454 4.7.0 later", "534 5.7.9 too weak", "550 5.7.1 go away"])
 def test_mail_waits_loudly_where_a_login_is_refused(tmp_path: Path, reply: str) -> None:
     own = pair(tmp_path)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from posthouse.client import Session
-from posthouse.client.model import LoginFailed, TlsRefused, TlsUnavailable, WrongDoor
+from posthouse.client.model import LoginFailed, NoMechanism, TlsRefused, TlsUnavailable, WrongDoor
 from posthouse.client.tls_policy import TlsMode, TlsPolicy
 from posthouse.core import CertificateRefused, Outcome, PosthouseError, Reply, Result, SettingError, TlsFailed
 from posthouse.net import Clock
@@ -49,6 +49,7 @@ _NO_ENCRYPTION: Final = Reply(
     550, "5.7.10", "the sender asked for REQUIRETLS, and the host has no TLS that proves its name"
 )
 _NO_LOGIN: Final = Reply(451, "4.7.8", "the host did not accept the login of this route")
+_NO_MECHANISM: Final = Reply(451, "4.7.4", "the host offers no way to log in that this route may use")
 _UNUSABLE: Final = Reply(451, "4.3.5", "the route of this mail is not usable")
 #: Refusals that ask for a login, or for TLS before it: what is missing is on this side.
 _LOGIN_CODES: Final = (530, 534, 535, 538)
@@ -139,6 +140,8 @@ def reply_about(error: PosthouseError) -> Reply | None:
         return error.reply
     if isinstance(error, TlsUnavailable):
         return _NO_TLS
+    if isinstance(error, NoMechanism) and error.reply is None:  # nothing was tried
+        return _NO_MECHANISM
     if isinstance(error, LoginFailed):
         return _NO_LOGIN
     return _UNUSABLE if isinstance(error, SettingError | WrongDoor) else None

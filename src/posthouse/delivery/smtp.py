@@ -10,7 +10,7 @@ attempt.  (RFC 5321 §5.1 allows asking the other hosts at once, but a greylisti
     ======================================================  =========================================================
     refused the session with 5yz                            failed, with the first refusal
     some refused it with 4yz                                deferred, with the first such refusal
-    TLS is required and failed, or the login was refused    deferred 4.7.4, 4.7.5, 4.7.8
+    TLS is required and failed, or there was no login       deferred 4.7.4, 4.7.5, 4.7.8
     some broke off before they answered for a recipient     deferred 4.4.2
     some sent what is no reply                              deferred 4.5.0
     could not be reached, or some not                       deferred 4.4.1

@@ -36,6 +36,7 @@ mailboxes = ["ann"]
 {}
 """
 MESSAGE = b"Subject: x\r\n\r\nsecret words of the message\r\n"
+XFORWARD = 'xforward_networks = ["127.0.0.1"]'
 TROUBLE = "RCPT TO:<nobody@here.test>"
 
 
@@ -64,8 +65,8 @@ class Client:
         self.reader, self.writer = reader, writer
 
     @classmethod
-    async def to(cls, made: Daemon) -> Client:
-        place = made.endpoints["mx"]
+    async def to(cls, made: Daemon, listener: str = "mx") -> Client:
+        place = made.endpoints[listener]
         client = cls(*await asyncio.open_connection(place.host, place.port))
         await client.reply()
         return client
@@ -193,6 +194,11 @@ def test_a_message_leads_to_the_session_by_which_it_came(tmp_path: Path) -> None
         ("submission 2001:db8::1:587", Endpoint("2001:db8::1", 587)),
         ("mx [2001:db8::1]:587", Endpoint("2001:db8::1", 587)),
         ("mx 198.51.100.7:0 (by 192.0.2.1:40000)", Endpoint("192.0.2.1", 40000)),
+        ("mx-2 192.0.2.1:40000", Endpoint("192.0.2.1", 40000)),
+        ("Front door 2 192.0.2.1:40000", Endpoint("192.0.2.1", 40000)),
+        ("前门 198.51.100.7:0 (by 192.0.2.1:40000)", Endpoint("192.0.2.1", 40000)),
+        ("mx fe80::1%eth0:40000", Endpoint("fe80::1%eth0", 40000)),
+        ("front door unix socket:0", None),
         ("lmtp unix socket:0", None),
         ("sendmail root", None),
         ("", None),
@@ -202,6 +208,82 @@ def test_a_message_leads_to_the_session_by_which_it_came(tmp_path: Path) -> None
 )
 def test_the_client_of_a_source(source: str, client: Endpoint | None) -> None:
     assert client_of(source) == client
+
+
+@pytest.mark.parametrize("name", ["Front door 2", "mx-2", "unix socket"])
+def test_what_is_refused_is_in_its_session_whatever_the_listener_is_called(tmp_path: Path, name: str) -> None:
+    async def scenario() -> None:
+        setting = f'name = "{name}"' if name != "mx-2" else ""  # which a second listener of a kind is called
+        second = f'[[listener]]\nbind = "127.0.0.1:0"\n{setting}\n'
+        async with daemon(tmp_path, f"{second}{XFORWARD}") as made:
+            client = await Client.to(made, name)
+            await client.say("EHLO client.test")
+            queue_id = (await client.send()).rpartition("queued as ")[2].split()[0]
+            await client.say("XFORWARD ADDR=198.51.100.7 PORT=25")
+            await client.say("MAIL FROM:<me@far.test>")
+            await client.say(TROUBLE)
+            explained = await do(made, "explain", what=queue_id)
+            (entry,) = await listed(made, source=explained.message.source)
+            lines = await shown(made, entry)
+            assert lines[lines.index(("S", TROUBLE)) + 1][0] == "N"
+            await client.close()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("port", [5000, 0])
+@pytest.mark.parametrize("claims", ["ADDR=192.0.2.7", "NAME=client.test|ADDR=192.0.2.8 PORT=5000|ADDR=192.0.2.7"])
+def test_a_session_is_that_of_the_client_that_xclient_names(tmp_path: Path, port: int, claims: str) -> None:
+    """A claim may come in several commands, of which the last ADDR counts.  Where the proxy names no port, several
+    sessions may be those of one client."""
+
+    async def scenario() -> None:
+        async with daemon(tmp_path, 'xclient_networks = ["127.0.0.1"]') as made:
+            client = await Client.to(made)
+            await client.say("EHLO proxy.test")
+            for claim in f"{claims} PORT={port}".replace(" PORT=0", "").split("|"):
+                assert (await client.say(f"XCLIENT {claim}")).startswith("220")
+            await client.say("EHLO client.test")
+            queue_id = (await client.send()).rpartition("queued as ")[2].split()[0]
+            await client.say("MAIL FROM:<me@far.test>")
+            refused = await client.say(TROUBLE)
+            explained = await do(made, "explain", what=queue_id)
+            assert explained.message.source == f"mx 192.0.2.7:{port}"
+            await client.quit()
+            await ended(made)
+            (entry,) = await listed(made, source=explained.message.source)
+            assert (entry.peer, entry.problem) == (f"192.0.2.7:{port}", refused)
+            assert (len([each for each in await shown(made, entry) if each[0] == "N"]) > 0) is (port > 0)
+            assert made.monitor.sessions._by_peer == {}  # no key is left for a later session
+
+    run(scenario)
+
+
+def test_what_is_refused_at_a_unix_socket_is_in_its_session_or_in_none(tmp_path: Path) -> None:
+    """Clients of a unix socket have no address, so that nothing but their number tells them apart."""
+
+    async def scenario() -> None:
+        path = tmp_path / "lmtp"
+        more = f'[[listener]]\nbind = "unix:{path}"\nkind = "lmtp"\nname = "post room"\n'
+        async with daemon(tmp_path, more) as made:
+            clients = []
+            for _ in range(2):
+                client = Client(*await asyncio.open_unix_connection(path))
+                await client.reply()
+                await client.say("LHLO client.test")
+                await client.say("MAIL FROM:<me@far.test>")
+                clients.append(client)
+            await clients[0].say(TROUBLE)
+            for entry in await listed(made, live=True):
+                assert [each for each in await shown(made, entry) if each[0] == "N"] == []
+            await clients[1].quit()
+            await ended(made)
+            await clients[0].say(TROUBLE)
+            (entry,) = await listed(made, live=True)
+            assert (await shown(made, entry))[-2][0] == "N"
+            await clients[0].close()
+
+    run(scenario)
 
 
 def test_sessions_with_a_problem_stand_behind_the_open_ones_and_before_the_others(tmp_path: Path) -> None:

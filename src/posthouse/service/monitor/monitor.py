@@ -41,7 +41,7 @@ class Monitor:
         self.attempts = AttemptBook(clock, lambda: worker.scheduler.active)
         self.history = CountHistory(clock, tally.totals)
         worker.dispatcher.observed = self.attempted
-        tally.on_refused = self.sessions.refused
+        tally.on_refused, tally.on_named = self.sessions.refused, self.sessions.named
         #: The certificates of the listeners, each with its file; set by the daemon.
         self.certificates: Callable[[], list[tuple[str, CertificateFacts]]] = list
         #: What was last counted in the queue, and when (monotonic seconds).

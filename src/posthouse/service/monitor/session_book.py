@@ -28,6 +28,7 @@ from posthouse.protocol import Transcript
 from posthouse.server.observation import peer_of, tls_of
 from posthouse.server.observation import record as record_session
 from posthouse.server.session import ServerSession
+from posthouse.service.monitor.message_source import client_of
 
 __all__ = ["SessionBook", "SessionLine", "SessionRecord"]
 
@@ -46,6 +47,7 @@ _HOSTS: Final = 1_000  # whose mail was refused
 _HOST_FOR: Final = 3_600.0  # seconds
 _MOST_OPEN: Final = 1_000  # open sessions whose recording begins when somebody looks
 _NO_PEER: Final = Endpoint("", 0)
+_UNIX: Final = " unix socket:0"  # the end of the source of a client at a unix socket, which has no address
 
 
 class SessionLine(NamedTuple):
@@ -178,6 +180,7 @@ class SessionBook:
         self._number = 0
         self._open: dict[ServerSession, _Entry | SessionRecord] = {}
         self._by_peer: dict[Endpoint, ServerSession] = {}
+        self._without_address = 0  # of the open ones, those of unix sockets
         self._ended: deque[SessionRecord] = deque(maxlen=_KEPT)
         self._failures: deque[SessionRecord] = deque(maxlen=_KEPT_FAILURES)
         self._of_any, self._of_refused = _Bucket(clock.monotonic()), _Bucket(clock.monotonic())
@@ -192,7 +195,9 @@ class SessionBook:
         self._number += 1
         peer = peer_of(session) or _NO_PEER
         self._open[session] = _Entry(self._number, where, peer, self._clock.time())
-        self._by_peer[peer] = session
+        if peer.host:
+            self._by_peer[peer] = session
+        self._without_address += not peer.host
         now = self._clock.monotonic()
         recorded = self._of_any.takes(now) or now < self._watched_until or self._was_refused(peer.host, now)
         if recorded or also is not None:
@@ -208,8 +213,9 @@ class SessionBook:
         record = self._open.pop(session, None)
         if record is None:
             return
-        if self._by_peer.get(record.peer) is session:
-            del self._by_peer[record.peer]
+        self._without_address -= not record.peer.host
+        self._forget(record.peer, session)
+        self._forget(peer_of(session), session)  # another one behind XCLIENT
         if isinstance(record, _Entry):
             return
         record.ended = self._clock.time()
@@ -223,18 +229,40 @@ class SessionBook:
         if record.first:
             (self._failures if record.problem else self._ended).append(record)
 
+    def named(self, facts: Mapping[str, Any]) -> None:
+        """A proxy has named the client of its session by XCLIENT, perhaps not for the first time: what is said of that
+        client is said of this session.  Without a port it is not known again in what is refused, since other sessions
+        may be those of the same client.
+        """
+        by, peer = client_of(f"mx {facts['by']}"), client_of(str(facts["source"]))
+        session = None if by is None else self._by_peer.get(by)
+        if by is None or session is None:
+            return
+        record = self._open[session]
+        if record.peer != by:
+            self._forget(record.peer, session)
+        peer = peer or by  # the proxy may not know whose session it is
+        if isinstance(record, _Entry):
+            self._open[session] = record._replace(peer=peer)
+        else:
+            record.peer = peer
+        if peer.port:
+            self._by_peer[peer] = session
+
+    def _forget(self, peer: Endpoint | None, session: ServerSession) -> None:
+        if peer is not None and self._by_peer.get(peer) is session:
+            del self._by_peer[peer]
+
     def refused(self, facts: Mapping[str, Any]) -> None:
         """Something was refused, or TLS failed, which has no command: record the rest of the session, and the next ones
         of its client."""
-        host, _, port = str(facts.get("source", "")).partition(" ")[2].rpartition(":")
-        if host == "unix socket":
-            host = ""
-        if not port.isdecimal():
+        source = str(facts.get("source", ""))
+        peer = _NO_PEER if source.endswith(_UNIX) else client_of(source)
+        if peer is None:
             return
-        peer = Endpoint(host, int(port))
         command, reason = facts.get("command", ""), str(facts.get("reason", ""))
         is_tls = not command and "more" not in facts
-        session = self._by_peer.get(peer)
+        session = self._by_peer.get(peer) if peer.host else self._without_an_address()
         if session is not None:
             record = self._record_of(session)
             if not record.recorded:
@@ -248,10 +276,16 @@ class SessionBook:
         record.take(self._clock.time(), "N", f"{command}: {reason}" if command else reason)
         if is_tls:
             record.problem = reason[:200]
-        self._hosts[host] = self._clock.monotonic()
-        self._hosts.move_to_end(host)
+        self._hosts[peer.host] = self._clock.monotonic()
+        self._hosts.move_to_end(peer.host)
         if len(self._hosts) > _HOSTS:
             self._hosts.popitem(last=False)
+
+    def _without_an_address(self) -> ServerSession | None:
+        """The open session of a unix socket; None if there are several, since nobody can say whose a refusal is."""
+        if self._without_address != 1:
+            return None
+        return next(session for session, each in self._open.items() if not each.peer.host)
 
     # -- recording ---------------------------------------------------------------------------------------------------
 

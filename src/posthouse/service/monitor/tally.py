@@ -63,7 +63,7 @@ class Tally:
     The parent makes one before it forks; ``seen_by`` gives that of a worker.
     """
 
-    __slots__ = ("_counts", "_destinations", "_labels", "_mapped", "_own", "_workers", "on_refused")
+    __slots__ = ("_counts", "_destinations", "_labels", "_mapped", "_own", "_workers", "on_named", "on_refused")
 
     def __init__(self, workers: int = 1) -> None:
         self._workers = workers
@@ -73,6 +73,8 @@ class Tally:
     def _see(self, own: int) -> None:
         #: Is given the facts of each refusal, and of each TLS handshake that failed, as far as they are logged.
         self.on_refused: Callable[[Mapping[str, Any]], object] | None = None
+        #: Is given the facts of each client that XCLIENT names.
+        self.on_named: Callable[[Mapping[str, Any]], object] | None = None
         self._own = own * _SLOT
         self._counts = memoryview(self._mapped).cast("Q")
         #: The rows of this worker's labels, those of a worker that has died here included.
@@ -93,6 +95,8 @@ class Tally:
         """Count an event of the log that happened so many times."""
         if event in ("refused", "tls") and self.on_refused is not None:
             self.on_refused(facts)
+        elif event == "client" and self.on_named is not None:
+            self.on_named(facts)
         at = _EVENTS.get(event)
         if at is None:
             return

@@ -29,6 +29,7 @@ _OWN: Final = {
     "the route requires TLS, and it could not be set up with the host": "路由要求 TLS，而与该主机无法建立",
     "the host's certificate does not prove its name": "主机的证书不能证明它的名称",
     "the host did not accept the login of this route": "主机不接受本路由的登录",
+    "the host offers no way to log in that this route may use": "主机提供的登录方式，本路由都不能用",
     "the sender asked for REQUIRETLS, and no mail exchanger can be proved to be right": (
         "发件人要求 REQUIRETLS，而邮件交换主机的身份无法证明"
     ),
