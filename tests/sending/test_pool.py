@@ -268,6 +268,34 @@ def test_a_server_that_is_down_is_an_error_and_the_next_attempt_waits(run: Colou
 
 
 @every_colour
+@pytest.mark.parametrize("answer", [CLOSE, "421 4.3.2 going down"], ids=["end", "421"])
+def test_a_fresh_connection_that_ends_at_its_first_mail_makes_the_next_wait(run: Colour, answer: str) -> None:
+    """A host that greets and takes no message gets no stream of connections."""
+    script: Script = {(each, "MAIL", 1): answer for each in range(2)}
+    with ScriptedServer(script) as server:
+
+        async def scenario(make: Any) -> None:
+            async with make(server.url) as pool:
+                engine_of(pool).first_delay = 12.0  # more than one call waits for
+                for failures in (1, 2):
+                    assert only(await pool.send(MESSAGE)).result is Result.DEFERRED
+                    assert pool.status[:4] == (0, 0, 0, failures)
+                    assert 5.0 < pool.status.delay <= 13.2 * failures
+                    with pytest.raises(CannotConnect, match=r"not tried, because .* in \d+\.\d s") as caught:
+                        await pool.send(MESSAGE)
+                    assert caught.value.phase == Phase.MAIL
+                    assert "S: EHLO" in str(caught.value.transcript)
+                    if answer != CLOSE:
+                        assert caught.value.reply.code == 421  # type: ignore[attr-defined]
+                    assert len(server.dialogues) == failures
+                    engine_of(pool)._not_before = 0.0
+                assert (await pool.send(MESSAGE)).ok
+                assert pool.status[3:] == (0, 0.0)
+
+        run(scenario)
+
+
+@every_colour
 def test_nothing_is_queued_beyond_the_callers_who_wait(run: Colour) -> None:
     """Unbounded re-queue: whatever fails is told to its caller, and the pool keeps nothing."""
     with ScriptedServer({(each, "CONNECT", 1): "421 4.3.2 down" for each in range(9)}) as server:

@@ -229,7 +229,63 @@ def test_the_delay_grows_with_each_failure_and_ends_with_a_success() -> None:
     assert delays == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
     request = ask(pool, now + 30.0)
     pool.opened(request, "a", now + 30.0)
-    assert pool.status(now + 30.0).failures == 0
+    pool.proved(request, now + 30.0)
+    assert pool.status(now + 30.0)[3:] == (0, 0.0)
+
+
+def test_a_fresh_connection_that_ends_at_its_first_mail_is_such_a_failure() -> None:
+    pool = engine(size=3)
+    ended = ConnectionError("421")
+    delays = []
+    now = 0.0
+    for number in range(9):
+        request = ask(pool, now, patience=math.inf)
+        if request.state is WAITING:
+            now = pool.due(request, now)
+            pool.look(now)
+        if number % 3 == 2:
+            pool.failed(request, OSError("down"), now)
+        else:
+            pool.opened(request, str(number), now)
+            pool.broken(request, ended, now)
+            assert (request.state, pool.leaving.pop()) == (ENDED, str(number))
+        delays.append(pool.status(now).delay)
+    assert delays == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+    pool.broken(request, ended, now)  # a request that has ended changes nothing
+    pool.proved(request, now)
+    assert pool.status(now) == (0, 0, 0, 9, 30.0)
+    assert ask(pool, now).state is REFUSED
+
+
+def test_after_such_a_failure_one_connection_is_tried_until_a_message_is_begun_on_it() -> None:
+    pool = engine(size=3)
+    pool.broken(using(pool, "a"), ConnectionError("421"), 0.0)
+    requests = [ask(pool, 0.0) for _ in range(3)]
+    pool.look(0.5)
+    pool.opened(requests[0], "b", 0.6)
+    assert [each.state for each in requests] == [USING, WAITING, WAITING]
+    assert pool.due(requests[1], 0.6) == math.inf
+    pool.proved(requests[0], 0.7)
+    assert [each.state for each in requests] == [USING, OPENING, OPENING]
+
+
+def test_the_first_that_waits_looks_again_when_what_it_waited_for_has_failed() -> None:
+    for way in ("failed", "broken", "rate"):
+        pool = engine(size=1, rate=Rate(1, 10.0) if way == "rate" else None)
+        first, second = ask(pool), ask(pool)
+        assert pool.due(second, 0.0) == math.inf
+        woken: list[str] = []
+        second.wake = lambda woken=woken, way=way: woken.append(way)  # type: ignore[misc]
+        if way == "failed":
+            pool.failed(first, OSError("down"), 0.0)
+        else:
+            pool.opened(first, "a", 0.0)
+            if way == "broken":
+                pool.broken(first, OSError("421"), 0.0)
+            else:
+                done(pool, first)
+        assert woken == [way]
+        assert pool.due(second, 0.0) == (10.0 if way == "rate" else 0.5)
 
 
 def test_one_at_a_time_tries_a_host_that_failed() -> None:
@@ -406,13 +462,17 @@ class AnyOrder(RuleBasedStateMachine):
             self.pool.failed(request, OSError("down"), self.now)
 
     @precondition(lambda self: self.in_state(USING))
-    @rule(data=st.data(), way=st.sampled_from(["sent", "broken", "dead", "cancelled", "another"]))
+    @rule(data=st.data(), way=st.sampled_from(["sent", "unusable", "dead", "cancelled", "another", "begun", "broken"]))
     def use_ends(self, data: st.DataObject, way: str) -> None:
         request = data.draw(st.sampled_from(self.in_state(USING)))
         if way == "dead":
             self.open.remove(self.pool.lost(request))
         elif way == "cancelled":
             self.pool.give_up(request, self.now)
+        elif way == "begun":
+            self.pool.proved(request, self.now)
+        elif way == "broken":
+            self.pool.broken(request, OSError("421"), self.now)
         elif way == "another":
             if self.pool.another(request, self.now, 1) == 0:
                 request.carried()

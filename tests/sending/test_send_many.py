@@ -27,7 +27,7 @@ from posthouse.sending.pool import AsyncPool, Pool, Progress
 from posthouse.sending.pool.burst import BurstItem, Line, ReplaceStep, TakeStep, WaitStep, burst
 from posthouse.sending.pool.journal import Journal
 from posthouse.sending.pool.pool_base import PoolCall
-from posthouse.sending.pool.pool_engine import PoolRequest, _Kept
+from posthouse.sending.pool.pool_request import Kept, PoolRequest
 from posthouse.sending.pool.pooled_sending import Delivered
 from posthouse.sending.pool.send_many import SendMany
 
@@ -333,6 +333,54 @@ def test_a_server_that_is_down_is_tried_5_times_and_then_told(run: Colour) -> No
         assert len(server.dialogues) <= 8
 
 
+@every_colour
+@pytest.mark.parametrize("answer", [CLOSE, "421 4.3.2 down"], ids=["end", "421"])
+@pytest.mark.parametrize("ahead", [None, 0])
+def test_a_host_that_begins_no_message_is_tried_5_times_and_then_told(
+    run: Colour, answer: str, ahead: int | None, tmp_path: Path
+) -> None:
+    journal = tmp_path / "run.jsonl"
+    with ScriptedServer({(each, "MAIL", 1): answer for each in range(400)}) as server:
+
+        async def scenario(make: Any) -> None:
+            async with make(server.url) as pool:
+                engine_of(pool).first_delay = 0.001
+                results: list[Any] = []
+
+                async def send() -> None:
+                    async for each in pool.send_many(many(200), ahead=ahead, journal=journal):
+                        results.append(each)  # noqa: PERF401 (kept if it raises)
+
+                with pytest.raises(CannotConnect) as caught:
+                    await send()
+                assert caught.value.phase == Phase.MAIL
+                assert [each.index for each in results] == [0, 1, 2, 3, 4], "the others were not tried"
+                assert {each.outcomes[0].result for each in results} == {Result.DEFERRED}
+                assert pool.status[:4] == (0, 0, 0, 5)
+
+        run(scenario)
+        assert server.dialogues == [["EHLO", "MAIL", "RCPT", "DATA"][: len(each)] for each in server.dialogues]
+        assert len(server.dialogues) == 5
+    settled = [json.loads(each) for each in journal.read_text().splitlines()[1:]]
+    assert [each["key"] for each in settled if each.get("outcomes")] == ["0", "1", "2", "3", "4"]
+
+
+@every_colour
+@pytest.mark.parametrize("answer", [CLOSE, "421 4.7.0 enough"], ids=["end", "421"])
+def test_a_host_that_takes_one_message_in_a_session_is_not_made_to_wait_for(run: Colour, answer: str) -> None:
+    with ScriptedServer({(each, "MAIL", 2): answer for each in range(40)}) as server:
+
+        async def scenario(make: Any) -> None:
+            async with make(server.url, size=2) as pool:
+                engine_of(pool).first_delay = 1_000.0
+                async for each in pool.send_many(many(20), timeout=LONG):
+                    assert each.ok
+                    assert pool.status.failures == 0
+                assert (await pool.send(MESSAGE, timeout=LONG)).ok
+
+        run(scenario)
+
+
 def test_a_message_does_not_pay_for_the_time_of_those_before_it() -> None:
     """Each message of a burst has the whole of its time limit when its own turn to take a connection comes."""
     clock = SystemClock()
@@ -394,7 +442,7 @@ def test_a_message_that_ends_while_another_connection_is_replaced_has_ended_afte
 
     def line_to(result: Result) -> Any:
         request: PoolRequest[Any] = PoolRequest(inf, inf)
-        request._kept = _Kept(FakeConnection(result), 0.0, inf, 0)
+        request.kept = Kept(FakeConnection(result), 0.0, inf, 0)
         return Line(request)
 
     calls = [PoolCall(outgoing(MESSAGE), Deadline(SystemClock(), None), float(number)) for number in (1, 2)]

@@ -73,7 +73,8 @@ INTERACTIVE_TIMEOUTS: Final = Timeouts(greeting=60.0, command=60.0, quit=2.0, tl
 
 
 class SessionRefused(RemoteError, CannotConnect):
-    """The peer refused the session: its greeting, or its reply to EHLO and HELO, was negative.
+    """The peer refused the session: its greeting, or its reply to EHLO and HELO, was negative, or in a pool it answered
+    the first MAIL of a session by ending it.
 
     ``reply`` is that reply.
     """

@@ -63,6 +63,10 @@ class _AnyioConnection:
     def most_messages(self) -> int | None:
         return most_messages_of(self.session.capabilities)
 
+    @property
+    def tail(self) -> tuple[str, ...]:
+        return self.record.tail
+
     async def alive(self, idle: float, call: PoolCall) -> bool:
         self.session.look()
         if not self.session.usable or idle < IDLE_BEFORE_NOOP:

@@ -57,6 +57,10 @@ class _AsyncConnection:
     def most_messages(self) -> int | None:
         return most_messages_of(self.session.capabilities)
 
+    @property
+    def tail(self) -> tuple[str, ...]:
+        return self.record.tail
+
     async def alive(self, idle: float, call: PoolCall) -> bool:
         """As ``TaskConnection.alive``.  The loop reads by itself what arrives; it is given the turns for that, because
         the program may have kept it from reading."""

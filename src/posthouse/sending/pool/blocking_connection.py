@@ -44,6 +44,10 @@ class BlockingConnection:
     def most_messages(self) -> int | None:
         return most_messages_of(self.session.capabilities)
 
+    @property
+    def tail(self) -> tuple[str, ...]:
+        return self.record.tail
+
     def alive(self, idle: float, call: PoolCall) -> bool:
         """Whether the server has not ended the session: what has arrived is looked at, and after 30 s without work the
         server is asked."""

@@ -19,7 +19,7 @@ from posthouse.sending.connection.blocking_driver import open_blocking_session
 from posthouse.sending.connection.dialogue_record import DialogueRecord, TranscriptLike
 from posthouse.sending.options import ServerTarget
 from posthouse.sending.pool.blocking_connection import BlockingConnection, BlockingTransport
-from posthouse.sending.pool.burst import BurstItem, Line, ReplaceStep, TakeStep, WaitStep, burst
+from posthouse.sending.pool.burst import BurstItem, Failures, Line, ReplaceStep, TakeStep, WaitStep, burst
 from posthouse.sending.pool.pool_base import BasePool, NoneFree, PoolCall, length_of, may_try_again, transcript_of
 from posthouse.sending.pool.pool_engine import PATIENCE, PoolRequest, RequestState
 from posthouse.sending.pool.pool_limits import Duration, read_seconds
@@ -89,7 +89,9 @@ class Pool(BasePool[_Connection]):
             LocalError: The message or an argument cannot be sent, or the pool is closed.
             CannotConnect, TimedOut, TLSFailed, AuthRefused: Nothing was tried: there was no connection in time, or none
                 could be opened.  After such a failure the next attempt waits 0.5 s, then 1 s, 2 s … 30 s; a message
-                that would have to wait for more than 5 s is not tried, and the exception says so.
+                that would have to wait for more than 5 s is not tried, and the exception says so.  A fresh connection
+                that answers its first MAIL with 421, or ends there, has failed too: its message has the result
+                *deferred*.
         """
         calls = self.calls_of(message, envelope, timeout, transcript, verp)
         found = [self._send_one(each) for each in calls]
@@ -109,7 +111,9 @@ class Pool(BasePool[_Connection]):
         except BaseException:
             self.give_up(request)
             raise
-        self._give_back(request)
+        with self._lock:
+            self._message_ended(request, delivered)
+        self._close_leaving()
         return delivered
 
     # -- many messages -------------------------------------------------------------------------------------------------
@@ -131,8 +135,9 @@ class Pool(BasePool[_Connection]):
         Raises:
             TypeError: ``messages`` is asynchronous.
             LocalError: An option is wrong, or the journal belongs to another series.
-            CannotConnect, TimedOut, TLSFailed, AuthRefused: While iterating: no connection could be opened, 5 times one
-                after another.  No message whose result was not given has been tried.
+            CannotConnect, TimedOut, TLSFailed, AuthRefused: While iterating: no connection could be opened, or the
+                server ended it in place of beginning the first message, 5 times one after another.  No message whose
+                result was not given has been tried.
         """
         if not hasattr(messages, "__iter__"):
             kind = type(messages).__name__
@@ -145,11 +150,11 @@ class Pool(BasePool[_Connection]):
         with series, _closing(source):
             while series.goes_on:
                 series.gather(source)
-                self._send_burst(series.begin())
+                self._send_burst(series.begin(), series.failures)
                 yield from series.results()
 
-    def _send_burst(self, items: list[BurstItem]) -> None:
-        steps = burst(self, items)
+    def _send_burst(self, items: list[BurstItem], failures: Failures) -> None:
+        steps = burst(self, items, failures)
         answer: Line[_Connection] | None = None
         error: Exception | None = None
         with contextlib.closing(steps), SocketWait() as wait:
@@ -186,6 +191,17 @@ class Pool(BasePool[_Connection]):
         with self._lock:
             self._engine.give_back(line.request, time.monotonic(), usable=connection.usable)
         self._close_leaving()
+
+    def broken(self, line: Line[_Connection], fault: Exception) -> None:
+        """As ``PoolEngine.broken``."""
+        with self._lock:
+            self._engine.broken(line.request, fault, time.monotonic())
+        self._close_leaving()
+
+    def proved(self, line: Line[_Connection]) -> None:
+        """As ``PoolEngine.proved``."""
+        with self._lock:
+            self._engine.proved(line.request, time.monotonic())
 
     # -- connections ---------------------------------------------------------------------------------------------------
 
@@ -270,13 +286,6 @@ class Pool(BasePool[_Connection]):
 
     def _forget_one(self, connection: _Connection) -> None:
         self._connections.discard(connection)
-
-    def _give_back(self, request: PoolRequest[_Connection]) -> None:
-        """A message has ended: the connection is free for the next, if it is usable."""
-        with self._lock:
-            request.carried()
-            self._engine.give_back(request, time.monotonic(), usable=request.connection.usable)
-        self._close_leaving()
 
     def give_up(self, request: PoolRequest[_Connection]) -> None:
         """The caller was interrupted: the request frees its place, and its connection ends."""

@@ -7,7 +7,9 @@ server waits for its content only as long as the network takes.
 
 A message whose connection ends before its transaction has begun is tried once more on a fresh connection, as
 ``pool_base`` says.  If no connection can be opened, the attempt is made again after the engine's growing delay, 5 times
-in all; then the messages that were not tried have the failure as their ``error``.
+in all; then the messages that were not tried have the failure as their ``error``.  A fresh connection that ends in
+place of beginning its first message is such an attempt: that message has its result, those behind it wait for the next
+one.
 """
 
 from __future__ import annotations
@@ -19,18 +21,29 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 from posthouse.client.deadline import Deadline
 from posthouse.client.model import LoginDeferred, SessionRefused
 from posthouse.core import CannotConnect, Result, TimedOut
-from posthouse.sending.pool.pool_base import OpenConnection, PoolCall, may_try_again
+from posthouse.sending.pool.pool_base import OpenConnection, PoolCall, failure_of, may_try_again, was_begun
 from posthouse.sending.pool.pool_engine import PoolRequest
 from posthouse.sending.pool.pooled_sending import Delivered, PooledSending
 
-__all__ = ["Burst", "BurstConnection", "BurstItem", "BurstPool", "Line", "ReplaceStep", "TakeStep", "WaitStep", "burst"]
+__all__ = [
+    "Burst",
+    "BurstConnection",
+    "BurstItem",
+    "BurstPool",
+    "Failures",
+    "Line",
+    "ReplaceStep",
+    "TakeStep",
+    "WaitStep",
+    "burst",
+]
 
 #: Messages that stand in line on one connection, the one under way included.
 _DEPTH: Final = 3
 #: How often a message moves to another connection because the message before it was the last of a session; each time
 #: it stands nearer to the front.
 _MOST_MOVES: Final = 2 * _DEPTH
-#: Attempts to open a connection that fail one after another before a burst gives up.
+#: Connections that fail one after another before a series gives up.
 _MOST_FAILURES: Final = 5
 _DEFERRED: Final = Result.DEFERRED  # an attribute of an enumeration costs ten times a global name
 
@@ -63,13 +76,24 @@ class BurstItem:
         self.tried = False
 
 
+class Failures:
+    """The connections of a series that failed one after another; each burst of the series goes on with the count."""
+
+    __slots__ = ("count", "last")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.last: Exception | None = None
+
+
 class Line(Generic[C]):
     """A connection of a burst, and the messages that were begun on it."""
 
-    __slots__ = ("deadline", "request", "under_way")
+    __slots__ = ("deadline", "proved", "request", "under_way")
 
     def __init__(self, request: PoolRequest[C]) -> None:
         self.request = request
+        self.proved = request.kept is not None and request.kept.proved  # asked for each message
         self.under_way: deque[BurstItem] = deque()
         #: The time limit of the first message in line.
         self.deadline: Deadline | None = None
@@ -93,6 +117,10 @@ class BurstPool(Protocol[C]):
         """As ``PoolEngine.another``."""
         ...
 
+    def broken(self, line: Line[C], fault: Exception) -> None:
+        """As ``PoolEngine.broken``."""
+        ...
+
     def give_back(self, line: Line[C]) -> None:
         """The burst needs the connection no more."""
         ...
@@ -107,6 +135,10 @@ class BurstPool(Protocol[C]):
 
     def now(self) -> float:
         """Seconds on the monotonic clock."""
+        ...
+
+    def proved(self, line: Line[C]) -> None:
+        """As ``PoolEngine.proved``."""
         ...
 
     def renewed(self, call: PoolCall) -> PoolCall:
@@ -139,23 +171,27 @@ class WaitStep(NamedTuple, Generic[C]):
 _Steps = Generator[TakeStep | ReplaceStep[C] | WaitStep[C], Any, None]
 
 
-def burst(pool: BurstPool[C], items: Iterable[BurstItem]) -> _Steps[C]:
-    """Send the messages.  If it is closed or an exception is thrown in, the connections with messages under way end."""
-    return Burst(pool, items).run()
+def burst(pool: BurstPool[C], items: Iterable[BurstItem], failures: Failures | None = None) -> _Steps[C]:
+    """Send the messages.  If it is closed or an exception is thrown in, the connections with messages under way end.
+    ``failures``: those of the bursts before it, of the same series."""
+    return Burst(pool, items, failures or Failures()).run()
 
 
 class Burst(Generic[C]):
     """The state of one burst."""
 
-    def __init__(self, pool: BurstPool[C], items: Iterable[BurstItem]) -> None:
+    def __init__(self, pool: BurstPool[C], items: Iterable[BurstItem], failures: Failures) -> None:
         self._pool = pool
         self._waiting = deque(items)
         self._lines: list[Line[C]] = []
-        self._failures = 0
+        self._failures = failures
         self._grows = True  # another connection may be asked for
 
     def run(self) -> _Steps[C]:
         """The steps."""
+        failures = self._failures
+        if failures.last is not None and failures.count >= _MOST_FAILURES:
+            self._stop(failures.last)
         try:
             while self._waiting or self._lines:
                 pause = self._fill()
@@ -222,25 +258,32 @@ class Burst(Generic[C]):
         if line is None:
             self._grows = False
             return
-        self._failures = 0
         self._lines.append(line)
         self._begin(line, self._waiting.popleft())
 
     def _failed(self, error: Exception) -> None:
-        self._failures += 1
-        if self._failures >= _MOST_FAILURES or not _is_temporary(error):
-            while self._waiting:
-                item = self._waiting.popleft()
-                if item.delivered is None:
-                    item.error = error
+        failures = self._failures
+        failures.count += 1
+        failures.last = error
+        if failures.count >= _MOST_FAILURES or not _is_temporary(error):
+            self._stop(error)
+
+    def _stop(self, error: Exception) -> None:
+        """Try the messages that wait no more."""
+        while self._waiting:
+            item = self._waiting.popleft()
+            if item.delivered is None:
+                item.error = error
 
     def _collect(self) -> _Steps[C]:
         """Take the messages that have ended out of their lines."""
-        pool = self._pool
+        pool, failures = self._pool, self._failures
         now = pool.now()
         for line in list(self._lines):
             again: list[BurstItem] = []
             first = True
+            failure: Exception | None = None
+            request = line.request
             under_way = line.under_way
             while under_way:
                 item = under_way[0]
@@ -256,13 +299,22 @@ class Burst(Generic[C]):
                 delivered = item.delivered
                 # Nearly all are delivered: the other questions are asked of those that are not.
                 if delivered is not None and delivered.outcomes and delivered.outcomes[0].result is _DEFERRED:
-                    used = not line.request.fresh or line.request.messages > 0
+                    used = not request.fresh or request.messages > 0
                     if used and self._goes_again(item, first and not again):
                         again.append(item)
+                    if failure is None:
+                        failure = failure_of(request, delivered)
+                if delivered is not None and (failures.count or not line.proved) and was_begun(delivered.outcomes):
+                    failures.count = 0
+                    if not line.proved:
+                        line.proved = True
+                        pool.proved(line)
                 first = False
-                line.request.carried()
+                request.carried()
                 line.deadline = pool.limit_of(under_way[0].call) if under_way else None
-            if again:
+            if failure is not None:
+                self._broken(line, failure, again)
+            elif again:
                 yield from self._replace(line, again)
                 now = pool.now()  # that has taken time, in which messages of other lines have ended
 
@@ -288,10 +340,28 @@ class Burst(Generic[C]):
         except Exception:
             self._lines.remove(line)
             return
+        line.proved = False
         for item in again:
-            item.delivered = None
+            _wait_again(item)
         self._waiting.extendleft(reversed(again[1:]))
         self._begin(line, again[0])
+
+    def _broken(self, line: Line[C], failure: Exception, again: list[BurstItem]) -> None:
+        """A fresh connection has ended in place of beginning its first message: it counts as one that could not be
+        opened, and the messages behind that one wait for the next."""
+        self._lines.remove(line)
+        self._pool.broken(line, failure)
+        for item in again:
+            _wait_again(item)
+        self._waiting.extendleft(reversed(again))
+        self._failed(failure)
+
+
+def _wait_again(item: BurstItem) -> None:
+    """Forget the attempt whose connection has ended.  Where nothing of it was sent, no server has seen the message."""
+    delivered, item.delivered = item.delivered, None
+    if delivered is not None and not any(each.phase or each.reply is not None for each in delivered.outcomes):
+        item.tried = False
 
 
 def _is_temporary(error: Exception) -> bool:

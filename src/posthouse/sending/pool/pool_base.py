@@ -3,7 +3,7 @@
 A message is rendered before a connection is taken, so that a slow producer holds none.  A connection that was used
 before may have been ended by the server meanwhile.  If it answers MAIL with 421 or 451 4.4.2, or ends, the message is
 tried once more on a fresh connection; nothing of its content was sent then.  In no other case is a message sent twice,
-and never if its outcome is *ambiguous*.
+and never if its outcome is *ambiguous*.  A fresh connection that ends so has failed, as one that could not be opened.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, Typ
 
 from posthouse.client.deadline import Deadline
 from posthouse.client.model import SessionRefused
-from posthouse.core import LocalError, Outcome, Phase, Result, SettingError, TimedOut
+from posthouse.core import CannotConnect, LocalError, Outcome, Phase, Result, SettingError, TimedOut
 from posthouse.net.system_clock import SystemClock
 from posthouse.protocol import Capabilities
 from posthouse.sending.argument_types import check_transcript
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from posthouse.sending.connection.credentials import CredentialsLike
     from posthouse.sending.connection.dialogue_record import TranscriptLike
     from posthouse.sending.messages.message_forms import MessageLike
+    from posthouse.sending.pool.pooled_sending import Delivered
     from posthouse.sending.transports.schemes import Transport
 
 __all__ = [
@@ -42,12 +43,14 @@ __all__ = [
     "NoneFree",
     "OpenConnection",
     "PoolCall",
+    "failure_of",
     "is_server_fault",
     "length_of",
     "may_try_again",
     "most_messages_of",
     "too_many_sessions",
     "transcript_of",
+    "was_begun",
 ]
 
 #: Seconds that a call without a time limit waits for a connection: as long as one message may take to the reply to its
@@ -66,6 +69,11 @@ class OpenConnection(Protocol):
     @property
     def most_messages(self) -> int | None:
         """Messages that the host takes on it (LIMITS MAILMAX, RFC 9422); None if it has not said."""
+        ...
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The last lines of the dialogue."""
         ...
 
     def leave(self) -> None:
@@ -213,7 +221,7 @@ class BasePool(Generic[C]):
         status = self.status
         why = f"{status.in_use} of {self._limits.size} are in use, and {status.waiting} calls wait"
         if status.failures:
-            why = f"the last {status.failures} attempts to open one failed"
+            why = f"the last {status.failures} failed"
         elif self._limits.rate is not None:
             why += f"; the rate is {self._limits.rate.messages} messages in {self._limits.rate.seconds:g} s"
         error = TimedOut(f"no connection of the pool was free within {seconds:g} s: {why}")
@@ -239,6 +247,19 @@ class BasePool(Generic[C]):
         else:
             engine.give_up(request, now)
         return False
+
+    def _message_ended(self, request: PoolRequest[C], delivered: Delivered) -> None:
+        """The only message of a request has ended: the connection goes back to the engine."""
+        engine, now = self._engine, self._clock.monotonic()
+        request.carried()
+        if not request.proved:
+            failure = failure_of(request, delivered)
+            if failure is not None:
+                engine.broken(request, failure, now)
+                return
+            if was_begun(delivered.outcomes):
+                engine.proved(request, now)
+        engine.give_back(request, now, usable=request.connection.usable)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -298,6 +319,27 @@ def _session_was_over(outcome: Outcome) -> bool:
     if reply is None:
         return True
     return outcome.phase == Phase.MAIL and (reply.code == 421 or (reply.code == 451 and reply.enhanced == "4.4.2"))
+
+
+def was_begun(outcomes: tuple[Outcome, ...]) -> bool:
+    """Whether the server has answered MAIL, and not by ending the session: it takes messages."""
+    return any(each.phase != "" and not _session_was_over(each) for each in outcomes)
+
+
+def failure_of(request: PoolRequest[Any], delivered: Delivered) -> CannotConnect | None:
+    """The failure of a fresh connection that the server has ended in place of beginning its first message; None for any
+    other.  The next message would meet the same on the next connection."""
+    connection: OpenConnection = request.connection
+    if not request.fresh or request.proved or connection.usable:
+        return None
+    if not may_try_again(delivered.outcomes, delivered.fault):
+        return None
+    outcome = delivered.outcomes[0]
+    reply = outcome.reply
+    error = CannotConnect(outcome.reason) if reply is None else SessionRefused(outcome.reason, reply)
+    error.phase = Phase.MAIL
+    error.transcript = connection.tail
+    return error
 
 
 def too_many_sessions(error: BaseException) -> bool:

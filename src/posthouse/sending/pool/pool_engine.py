@@ -15,19 +15,21 @@ belongs to one request or to none, whenever a caller is cancelled or its thread 
 * Failures: after an attempt to open a connection has failed, the next waits 0.5 s, then 1 s, 2 s … 30 s, varied by 10 %
   either way; one request at a time tries.  A request that would wait for longer than its patience is refused with the
   last failure.  Nothing is queued again: the request whose attempt failed has the failure.
+* A connection that the host ends in place of beginning its first message is such a failure too.  So the row of failures
+  ends when the host has begun a message on a fresh connection; after a failure of this kind one at a time is tried
+  until then.
 * 421: a host that turns one more connection away while others are open has said how many it takes.  That number is the
   size for a minute, and the request stands first in the queue again.
 """
 
 from __future__ import annotations
 
-import enum
 import math
 from collections import deque
-from collections.abc import Callable
-from typing import Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
 from posthouse.sending.pool.pool_limits import PoolLimits
+from posthouse.sending.pool.pool_request import Kept, PoolRequest, PoolStatus, RequestState, Uniform
 
 __all__ = ["IDLE_BEFORE_NOOP", "PATIENCE", "PoolEngine", "PoolRequest", "PoolStatus", "RequestState", "Uniform"]
 
@@ -41,90 +43,7 @@ PATIENCE: Final = 5.0
 _FIRST_DELAY: Final = 0.5
 _LONGEST_DELAY: Final = 30.0
 _TURNED_AWAY: Final = 60.0  # seconds for which the size is what the host allowed
-
-
-class RequestState(enum.Enum):
-    """The states of a request for a connection."""
-
-    WAITING = enum.auto()
-    OPENING = enum.auto()  # the slot is its own; the caller opens a connection
-    USING = enum.auto()
-    REFUSED = enum.auto()  # ``fault`` says why
-    ENDED = enum.auto()
-
-
 _WAITING, _OPENING, _USING, _REFUSED, _ENDED = RequestState
-
-
-class Uniform(Protocol):
-    """The part of ``random.Random`` that is needed here."""
-
-    def uniform(self, a: float, b: float, /) -> float:
-        """A random number between ``a`` and ``b``."""
-        ...
-
-
-class PoolRequest(Generic[C]):
-    """One caller's request for a connection, until it is given back or given up.
-
-    ``connection`` is set while USING.  ``fresh`` says that this request has opened it, ``idle`` for how many seconds
-    it has had no work.  ``fault`` is the failure because of which the request is REFUSED.  ``wake`` is called when the
-    state of a request that waits has changed, or when its caller should look at ``due`` again; it must not call the
-    engine.
-    """
-
-    __slots__ = ("_counted", "_kept", "deadline", "fault", "fresh", "idle", "patience", "state", "wake")
-
-    def __init__(self, deadline: float, patience: float) -> None:
-        self.state = _WAITING
-        self.deadline = deadline
-        self.patience = patience
-        self.fault: BaseException | None = None
-        self.fresh = False
-        self.idle = 0.0
-        self._kept: _Kept[C] | None = None
-        self._counted: float | None = None  # when the rate allowed this message
-        self.wake: Callable[[], object] = _nothing
-
-    @property
-    def connection(self) -> C:
-        """The connection that this request uses."""
-        assert self._kept is not None, "a request that is USING"
-        return self._kept.connection
-
-    def carried(self) -> None:
-        """A message has ended.  Only the user of the connection calls this, and reads the count while it has it."""
-        if self._kept is not None:
-            self._kept.messages += 1
-
-    @property
-    def messages(self) -> int:
-        """Messages that the connection has carried before."""
-        return 0 if self._kept is None else self._kept.messages
-
-
-class _Kept(Generic[C]):
-    """A connection with its counts and times."""
-
-    __slots__ = ("connection", "ends", "idle_since", "messages", "most")
-
-    def __init__(self, connection: C, now: float, ends: float, most: int) -> None:
-        self.connection = connection
-        self.idle_since = now
-        self.ends = ends
-        self.messages = 0
-        self.most = most
-
-
-class PoolStatus(NamedTuple):
-    """What a pool has at one moment: connections in use (those being opened included) and without work, requests that
-    wait, attempts to open a connection that failed one after another, and in how many seconds the next is allowed."""
-
-    in_use: int
-    idle: int
-    waiting: int
-    failures: int
-    delay: float
 
 
 class PoolEngine(Generic[C]):
@@ -138,11 +57,13 @@ class PoolEngine(Generic[C]):
         self.closed = False
         self._random = random
         self._queue: deque[PoolRequest[C]] = deque()
-        self._idle: list[_Kept[C]] = []  # the one used last is last
+        self._idle: list[Kept[C]] = []  # the one used last is last
         self._busy: set[PoolRequest[C]] = set()  # OPENING or USING: each has one slot
         self._opening = 0
         self._failures = 0
         self._failure: BaseException | None = None
+        self._at_mail = False  # one of these failures was of a connection that could be opened
+        self._answers = True  # a connection could be opened since the last failure
         self._not_before = -math.inf  # for an attempt to open a connection
         self._allowed = limits.size  # what the host takes at one time
         self._allowed_until = -math.inf
@@ -175,7 +96,7 @@ class PoolEngine(Generic[C]):
                 if self._busy or self._not_before - now <= request.patience:
                     break
                 self._refuse(request, self._failure)
-            elif (self._failures and self._opening) or not self._spend(request, now):
+            elif self._on_trial() or not self._spend(request, now):
                 break
             else:
                 self._opening += 1
@@ -197,11 +118,19 @@ class PoolEngine(Generic[C]):
             size = self._size(now)
             if len(self._busy) >= size:
                 moment = self._allowed_until if size < self.limits.size else math.inf
-            elif self._failures and self._opening:
+            elif self._on_trial():
                 moment = math.inf
             else:
                 moment = max(moment, self._not_before)
         return min(max(moment, now), request.deadline)
+
+    def _on_trial(self) -> bool:
+        """Whether a host that failed is being tried already."""
+        if not self._failures:
+            return False
+        if self._opening:
+            return self._at_mail or not self._answers
+        return self._at_mail and any(each.kept is not None and not each.kept.proved for each in self._busy)
 
     def _size(self, now: float) -> int:
         return self.limits.size if now >= self._allowed_until else self._allowed
@@ -209,7 +138,7 @@ class PoolEngine(Generic[C]):
     def _spend(self, request: PoolRequest[C], now: float) -> bool:
         """Whether the rate allows one more message now; it is counted then."""
         rate = self.limits.rate
-        if rate is None or request._counted is not None:
+        if rate is None or request.counted is not None:
             return True
         sent = self._sent
         while sent and sent[0] + rate.seconds <= now:
@@ -217,14 +146,14 @@ class PoolEngine(Generic[C]):
         if len(sent) >= rate.messages:
             return False
         sent.append(now)
-        request._counted = now
+        request.counted = now
         return True
 
-    def _grant(self, request: PoolRequest[C], state: RequestState, kept: _Kept[C] | None) -> None:
+    def _grant(self, request: PoolRequest[C], state: RequestState, kept: Kept[C] | None) -> None:
         self._queue.popleft()
         self._busy.add(request)
         request.state = state
-        request._kept = kept
+        request.kept = kept
         request.wake()
 
     def _refuse(self, request: PoolRequest[C], fault: BaseException | None) -> None:
@@ -239,27 +168,59 @@ class PoolEngine(Generic[C]):
         """The caller has opened a connection.  ``most``: the messages that the host takes on it (LIMITS MAILMAX,
         RFC 9422 §4.1), None if it has not said."""
         self._opening -= 1
-        self._failures = 0
-        self._failure = None
-        self._not_before = -math.inf
+        self._answers = True
         limits = self.limits
         ends = now + limits.max_age * self._random.uniform(0.9, 1.1) if limits.max_age < math.inf else math.inf
-        request._kept = _Kept(connection, now, ends, limits.messages if most is None else min(most, limits.messages))
+        request.kept = Kept(connection, now, ends, limits.messages if most is None else min(most, limits.messages))
         request.state = _USING
         if self.closed:
-            request._kept.ends = now
+            request.kept.ends = now
         self.look(now)
 
     def failed(self, request: PoolRequest[C], fault: BaseException, now: float) -> None:
         """The caller could not open a connection; the request has ended."""
         self._opening -= 1
-        self._failures += 1
-        self._failure = fault
-        delay = min(_LONGEST_DELAY, self.first_delay * 2.0 ** min(self._failures - 1, 16))
-        self._not_before = now + delay * self._random.uniform(0.9, 1.1)
+        self._delay(fault, now)
         self._release(request)
         self._unspend(request)
+        self._changed(now)
+
+    def broken(self, request: PoolRequest[C], fault: BaseException, now: float) -> None:
+        """The host has ended a fresh connection in place of beginning its first message; the request has ended."""
+        if request not in self._busy:  # as in ``give_back``
+            return
+        self.leaving.append(request.connection)
+        self._at_mail = True
+        self._delay(fault, now)
+        self._release(request)
+        self._changed(now)
+
+    def proved(self, request: PoolRequest[C], now: float) -> None:
+        """The host has begun a message on the connection: whatever failed before, it works now."""
+        if request not in self._busy:
+            return
+        _used_by(request).proved = True
+        if self._failures:
+            self._failures = 0
+            self._failure = None
+            self._at_mail = False
+            self._not_before = -math.inf
+            self._changed(now)
+
+    def _delay(self, fault: BaseException, now: float) -> None:
+        """Let the next attempt wait, for longer with each failure."""
+        self._failures += 1
+        self._failure = fault
+        self._answers = False
+        delay = min(_LONGEST_DELAY, self.first_delay * 2.0 ** min(self._failures - 1, 16))
+        self._not_before = now + delay * self._random.uniform(0.9, 1.1)
+
+    def _changed(self, now: float) -> None:
+        """Serve those that can be served.  The first of the others sleeps perhaps until something that comes later, or
+        never, and must look at ``due`` again."""
         self.look(now)
+        if self._queue:
+            self._queue[0].wake()
 
     def turned_away(self, request: PoolRequest[C], now: float) -> bool:
         """The host takes no further connection now (421).  True if others are open: the request stands first in the
@@ -284,7 +245,7 @@ class PoolEngine(Generic[C]):
         """The connection that was given to the request is dead.  The request keeps its slot, and the caller opens a
         fresh connection for it (OPENING).  Returns the dead one, for the caller to close."""
         kept = _used_by(request)
-        request._kept = None
+        request.kept = None
         request.fresh = True
         request.state = _OPENING
         self._opening += 1
@@ -294,12 +255,12 @@ class PoolEngine(Generic[C]):
         """Whether the connection may carry one more message of the same caller behind the ``under_way`` that have not
         ended: 0 if so (it is counted then), a positive number of seconds after which the rate allows it, -1 if the
         connection must be given back first, because others wait or because it has carried enough."""
-        kept = request._kept
+        kept = request.kept
         if self._queue or self.closed or kept is None or kept.messages + under_way >= kept.most or now >= kept.ends:
             return -1.0
         rate = self.limits.rate
         if rate is not None:
-            request._counted = None
+            request.counted = None
             if not self._spend(request, now):
                 return self._sent[0] + rate.seconds - now
         return 0.0
@@ -317,6 +278,8 @@ class PoolEngine(Generic[C]):
         else:
             self.leaving.append(kept.connection)
         self.look(now)
+        if self._queue:  # as in ``_changed``
+            self._queue[0].wake()
         if self.limits.idle <= 0 and self._idle:  # only a request that waited could have it
             self.leaving += [each.connection for each in self._idle]
             self._idle = []
@@ -335,18 +298,18 @@ class PoolEngine(Generic[C]):
             self._opening -= 1
             self._release(request)
             self._unspend(request)
-            self.look(now)
+            self._changed(now)
         elif request.state is _USING:
             self.give_back(request, now, usable=False)
 
     def _release(self, request: PoolRequest[C]) -> None:
         self._busy.remove(request)
-        request._kept = None
+        request.kept = None
         request.state = _ENDED
 
     def _unspend(self, request: PoolRequest[C]) -> None:
         """Nothing was sent: the rate counts it no more."""
-        counted, request._counted = request._counted, None
+        counted, request.counted = request.counted, None
         if counted is not None and counted in self._sent:
             self._sent.remove(counted)
 
@@ -390,11 +353,7 @@ class PoolEngine(Generic[C]):
         return PoolStatus(len(self._busy), len(self._idle), len(self._queue), self._failures, delay)
 
 
-def _used_by(request: PoolRequest[C]) -> _Kept[C]:
-    kept = request._kept
+def _used_by(request: PoolRequest[C]) -> Kept[C]:
+    kept = request.kept
     assert kept is not None, "a request that is USING"
     return kept
-
-
-def _nothing() -> None:
-    """The wake-up call of a request that does not wait."""

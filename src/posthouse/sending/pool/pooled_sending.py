@@ -167,6 +167,7 @@ class TransportConnection:
 
     usable = True
     most_messages = None
+    tail = ()
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport

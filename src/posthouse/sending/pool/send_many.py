@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypedDict
 
 from posthouse.core import Address, Bytes, Envelope, LocalError, Outcome, Recipient, Reply, Result
 from posthouse.sending.argument_types import check_path, wrong_type
-from posthouse.sending.pool.burst import BurstItem
+from posthouse.sending.pool.burst import BurstItem, Failures
 from posthouse.sending.pool.journal import Journal, results_of
 from posthouse.sending.pool.pool_base import PoolCall
 from posthouse.sending.pool.pool_limits import Duration, is_number, read_seconds
@@ -110,6 +110,8 @@ class SendMany:
         path = options.get("journal")
         _check_types(values)
         self._pool = pool
+        #: Connections that failed one after another, in all bursts of the series.
+        self.failures = Failures()
         self._now = now
         self._most = self._usual = 1 + (_AHEAD * size if ahead is None else ahead)
         if ahead is None and path is None:  # what a crash leaves ambiguous shall be few messages

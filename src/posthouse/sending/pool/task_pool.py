@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, Unpack
 
 from posthouse.client.deadline import Deadline
 from posthouse.sending.options import ServerTarget
-from posthouse.sending.pool.burst import BurstConnection, BurstItem, Line, ReplaceStep, TakeStep, WaitStep, burst
+from posthouse.sending.pool.burst import (
+    BurstConnection,
+    BurstItem,
+    Failures,
+    Line,
+    ReplaceStep,
+    TakeStep,
+    WaitStep,
+    burst,
+)
 from posthouse.sending.pool.pool_base import BasePool, NoneFree, PoolCall, length_of, may_try_again, transcript_of
 from posthouse.sending.pool.pool_engine import PATIENCE, PoolRequest, RequestState
 from posthouse.sending.pool.pool_limits import Duration, read_seconds
@@ -139,7 +148,8 @@ class TaskPool(BasePool[C]):
         except BaseException:
             self.give_up(request)
             raise
-        self._give_back(request)
+        self._message_ended(request, delivered)
+        self._close_leaving()
         return delivered
 
     # -- many messages -------------------------------------------------------------------------------------------------
@@ -166,12 +176,12 @@ class TaskPool(BasePool[C]):
                 while series.goes_on:
                     await source.gather(series)
                     self._enter_loop()
-                    await self._send_burst(series.begin())
+                    await self._send_burst(series.begin(), series.failures)
                     for result in series.results():
                         yield result
 
-    async def _send_burst(self, items: list[BurstItem]) -> None:
-        steps = burst(self, items)
+    async def _send_burst(self, items: list[BurstItem], failures: Failures) -> None:
+        steps = burst(self, items, failures)
         answer: Line[C] | None = None
         error: Exception | None = None
         wait = self._burst_wait()
@@ -204,6 +214,15 @@ class TaskPool(BasePool[C]):
         """The burst needs the connection no more."""
         self._engine.give_back(line.request, time.monotonic(), usable=line.connection.usable)
         self._close_leaving()
+
+    def broken(self, line: Line[C], fault: Exception) -> None:
+        """As ``PoolEngine.broken``."""
+        self._engine.broken(line.request, fault, time.monotonic())
+        self._close_leaving()
+
+    def proved(self, line: Line[C]) -> None:
+        """As ``PoolEngine.proved``."""
+        self._engine.proved(line.request, time.monotonic())
 
     # -- connections ---------------------------------------------------------------------------------------------------
 
@@ -271,12 +290,6 @@ class TaskPool(BasePool[C]):
             return await self._open_session(route, call)
         assert isinstance(route, Transport), "a route that is no server"
         return self._of_transport(route)
-
-    def _give_back(self, request: PoolRequest[C]) -> None:
-        """A message has ended: the connection is free for the next, if it is usable."""
-        request.carried()
-        self._engine.give_back(request, time.monotonic(), usable=request.connection.usable)
-        self._close_leaving()
 
     def give_up(self, request: PoolRequest[C]) -> None:
         """The caller was cancelled: the request frees its place, and its connection ends."""
