@@ -209,7 +209,7 @@ class ParentLink:
                 elif verb == "take" and int(what) != self.number:
                     await daemon.take(int(what), self._all[int(what)])
                 elif verb == "prepare":
-                    self._prepare(daemon, int(what))
+                    await self._prepare(daemon, int(what))
                 elif verb == "switch":
                     await self._switch(daemon, int(what))
                 elif verb == "abandon":
@@ -221,14 +221,14 @@ class ParentLink:
 
     # -- changes of the configuration --
 
-    def _prepare(self, daemon: Daemon, number: int) -> None:
+    async def _prepare(self, daemon: Daemon, number: int) -> None:
         descriptors, self._descriptors = self._descriptors, []
         self._abandon()
         with open(descriptors[0], "rb") as file:
             config, places = pickle.load(file)
         made = [(*place, socket.socket(fileno=each)) for place, each in zip(places, descriptors[1:], strict=True)]
         try:
-            generation = prepared(daemon, config_of(self.number, config))
+            generation = await prepared(daemon, config_of(self.number, config))
         except PosthouseError as error:
             for _, _, sock in made:
                 sock.close()
