@@ -46,8 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Generation", "Lasting", "OpenServer"]
 
-#: Seconds that the start waits for the import of a handler.
-_IMPORT: Final = 30.0
+#: Seconds that a start or a reload waits for the import of all handlers; less than a worker has to answer.
+_IMPORT: Final = 20.0
 _MAILDROP = "/maildrop"  # the place that its policy names in logs; nothing listens there
 
 
@@ -125,16 +125,16 @@ class Generation:
         One that takes long is told and left to its thread: its mail waits, and all other mail does not.
         """
         problems = []
-        for target in self.config.handlers:
-            try:
-                async with asyncio.timeout(_IMPORT):
-                    await self.deliverers.python.load(target)
-            except TimeoutError:
-                tell(
-                    f'deliver = "python:{target}": it has not been imported after {_IMPORT:g} s; see what it waits for'
-                )
-            except SettingError as error:
-                problems.append(error)
+        target = ""
+        try:
+            async with asyncio.timeout(_IMPORT):
+                for target in self.config.handlers:
+                    try:
+                        await self.deliverers.python.load(target)
+                    except SettingError as error:
+                        problems.append(error)
+        except TimeoutError:
+            tell(f'deliver = "python:{target}": it has not been imported after {_IMPORT:g} s; see what it waits for')
         if problems:
             raise ConfigError(problems)
 

@@ -124,6 +124,7 @@ class ParentLink:
         self._taking: asyncio.Task[None] | None = None
         self._wanted: list[tuple[str, str]] = []
         self._descriptors: list[int] = []  # that came with orders
+        self._came_with: dict[int, list[int]] = {}  # by the number of a change that is to be prepared
         self._prepared: _Prepared | None = None
         self._answers: dict[int, asyncio.Future[ReloadReport]] = {}
         self._asked = 0
@@ -188,6 +189,10 @@ class ParentLink:
         *lines, self._input = (self._input + data).split(b"\n")
         for line in lines:
             verb, _, what = line.decode("utf-8").partition(" ")
+            if (
+                verb == "prepare"
+            ):  # what has come until now is its own, and an order before it may be under way for long
+                self._came_with[int(what)], self._descriptors = self._descriptors, []
             self._wanted.append((verb, what))
         if self._wanted and self._taking is None:
             self._taking = asyncio.get_running_loop().create_task(self._obey())
@@ -222,7 +227,7 @@ class ParentLink:
     # -- changes of the configuration --
 
     async def _prepare(self, daemon: Daemon, number: int) -> None:
-        descriptors, self._descriptors = self._descriptors, []
+        descriptors = self._came_with.pop(number)
         self._abandon()
         with open(descriptors[0], "rb") as file:
             config, places = pickle.load(file)
