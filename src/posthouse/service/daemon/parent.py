@@ -189,9 +189,7 @@ class ParentLink:
         *lines, self._input = (self._input + data).split(b"\n")
         for line in lines:
             verb, _, what = line.decode("utf-8").partition(" ")
-            if (
-                verb == "prepare"
-            ):  # what has come until now is its own, and an order before it may be under way for long
+            if verb == "prepare":  # all that has come is its own; the order before it may take long
                 self._came_with[int(what)], self._descriptors = self._descriptors, []
             self._wanted.append((verb, what))
         if self._wanted and self._taking is None:
