@@ -525,6 +525,20 @@ def test_a_delay_is_told_once_at_the_first_attempt_after_four_hours() -> None:
     play(lambda: RunningRelay(FakeDeliverer(Result.DEFERRED)), scenario)
 
 
+def test_a_late_warning_stands_once_in_the_history_however_many_attempts_follow() -> None:
+    async def scenario(relay: RunningRelay) -> None:
+        queue_id = await relay.arrive(RENPING, RENPING._replace(notify=Notify.FAILURE))
+        await relay.clock.advance(4.2 * 3600)
+        for _ in range(3):
+            await relay.clock.advance(86_400)
+        history = await relay.spool.queries.history(queue_id)
+        noted = [event for event in history if isinstance(event, QueueEvent)]
+        assert [event.keys for event in noted if event.kind == "warned"] == [(0,)]
+        assert len(relay.reported()) == 1
+
+    play(lambda: RunningRelay(FakeDeliverer(Result.DEFERRED)), scenario)
+
+
 def test_success_is_reported_where_it_is_asked_for() -> None:
     async def scenario(relay: RunningRelay) -> None:
         await relay.arrive(RENPING, RENPING._replace(notify=Notify.SUCCESS), RENPING._replace(notify=Notify.FAILURE))

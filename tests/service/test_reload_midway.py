@@ -81,7 +81,7 @@ class World:
 
     async def switch(self, daemon: Daemon, **settings: str) -> None:
         text = TEXT.format(root=self.root, **(NEW | settings))
-        await daemon.switch(daemon.prepare(parse(text)))
+        await daemon.switch(await daemon.prepare(parse(text)))
 
     def run(self, scenario: Callable[[Daemon], Awaitable[None]]) -> None:
         async def bounded() -> None:

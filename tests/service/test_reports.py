@@ -220,3 +220,56 @@ def test_lists_have_delivered_and_aliases_have_expanded_what_they_took(tmp_path:
         assert len(await post.reports("chief@sohu.com")) == 1
 
     tell(post, scenario)
+
+
+def test_several_maildirs_of_one_message_are_told_in_one_report(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        daemon = Daemon(
+            parse(f"""data_dir = "{tmp_path}/data"
+            hostname = "mail.sohu.com"
+            [[listener]]
+            bind = "127.0.0.1:0"
+            [relay]
+            trusted_networks = ["127.0.0.0/8"]
+            [[domain]]
+            name = "sohu.com"
+            deliver = "mailbox"
+            mailboxes = ["langrui"]
+            [[domain]]
+            name = "sina.com"
+            deliver = "maildir:{tmp_path}/mail/{{domain}}/{{local}}"
+            mailboxes = "any"
+            [[domain]]
+            name = "example.org"
+            deliver = "maildir:{tmp_path}/mail/{{domain}}/{{local}}"
+            mailboxes = "any"
+            """),
+            log=quiet,
+        )
+        await daemon.start()
+        try:
+            talk = await Talk.to(daemon)
+            await talk.reply()
+            await talk.say("EHLO client.example")
+            assert (await talk.say("MAIL FROM:<langrui@sohu.com>")).startswith("250")
+            people = ["ann@sina.com", "bob@sina.com", "eve@example.org"]
+            for each in people:
+                assert (await talk.say(f"RCPT TO:<{each}> NOTIFY=SUCCESS")).startswith("250")
+            assert (await talk.say("DATA")).startswith("354")
+            talk.writer.write(MESSAGE + b".\r\n")
+            assert (await talk.reply()).startswith("250 2.0.0 Ok: queued as ")
+            await talk.close()
+            await daemon.wait_idle()
+            assert len(list((tmp_path / "mail").glob("*/*/new/*"))) == 3
+            (listed,) = await daemon.spool.queries.inbox("langrui@sohu.com")
+            kept = await daemon.spool.queries.kept(listed.number)
+            assert kept is not None
+            report = read_dsn(b"".join(kept[1].chunks()))
+            assert report is not None
+            assert sorted((str(one.final.address), one.action) for one in report.recipients) == [
+                (each, "delivered") for each in people
+            ]
+        finally:
+            await daemon.drain(5)
+
+    asyncio.run(scenario())

@@ -6,7 +6,9 @@ import asyncio
 import json
 import os
 import socket
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,9 +22,10 @@ from posthouse.cli import exit_codes
 from posthouse.cli.check import _code
 from posthouse.client.auth import LoginSettings
 from posthouse.net.certificates import Certificates, make_self_signed
-from posthouse.service import parse
+from posthouse.service import Daemon, parse
 from posthouse.service.config.advice import surroundings
 from posthouse.service.config_file import table_of
+from posthouse.service.daemon import generation
 from posthouse.service.daemon.start_check import StartCheck
 from posthouse.service.operations.registry import OPERATIONS
 from posthouse.service.operations.setup import start_problems
@@ -49,6 +52,38 @@ class Store:
         return True
 """,
     "idle": "import time\ntime.sleep(600)",
+    "handlers": """\
+NUMBER = 7
+def generator(envelope, content):
+    yield
+async def agen(envelope, content):
+    yield
+def one(envelope): pass
+def three(envelope, content, more): pass
+async def named(*, envelope, content): pass
+class Needs:
+    def __init__(self, place): pass
+    def __call__(self, envelope, content): pass
+class OneOnly:
+    def __call__(self, envelope): pass
+one_only = OneOnly()
+def good(envelope, content, *, more=1): pass
+def whatever(*given): pass
+""",
+    "stores": """\
+class Yields:
+    def check_password(self, user, password):
+        yield True
+class Short:
+    async def check_password(self, user):
+        return True
+class Needs:
+    def __init__(self, place): pass
+    def check_password(self, user, password): pass
+class Owners:
+    def check_password(self, user, password): pass
+    def identities(self): pass
+""",
 }
 
 
@@ -70,9 +105,9 @@ def checked(home: Path, settings: str) -> Any:
     return asyncio.run(OPERATIONS["check config"].run(None, path=str(file)))
 
 
-def end_of(home: Path, settings: str) -> tuple[int, str]:
+def end_of(home: Path, settings: str, *, workers: int = 1) -> tuple[int, str]:
     """The exit code of ``posthouse run``, and its output."""
-    daemon = WholeDaemon(home, settings)
+    daemon = WholeDaemon(home, settings, workers=workers)
     try:
         return daemon.process.wait(PATIENCE), daemon.text()
     finally:
@@ -148,6 +183,133 @@ def test_what_keeps_the_daemon_from_starting_is_an_error_of_the_configuration(
     assert code == 78
     assert problem.removeprefix("accounts: ").removeprefix("route *: ") in said
     assert "Traceback" not in said
+
+
+def python_domain(target: str) -> str:
+    return f'{MX}{SINA}deliver = "python:{target}"\n'
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("nowhere:x", 'there is no module "nowhere"'),
+        ("raising:x", 'the module "raising" fails while it is imported: RuntimeError: no directory'),
+        ("leaving:x", 'the module "leaving" fails while it is imported: SystemExit: 3'),
+        ("handlers:x", 'the module "handlers" has no "x"'),
+        ("handlers:NUMBER", '"NUMBER" of "handlers" cannot be called'),
+        ("handlers:Needs", '"Needs" of "handlers" is a class'),
+        ("handlers:generator", '"generator" of "handlers" is a generator function'),
+        ("handlers:agen", '"agen" of "handlers" is a generator function'),
+        (
+            "handlers:one",
+            '"one" of "handlers" cannot be called with (envelope, content): too many positional arguments',
+        ),
+        ("handlers:three", '"three" of "handlers" cannot be called with (envelope, content): missing a required'),
+        ("handlers:named", '"named" of "handlers" cannot be called with (envelope, content): too many positional'),
+        ("handlers:one_only", '"one_only" of "handlers" cannot be called with (envelope, content): too many'),
+    ],
+)
+def test_what_cannot_be_a_handler_keeps_the_daemon_from_starting(
+    tmp_path: Path, modules: Path, target: str, problem: str
+) -> None:
+    """Its mail would be accepted and deferred for ever."""
+    report = checked(tmp_path, python_domain(target))
+    (told,) = report.problems
+    assert told.startswith(f'deliver = "python:{target}": {problem}')
+    assert told.endswith(NOT)
+    assert _code(report) == 78
+    assert not any("no module" in each for each in report.advice)
+    code, said = end_of(tmp_path, python_domain(target))
+    assert code == 78, said
+    assert told.removesuffix(NOT) in said
+    assert "Traceback" not in said
+
+
+def test_with_several_workers_what_cannot_be_a_handler_keeps_the_daemon_from_starting(
+    tmp_path: Path, modules: Path
+) -> None:
+    code, said = end_of(tmp_path, python_domain("handlers:one"), workers=2)
+    assert code == 78, said
+    assert '"one" of "handlers" cannot be called with (envelope, content)' in said
+
+
+@pytest.mark.parametrize("target", ["handlers:good", "handlers:whatever"])
+def test_what_can_be_a_handler_is_nothing_to_tell(tmp_path: Path, modules: Path, target: str) -> None:
+    report = checked(tmp_path, python_domain(target))
+    assert report.usable, report.problems
+    assert not any("deliver" in each for each in report.advice)
+
+
+@pytest.mark.parametrize(
+    ("target", "problem"),
+    [
+        ("stores:Yields", "stores:Yields.check_password is a generator function"),
+        ("stores:Short", "stores:Short.check_password cannot be called with (user, password): too many"),
+        ("stores:Needs", "stores:Needs cannot be loaded (TypeError"),
+        ("stores:Owners", "stores:Owners.identities cannot be called with (user): too many"),
+    ],
+)
+def test_accounts_that_cannot_answer_keep_the_daemon_from_starting(
+    tmp_path: Path, modules: Path, target: str, problem: str
+) -> None:
+    """Each login would be answered 454."""
+    settings = f'accounts = "python:{target}"\n{SUBMISSION}{SINA}'
+    (told,) = checked(tmp_path, settings).problems
+    assert told.startswith(f"accounts: {problem}")
+    code, said = end_of(tmp_path, settings)
+    assert code == 78, said
+    assert problem in said
+
+
+def test_a_handler_whose_import_ends_the_process_is_named(
+    tmp_path: Path, modules: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = checked(tmp_path, python_domain("dying:x"))
+    assert report.problems == [f"deliver: importing dying:x ends the process{NOT}"]
+    monkeypatch.setattr(start_problems, "_SECONDS", 1.0)
+    report = checked(tmp_path, python_domain("idle:x"))
+    assert report.usable
+    assert "deliver: idle:x has not been imported after 1 s; see what it waits for." in report.advice
+
+
+def test_a_handler_whose_import_does_not_end_keeps_no_other_mail_from_starting(
+    modules: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = threading.Event()
+    (modules / "waiting_for_a_word.py").write_text("import sys\nsys.waiting_for_a_word.wait(60)\n")
+    monkeypatch.setattr(sys, "waiting_for_a_word", release, raising=False)
+    monkeypatch.setattr(generation, "_IMPORT", 0.1)
+    told: list[str] = []
+
+    def log(event: str, /, **fields: object) -> None:
+        told.append(f"{event} {fields.get('reason')}")
+
+    async def scenario() -> None:
+        daemon = Daemon(
+            parse(f'hostname = "x.test"\ndata_dir = "{tmp_path}/data"\n{python_domain("waiting_for_a_word:x")}'),
+            log=log,
+        )
+        await daemon.start()
+        await daemon.drain(1.0)
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        release.set()
+    assert any("waiting_for_a_word:x" in each and "not been imported" in each for each in told), told
+
+
+def test_a_reload_with_what_cannot_be_a_handler_changes_nothing(tmp_path: Path, modules: Path) -> None:
+    daemon = WholeDaemon(tmp_path, MX + SINA)
+    try:
+        daemon.up()
+        daemon.write(python_domain("handlers:generator"))
+        done = daemon.command("reload")
+        assert done.returncode == exit_codes.CONFIG, done
+        assert '"generator" of "handlers" is a generator function' in done.stdout + done.stderr
+        assert daemon.stop() == 0, daemon.text()
+    finally:
+        daemon.end()
 
 
 def test_a_module_that_ends_the_process_keeps_the_daemon_from_starting(tmp_path: Path, modules: Path) -> None:

@@ -159,6 +159,48 @@ def test_a_worker_whose_parent_vanishes_writes_its_log_first() -> None:
     assert ended.stderr.decode().endswith("accepted id=Q1\n")
 
 
+#: A worker that is ordered to abandon a change and to prepare another while it still prepares the first.
+OVERTAKEN = """
+import asyncio, os, socket, types
+from posthouse.service import parse
+from posthouse.service.daemon.parent import ParentLink, send_change
+from posthouse.service.policy.shared_counts import SharedCounts
+
+CONFIG = parse('hostname = "x.test"')
+
+async def main():
+    ours, theirs = socket.socketpair()
+    told, status = os.pipe()
+    link = ParentLink(0, [{}], status, ours, SharedCounts(1))
+    begun, imported = asyncio.Event(), asyncio.Event()
+
+    async def prepare(config):
+        begun.set()
+        await imported.wait()
+
+    link.watch(types.SimpleNamespace(prepare=prepare, log=print))
+    send_change(theirs, 1, CONFIG, [])
+    await begun.wait()
+    theirs.sendall(b"abandon 1\\n")
+    send_change(theirs, 2, CONFIG, [])
+    while len(link._wanted) < 2:
+        await asyncio.sleep(0)
+    imported.set()
+    heard = b""
+    while b"prepared 2\\n" not in heard:
+        heard += await asyncio.to_thread(os.read, told, 4096)
+
+asyncio.run(asyncio.wait_for(main(), 20))
+"""
+
+
+def test_a_change_that_comes_while_an_abandoned_one_is_prepared_is_prepared_next() -> None:
+    """A handler's module may take long to import; what belongs to the next order must not go with the first."""
+    command = [sys.executable, "-c", OVERTAKEN]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, timeout=PATIENCE, check=False, text=True)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_a_second_signal_loses_no_line_of_the_log(daemon: Daemon) -> None:
     port = daemon.opened()
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock, sock.makefile("rb") as replies:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 from posthouse.net import Clock
 
-__all__ = ["HandlerCalls", "HandlerCrash", "described"]
+__all__ = ["HandlerCalls", "HandlerCrash", "described", "unusable"]
 
 T = TypeVar("T")
 
@@ -35,6 +36,32 @@ def described(error: BaseException) -> str:
     if isinstance(error, HandlerCrash):
         return text
     return f"{type(error).__name__}: {text}"[:_LONGEST_TEXT] if text else type(error).__name__
+
+
+def unusable(found: Callable[..., object], *arguments: str) -> str:
+    """Why a function cannot serve calls with these arguments: "is a generator function: …", "cannot be called with
+    (envelope, content): …"; "" if it can, or if what it takes is not known."""
+    if any(map(_is_generator_function, (found, type(found).__call__))):
+        return "is a generator function: it has a yield, so calling it runs none of its code"
+    try:
+        if hasattr(found, "__signature__"):  # whatever somebody has written there
+            return ""
+        # Not that of what it wraps: a decorator may pass on other arguments than it is given.
+        signature = inspect.signature(found, follow_wrapped=False)
+    except Exception:  # of code in C, or of attributes that do anything
+        return ""
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        return f"cannot be called with ({', '.join(arguments)}): {error}"
+    return ""
+
+
+def _is_generator_function(found: object) -> bool:
+    """Whether a call gives a generator; decorators that name what they wrap are looked through."""
+    kinds = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    inner = inspect.unwrap(found) if callable(found) else found
+    return any(kind(each) for kind in kinds for each in (found, inner))
 
 
 class HandlerCalls:

@@ -11,8 +11,9 @@ A generator is refused as a handler, and as its result: its code would not run.
 
 Coroutines run on the event loop, other functions in a thread (``handler_calls``).
 
-Modules are imported at the first delivery, so that commands that only look at the queue run none of this code.  A name
-that cannot be found is a mistake in the configuration: the mail is deferred, with that as the reason, until it is
+Modules are imported when the daemon starts, or at the first delivery, so that commands that only look at the queue run
+none of this code.  A name that leads to no handler is a mistake in the configuration: the daemon does not start with it
+(``PythonDeliverer.load``).  Where it becomes one later, the mail is deferred, with that as the reason, until it is
 corrected.
 """
 
@@ -25,7 +26,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Final
 
 from posthouse.core import Bytes, Content, Defer, Envelope, NotDelivered, Outcome, Reply, Result, SettingError
-from posthouse.delivery.handler_calls import HandlerCalls, HandlerCrash, described
+from posthouse.delivery.handler_calls import HandlerCalls, HandlerCrash, described, unusable
 from posthouse.delivery.model import Deliverer, Delivery, all_of, lease_lost
 from posthouse.net import Clock
 
@@ -101,24 +102,16 @@ def load_handler(target: str) -> _Handler:
         what = "is a class" if isinstance(found, type) else "cannot be called"
         remedy = "name a function, or an object with a __call__(envelope, content)"
         raise SettingError(f'"{path}" of "{name}" {what}', where=where, remedy=remedy)
-    if any(map(_is_generator_function, (found, type(found).__call__))):
-        remedy = "take the yield out of it, or move it into a function that the handler calls"
-        cause = f'"{path}" of "{name}" is a generator function: it has a yield, so calling it runs none of its code'
-        raise SettingError(cause, where=where, remedy=remedy)
+    if why := unusable(found, "envelope", "content"):
+        remedy = "name a function that takes envelope and content, and move a yield into another that it calls"
+        raise SettingError(f'"{path}" of "{name}" {why}', where=where, remedy=remedy)
     handler: _Handler = found
     return handler
 
 
-def _is_generator_function(found: object) -> bool:
-    """Whether a call gives a generator; decorators that name what they wrap are looked through."""
-    kinds = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
-    inner = inspect.unwrap(found) if callable(found) else found
-    return any(kind(each) for kind in kinds for each in (found, inner))
-
-
 def _broken(where: str, name: str, error: BaseException) -> SettingError:
     cause = f'the module "{name}" fails while it is imported: {described(error)}'
-    return SettingError(cause, where=where, remedy="mend it; it is tried again at the next attempt")
+    return SettingError(cause, where=where, remedy="mend it")
 
 
 class PythonDeliverer(Deliverer):
@@ -131,20 +124,28 @@ class PythonDeliverer(Deliverer):
         self._calls = HandlerCalls(clock, timeout=timeout, threads=threads)
         self._handlers: dict[str, _Handler] = {}
 
+    async def load(self, target: str) -> _Handler:
+        """The handler of a target, imported in a thread if it has not been yet.  Raises ``SettingError``."""
+        handler = self._handlers.get(target)
+        if handler is not None:
+            return handler
+        try:
+            handler = await self._calls.in_time(self._calls.in_thread(load_handler, target))
+        except SettingError:
+            raise
+        except TimeoutError as error:
+            raise SettingError(f'importing "{target}" took longer than {self._calls.timeout:g} seconds') from error
+        except Exception as error:  # no thread can be started, or the import raised what is no Exception
+            raise SettingError(f'"python:{target}" cannot be imported: {described(error)}') from error
+        self._handlers[target] = handler
+        return handler
+
     async def deliver(self, delivery: Delivery, target: str) -> Sequence[Outcome]:
         """Call the handler once for each recipient, in their order."""
         try:
-            handler = self._handlers.get(target)
-            if handler is None:
-                handler = self._handlers[target] = await self._calls.in_time(
-                    self._calls.in_thread(load_handler, target)
-                )
-        except (SettingError, TimeoutError) as error:
-            reason = str(error) or f'importing "{target}" took longer than {self._calls.timeout:g} seconds'
-            return all_of(delivery.recipients, Result.DEFERRED, reason, _UNUSABLE)
-        except Exception as error:  # no thread can be started, or the import raised what is no Exception
-            reason = f'"python:{target}" cannot be imported: {described(error)}'
-            return all_of(delivery.recipients, Result.DEFERRED, reason, _UNUSABLE)
+            handler = await self.load(target)
+        except SettingError as error:
+            return all_of(delivery.recipients, Result.DEFERRED, str(error), _UNUSABLE)
         peer = f"python:{target}"
         message = DeliveredMessage(delivery.content)
         outcomes: list[Outcome] = []

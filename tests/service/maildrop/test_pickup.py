@@ -306,7 +306,7 @@ def test_what_programs_are_told_follows_the_configuration(tmp_path: Path) -> Non
     async def scenario() -> None:
         async with running(tmp_path) as here:
             changed = parse(CONFIG.format(tmp_path).replace('"100K"', '"7M"'))
-            await here.daemon.switch(here.daemon.prepare(changed))
+            await here.daemon.switch(await here.daemon.prepare(changed))
             assert here.maildrop.terms() == Terms("mail.here.test", 7_000_000)
 
     run(scenario)

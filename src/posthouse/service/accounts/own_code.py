@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from posthouse.core import PosthouseError, Reply, SettingError, StorageError
+from posthouse.delivery.handler_calls import unusable
 from posthouse.protocol.sasl import ScramKeys
 from posthouse.service.accounts.store import AccountStore, is_address
 
@@ -31,6 +32,14 @@ _SERVES: Final = {
     "check_token": ("OAUTHBEARER", "XOAUTH2"),
     "find_secret": ("CRAM-MD5",),
     "check_password": ("PLAIN", "LOGIN"),
+}
+#: Method → what it is called with.
+_TAKES: Final = {
+    "find_keys": ("user", "hash_name"),
+    "check_token": ("user", "token"),
+    "find_secret": ("user",),
+    "check_password": ("user", "password"),
+    "identities": ("user",),
 }
 
 
@@ -52,6 +61,11 @@ class OwnAccounts(AccountStore):
                 f"{name} has none of the methods {', '.join(_SERVES)}",
                 remedy="write at least check_password(user, password)",
             )
+        for method, taken in _TAKES.items():
+            function = getattr(code, method, None)
+            if callable(function) and (why := unusable(function, *taken)):
+                remedy = f"write a function {method}({', '.join(taken)}) that returns its answer"
+                raise SettingError(f"{name}.{method} {why}", remedy=remedy)
 
     async def _ask(self, method: str, *arguments: str) -> Any:
         function = getattr(self._code, method, None)

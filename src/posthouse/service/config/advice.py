@@ -86,7 +86,7 @@ def surroundings(config: Config, table: Mapping[str, Any], *, starting: bool = T
         *_certificates(config, starting),
         *_routes(config, starting),
         *_directories(config, table, starting),
-        *_modules(config),
+        *_modules(config, starting),
     ]
 
 
@@ -282,8 +282,9 @@ def _free(path: str) -> int | None:
     return status.f_bavail * status.f_frsize
 
 
-def _modules(config: Config) -> Iterator[str]:
-    named = [(f"domain {each.name}", each.deliver.target) for each in config.domain if each.deliver.kind == "python"]
+def _modules(config: Config, starting: bool) -> Iterator[str]:
+    domains = [each for each in config.domain if starting and each.deliver.kind == "python"]
+    named = [(f"domain {each.name}", each.deliver.target) for each in domains]
     if config.accounts.kind == "python":
         named.append(("accounts", config.accounts.target))
     for where, target in named:

@@ -543,6 +543,11 @@ class Config(Struct, frozen=True, kw_only=True):
         named = (domain.name for domain in self.domain if domain.name != "*")
         return Address("postmaster", next(named, self.hostname))
 
+    @property
+    def handlers(self) -> tuple[str, ...]:
+        """The functions of the operator's own that mail is delivered to, each once: ``module:object``."""
+        return tuple(dict.fromkeys(each.deliver.target for each in self.domain if each.deliver.kind == "python"))
+
     def trusts(self, host: str) -> bool:
         """Whether ``host`` (an IP address; "" for a unix socket, which file permissions guard) may send anywhere."""
         if not host:

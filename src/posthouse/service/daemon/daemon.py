@@ -360,6 +360,8 @@ class Daemon:
         undo.push_async_callback(self.worker.stop, 0.0)
         await self.worker.start()
         undo.push_async_callback(self._close_listeners, 0.0)
+        await self._generation.load_handlers(self._tell_operator)
+        self._life.go_on()
         self._generation.load(self._lasting())
         self._tell_open(await self._listeners.put(self._generation.servers))
         undo.pop_all()
@@ -405,11 +407,12 @@ class Daemon:
 
     # -- change ----------------------------------------------------------------------------------------------------
 
-    def prepare(self, config: Config) -> Generation:
+    async def prepare(self, config: Config) -> Generation:
         """What ``config`` needs, read and made; nothing is in use yet.  Raises ``SettingError``."""
         if not self._life.running:
             raise StorageBusy("the daemon is stopping; start it again when it has ended")
         generation = self._make_generation(config, before=self._generation)
+        await generation.load_handlers(self._tell_operator)
         generation.load(self._lasting())
         return generation
 

@@ -8,17 +8,19 @@ that have not changed, failed logins, accounts of the same place, kept connectio
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from posthouse.core import Envelope, EventSink
+from posthouse.core import Envelope, EventSink, SettingError
 from posthouse.net import Clock, Endpoint, Network
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay import DsnWriter, Worker
 from posthouse.server import CheckFactory, Server, ServerTimeouts
+from posthouse.service.config.config_error import ConfigError
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.daemon.protection import LoadedCertificates, Protections
 from posthouse.service.daemon.route_security import check_route
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Generation", "Lasting", "OpenServer"]
 
+#: Seconds that a start or a reload waits for the import of all handlers; less than a worker has to answer.
+_IMPORT: Final = 20.0
 _MAILDROP = "/maildrop"  # the place that its policy names in logs; nothing listens there
 
 
@@ -114,6 +118,25 @@ class Generation:
     def sessions(self) -> int:
         """Open sessions."""
         return sum(each.server.sessions for each in self.servers.values())
+
+    async def load_handlers(self, tell: Callable[[str], object]) -> None:
+        """Import the handlers of mail (``deliver = "python:…"``) in threads.  Raises ``ConfigError``.
+
+        One that takes long is told and left to its thread: its mail waits, and all other mail does not.
+        """
+        problems = []
+        target = ""
+        try:
+            async with asyncio.timeout(_IMPORT):
+                for target in self.config.handlers:
+                    try:
+                        await self.deliverers.python.load(target)
+                    except SettingError as error:
+                        problems.append(error)
+        except TimeoutError:
+            tell(f'deliver = "python:{target}": it has not been imported after {_IMPORT:g} s; see what it waits for')
+        if problems:
+            raise ConfigError(problems)
 
     def load(self, lasting: Lasting) -> None:
         """Read the files of routes, certificates and accounts, and make the servers.  Raises ``SettingError``; nothing

@@ -124,6 +124,7 @@ class ParentLink:
         self._taking: asyncio.Task[None] | None = None
         self._wanted: list[tuple[str, str]] = []
         self._descriptors: list[int] = []  # that came with orders
+        self._came_with: dict[int, list[int]] = {}  # by the number of a change that is to be prepared
         self._prepared: _Prepared | None = None
         self._answers: dict[int, asyncio.Future[ReloadReport]] = {}
         self._asked = 0
@@ -188,6 +189,8 @@ class ParentLink:
         *lines, self._input = (self._input + data).split(b"\n")
         for line in lines:
             verb, _, what = line.decode("utf-8").partition(" ")
+            if verb == "prepare":  # all that has come is its own; the order before it may take long
+                self._came_with[int(what)], self._descriptors = self._descriptors, []
             self._wanted.append((verb, what))
         if self._wanted and self._taking is None:
             self._taking = asyncio.get_running_loop().create_task(self._obey())
@@ -209,7 +212,7 @@ class ParentLink:
                 elif verb == "take" and int(what) != self.number:
                     await daemon.take(int(what), self._all[int(what)])
                 elif verb == "prepare":
-                    self._prepare(daemon, int(what))
+                    await self._prepare(daemon, int(what))
                 elif verb == "switch":
                     await self._switch(daemon, int(what))
                 elif verb == "abandon":
@@ -221,14 +224,14 @@ class ParentLink:
 
     # -- changes of the configuration --
 
-    def _prepare(self, daemon: Daemon, number: int) -> None:
-        descriptors, self._descriptors = self._descriptors, []
+    async def _prepare(self, daemon: Daemon, number: int) -> None:
+        descriptors = self._came_with.pop(number)
         self._abandon()
         with open(descriptors[0], "rb") as file:
             config, places = pickle.load(file)
         made = [(*place, socket.socket(fileno=each)) for place, each in zip(places, descriptors[1:], strict=True)]
         try:
-            generation = prepared(daemon, config_of(self.number, config))
+            generation = await prepared(daemon, config_of(self.number, config))
         except PosthouseError as error:
             for _, _, sock in made:
                 sock.close()

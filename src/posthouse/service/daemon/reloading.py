@@ -55,10 +55,10 @@ def read_again(source: ConfigSource | None, running: Config) -> NewConfig:
     return NewConfig(config, ReloadReport(source.file, list(changed_settings(running, config)), list(waiting)))
 
 
-def prepared(daemon: Daemon, config: Config) -> Any:
+async def prepared(daemon: Daemon, config: Config) -> Any:
     """The generation of a configuration, loaded, with no more sessions than this process has descriptors for."""
     config, problem = fitted(config, raise_limit(wanted(config)))
-    generation = daemon.prepare(config)
+    generation = await daemon.prepare(config)
     if problem:
         daemon.log("fault", reason=problem)
     return generation
@@ -170,7 +170,7 @@ class SingleProcess:
         config, report = await asyncio.to_thread(read_again, self._source, self._running)
         opened = self._ports.open(config)
         try:
-            await daemon.switch(prepared(daemon, opened))
+            await daemon.switch(await prepared(daemon, opened))
         except BaseException:
             self._ports.undo()
             raise

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result, local_key
-from posthouse.delivery import Deliverer, MaildirDeliverer, MaildirFiles, expand_path
+from posthouse.delivery import Deliverer, MaildirDeliverer, MaildirFiles, PythonDeliverer, expand_path
 from posthouse.delivery.security import RouteSecurity
 from posthouse.relay import NoRoute, Route, RouteRule, RouteTable
 from posthouse.service.config.mail_types import VIA, without_tag
@@ -32,7 +32,7 @@ class Deliverers(NamedTuple):
     maildir: MaildirDeliverer
     mailbox: Deliverer
     discard: Deliverer
-    python: Deliverer
+    python: PythonDeliverer
     secured: Mapping[SecurityKey, Deliverer] = MappingProxyType({})
     security: Mapping[SecurityKey, RouteSecurity] = MappingProxyType({})
 

@@ -1,26 +1,29 @@
 """Start check: what would keep the daemon of a configuration file from starting, found without starting it.
 
 It is done in a process of its own, which takes the steps of a start in their order: what only root may read, then the
-user of the daemon, then the files of routes and the module of ``accounts``.  That module is code of the operator's own:
-it runs as the user as whom the daemon would run it, and whatever it does ends with this process.  Nothing is made,
-written or opened for others; addresses are left out, because the daemon that runs has them, or systemd hands them over.
+user of the daemon, then the files of routes and the modules of ``deliver`` and ``accounts``.  These are code of the
+operator's own: it runs as the user as whom the daemon would run it, and whatever it does ends with this process.
+Nothing is made, written or opened for others; addresses are left out, because the daemon that runs has them, or systemd
+hands them over.
 
-An answer is a line of JSON: a sentence, and whether the daemon certainly would not start.  It is not certain where
-``user`` names somebody whom this process may not become: root may then read what this user may not.  Nor is it for a
-certificate where this process is that user already, as the console is: a daemon that root starts reads it as root.  The
-last line is ``null``; where it is missing, the module has ended the process.
+An answer is a line of JSON: a sentence, and whether the daemon certainly would not start.  In front of an import stands
+a line with its setting and module, so that one which ends the process, or never ends, can be named.  It is not certain
+where ``user`` names somebody whom this process may not become: root may then read what this user may not.  Nor is it
+for a certificate where this process is that user already, as the console is: a daemon that root starts reads it as
+root.  The last line is ``null``; where it is missing, the module has ended the process.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from msgspec.structs import replace
 
 from posthouse.core import SettingError
+from posthouse.delivery.python import load_handler
 from posthouse.net.certificates import Certificates, KeyPair
 from posthouse.net.tls_context import client_context
 from posthouse.service.accounts import load_accounts
@@ -44,10 +47,14 @@ __all__ = ["StartCheck", "main"]
 
 
 class StartCheck:
-    """The check of one configuration; ``answers`` takes it through a start, once."""
+    """The check of one configuration; ``answers`` takes it through a start, once.
 
-    def __init__(self, config: Config) -> None:
+    ``imports`` is called with a setting and its ``module:object`` before that is imported.
+    """
+
+    def __init__(self, config: Config, imports: Callable[[str, str], object] = lambda setting, target: None) -> None:
         self._config = config
+        self._imports = imports  # told the setting and the module:object that is imported next
         self._identity: Identity | None = None  # whom the process becomes
         self._certain = True
 
@@ -64,6 +71,7 @@ class StartCheck:
                 return  # the rest is for that user to read
         yield from self._own_certificate()
         yield from self._routes()
+        yield from self._handlers()
         yield from self._accounts()
 
     def _answer(self, place: str, error: SettingError) -> tuple[str, bool]:
@@ -155,10 +163,20 @@ class StartCheck:
             except SettingError as error:
                 yield self._answer(f"route {each.to}:", error)
 
+    def _handlers(self) -> Iterator[tuple[str, bool]]:
+        for target in self._config.handlers:
+            self._imports("deliver", target)
+            try:
+                load_handler(target)
+            except SettingError as error:
+                error.__cause__ = None  # its code may meet any error
+                yield self._answer("", error)
+
     def _accounts(self) -> Iterator[tuple[str, bool]]:
         kind, target = self._config.accounts
         if kind != "python" or all(login_setting(each) == "off" for each in self._config.listener):
             return
+        self._imports("accounts", target)
         try:
             load_accounts(target)
         except SettingError as error:
@@ -177,6 +195,9 @@ def main(path: str) -> None:
 
 
 def _write_answers(path: str, to: TextIO) -> None:
-    for answer in StartCheck(load(path)).answers():
-        print(json.dumps(answer), file=to, flush=True)
-    print("null", file=to, flush=True)
+    def write(line: object) -> None:
+        print(json.dumps(line), file=to, flush=True)
+
+    for answer in StartCheck(load(path), lambda *named: write({"imports": named})).answers():
+        write(answer)
+    write(None)

@@ -224,7 +224,7 @@ async def _check_config(context: Context | None, path: str) -> ConfigReport:
         readable = not isinstance(error.__cause__, OSError)
         unchecked = [error.unchecked] if error.unchecked else []
         return ConfigReport(path=path, usable=False, problems=problems, advice=unchecked, readable=readable)
-    problems, possible = await start_problems(path, config.accounts.target if config.accounts.kind == "python" else "")
+    problems, possible = await start_problems(path)
     keys = unusable_keys(directory_of(config.data_dir, config.mailauth.keys))
     machine = surroundings(config, load_table(path), starting=False)
     if any(each.startswith(_ACCOUNTS) for each in problems):

@@ -30,9 +30,10 @@ class StartProblems(NamedTuple):
     possible: list[str]
 
 
-async def start_problems(path: str, module: str) -> StartProblems:
-    """The problems of the configuration file ``path``; ``module`` is that of the accounts, "" where they need none."""
+async def start_problems(path: str) -> StartProblems:
+    """The problems of the configuration file ``path``."""
     found = StartProblems([], [])
+    setting = module = ""  # what was imported last
     # -P: nothing is imported from the current directory that the command itself would not import from there.
     command = [sys.executable, "-P", "-c", _PROGRAM, path, json.dumps(sys.path)]
     pipe = asyncio.subprocess.PIPE
@@ -47,18 +48,21 @@ async def start_problems(path: str, module: str) -> StartProblems:
                 if answer is None:
                     grace = _GRACE
                     return found
+                if isinstance(answer, dict):
+                    setting, module = answer["imports"]
+                    continue
                 sentence, certain = answer
                 (found.certain if certain else found.possible).append(sentence)
             said = await process.stderr.read()
             code = await process.wait()
     except TimeoutError:
-        found.possible.append(f"accounts: {module} has not been imported after {_SECONDS:g} s; see what it waits for.")
+        found.possible.append(f"{setting}: {module} has not been imported after {_SECONDS:g} s; see what it waits for.")
         return found
     finally:
         await _end(process, grace)
     if not module or said:  # a traceback of this program's own
         raise PosthouseError(f"the check of what keeps the daemon from starting has failed (exit code {code})")
-    found.certain.append(f"accounts: importing {module} ends the process; as it is, the daemon would not start.")
+    found.certain.append(f"{setting}: importing {module} ends the process; as it is, the daemon would not start.")
     return found
 
 
