@@ -27,8 +27,7 @@ from posthouse.sending.pool import AsyncPool, Pool, Progress
 from posthouse.sending.pool.burst import BurstItem, Line, ReplaceStep, TakeStep, WaitStep, burst
 from posthouse.sending.pool.journal import Journal
 from posthouse.sending.pool.pool_base import PoolCall
-from posthouse.sending.pool.pool_request import Kept, PoolRequest
-from posthouse.sending.pool.pooled_sending import Delivered
+from posthouse.sending.pool.pool_request import Delivered, Kept, PoolRequest
 from posthouse.sending.pool.send_many import SendMany
 
 from .pool_colours import Colour, engine_of, every_colour

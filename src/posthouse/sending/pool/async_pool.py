@@ -28,7 +28,8 @@ from posthouse.sending.options import ServerTarget
 from posthouse.sending.pool.burst import Line
 from posthouse.sending.pool.pool_base import PoolCall, most_messages_of
 from posthouse.sending.pool.pool_engine import IDLE_BEFORE_NOOP, PoolRequest
-from posthouse.sending.pool.pooled_sending import Delivered, PooledSending, SessionSending
+from posthouse.sending.pool.pool_request import Delivered
+from posthouse.sending.pool.pooled_sending import PooledSending, SessionSending
 from posthouse.sending.pool.send_many import SLOW, SendMany
 from posthouse.sending.pool.task_pool import NOOP_SECONDS, TaskPool, TaskTransport
 from posthouse.sending.transports.schemes import Transport

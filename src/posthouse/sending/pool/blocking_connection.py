@@ -11,8 +11,8 @@ from posthouse.sending.connection.blocking_driver import deliver_blocking
 from posthouse.sending.connection.dialogue_record import DialogueRecord
 from posthouse.sending.pool.pool_base import PoolCall, most_messages_of
 from posthouse.sending.pool.pool_engine import IDLE_BEFORE_NOOP
+from posthouse.sending.pool.pool_request import Delivered
 from posthouse.sending.pool.pooled_sending import (
-    Delivered,
     PooledSending,
     SessionSending,
     TransportConnection,

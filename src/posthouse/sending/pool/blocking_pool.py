@@ -23,7 +23,7 @@ from posthouse.sending.pool.burst import BurstItem, Failures, Line, ReplaceStep,
 from posthouse.sending.pool.pool_base import BasePool, NoneFree, PoolCall, length_of, may_try_again, transcript_of
 from posthouse.sending.pool.pool_engine import PATIENCE, PoolRequest, RequestState
 from posthouse.sending.pool.pool_limits import Duration, read_seconds
-from posthouse.sending.pool.pooled_sending import Delivered
+from posthouse.sending.pool.pool_request import Delivered
 from posthouse.sending.pool.send_many import SendMany, SendManyOptions
 from posthouse.sending.pool.socket_wait import LONGEST_WAIT, SocketWait
 from posthouse.sending.results import SendResult

@@ -23,7 +23,8 @@ from posthouse.client.model import LoginDeferred, SessionRefused
 from posthouse.core import CannotConnect, Result, TimedOut
 from posthouse.sending.pool.pool_base import OpenConnection, PoolCall, failure_of, may_try_again, was_begun
 from posthouse.sending.pool.pool_engine import PoolRequest
-from posthouse.sending.pool.pooled_sending import Delivered, PooledSending
+from posthouse.sending.pool.pool_request import Delivered
+from posthouse.sending.pool.pooled_sending import PooledSending
 
 __all__ = [
     "Burst",

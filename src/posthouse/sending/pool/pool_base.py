@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from posthouse.sending.connection.credentials import CredentialsLike
     from posthouse.sending.connection.dialogue_record import TranscriptLike
     from posthouse.sending.messages.message_forms import MessageLike
-    from posthouse.sending.pool.pooled_sending import Delivered
+    from posthouse.sending.pool.pool_request import Delivered
     from posthouse.sending.transports.schemes import Transport
 
 __all__ = [

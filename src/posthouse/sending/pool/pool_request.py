@@ -1,4 +1,5 @@
-"""What the books of a connection pool are about: requests for a connection, the connections, and the state of all."""
+"""What the books of a connection pool are about: requests for a connection, the connections, the state of all, and what
+became of a message."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ import enum
 from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-__all__ = ["Kept", "PoolRequest", "PoolStatus", "RequestState", "Uniform"]
+from posthouse.core import Outcome
+
+__all__ = ["Delivered", "Kept", "PoolRequest", "PoolStatus", "RequestState", "Uniform"]
 
 C = TypeVar("C")
 
@@ -97,6 +100,14 @@ class PoolStatus(NamedTuple):
     waiting: int
     failures: int
     delay: float
+
+
+class Delivered(NamedTuple):
+    """What became of one message."""
+
+    outcomes: tuple[Outcome, ...]
+    queue_id: str = ""
+    fault: BaseException | None = None  # what has ended the connection
 
 
 def _nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 from posthouse.client.pipeline import Pipeline
 from posthouse.client.transfer import Transfer
@@ -13,22 +13,15 @@ from posthouse.core._mypyc import mypyc_attr
 from posthouse.sending.connection.failures import completed
 from posthouse.sending.messages.fitting import Fitted, fit, fits
 from posthouse.sending.pool.pool_base import PoolCall
+from posthouse.sending.pool.pool_request import Delivered
 from posthouse.sending.results import SendResult
 from posthouse.sending.transports.handing_over import begun
 from posthouse.sending.transports.schemes import Transport
 
-__all__ = ["Delivered", "PooledSending", "SessionSending", "TransportConnection", "TransportSending"]
+__all__ = ["PooledSending", "SessionSending", "TransportConnection", "TransportSending"]
 
 
 _DELIVERED: Final = Result.DELIVERED  # an attribute of an enumeration costs ten times a global name
-
-
-class Delivered(NamedTuple):
-    """What became of one message."""
-
-    outcomes: tuple[Outcome, ...]
-    queue_id: str = ""
-    fault: BaseException | None = None  # what has ended the connection
 
 
 class PooledSending(Protocol):
