@@ -264,9 +264,16 @@ def _absent(why: str) -> _Send:
 # -- the scenario ------------------------------------------------------------------------------------------------------
 
 
+_NOTE = (
+    "nodemailer writes the content and the final dot apart and without TCP_NODELAY, so that each message on a "
+    "connection waits 40 ms for a delayed acknowledgement of its receiver"
+)
+
+
 def library(run: Run, found: Found) -> None:
     """``Client``, ``Pool`` and ``AsyncPool`` beside the clients of others: 1 connection and 20, in clear and over
     TLS."""
+    found.notes.append(_NOTE)
     for tls in (False, True):
         over = " over TLS" if tls else ""
         sides: Mapping[str, _Send]
