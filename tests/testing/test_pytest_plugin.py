@@ -10,6 +10,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import _pytest.pytester
 import pytest
 
 pytest_plugins = ["pytester"]
@@ -23,6 +24,18 @@ def send(*to, subject="Hello", text="Your code is 471102."):
     with smtplib.SMTP(os.environ["SMTP_HOST"], int(os.environ["SMTP_PORT"]), timeout=60) as client:
         client.sendmail("app@example.org", to, f"Subject: {subject}\\r\\n\\r\\n{text}\\r\\n")
 """
+
+
+@pytest.fixture(autouse=True)
+def modules_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules that are imported while pytest runs in this process stay, but for those of the run itself.  They would be
+    forgotten, and the next import would make their classes a second time beside those that others hold."""
+    snapshot = _pytest.pytester.SysModulesSnapshot
+
+    def kept(preserve: object = None) -> object:
+        return snapshot(preserve=lambda name: not name.startswith(("test_", "conftest")))
+
+    monkeypatch.setattr(_pytest.pytester, "SysModulesSnapshot", kept)
 
 
 def run(pytester: pytest.Pytester, test: str, *arguments: str) -> pytest.RunResult:
